@@ -1,0 +1,125 @@
+"""The command line of the CLI: where it is, which version it has, with which flags and environment it is started.
+
+Values from requests never get here: they travel as JSON in the protocol.
+"""
+
+import importlib
+import logging
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+
+import msgspec
+
+from codex_proxy.errors import CommandNotFound
+from codex_proxy.settings import Settings
+from codex_proxy.turns import Mode
+
+_log = logging.getLogger(__name__)
+
+OLDEST = (0, 147, 0)  # the first with rawResponse/completed
+NEWEST_TESTED = (0, 169, 0)
+_VERSION_TIMEOUT = 20.0  # a cold 300 MB binary on a slow disk
+
+# What the child may see of our environment; CODEX_CHILD_ENV adds names.
+_CHILD_ENV = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_RUNTIME_DIR"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE"),
+)
+_CHILD_ENV_PREFIX = "OPENAI_"
+_LOOPBACK = "localhost,127.0.0.1,::1"
+
+# Features belong to the process: in a thread's config they cost up to 300 ms of CPU. Those that an installed
+# version does not know are left out, because the CLI ends at an unknown name.
+_OFF_ALWAYS = ("shell_snapshot", "plugins", "apps")
+_OFF_FOR_CHAT = ("shell_tool", "unified_exec", "goals", "multi_agent", "skill_search", "tool_search", "tool_suggest", "view_image")
+_CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false")
+
+
+class Command(msgspec.Struct, frozen=True):
+    """An installed CLI: its path, its version and the features that it knows by name."""
+
+    path: str
+    version: tuple[int, int, int]
+    features: frozenset[str]
+
+    @property
+    def dotted_version(self) -> str:
+        return _dotted(self.version)
+
+    def argv(self, mode: Mode) -> list[str]:
+        """The command of an app-server process whose threads are all of one mode."""
+        off = _OFF_ALWAYS + (_OFF_FOR_CHAT if mode == "chat" else ())
+        flags = [word for name in off if name in self.features for word in ("--disable", name)]
+        return [self.path, "app-server", *flags, *(word for pair in _CONFIG for word in ("-c", pair))]
+
+
+def find(settings: Settings) -> Command:
+    """Look for the CLI at CODEX_PATH, on PATH, in the wheel. Raises CommandNotFound with the command that mends it."""
+    path = _locate(settings.codex_path, settings.environ)
+    version = _version(path, settings)
+    if version < OLDEST:
+        raise CommandNotFound(
+            f"The Codex CLI at {path} is {_dotted(version)}; codex-proxy needs {_dotted(OLDEST)} or newer. "
+            "Run: pip install --upgrade 'codex-proxy[cli]'"
+        )
+    if version > NEWEST_TESTED:
+        _log.warning("codex %s is newer than the newest tested, %s", _dotted(version), _dotted(NEWEST_TESTED))
+    listed = _run(path, ["features", "list"], settings)
+    return Command(path, version, frozenset(line.split()[0] for line in listed.splitlines() if line.split()))
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The child's whole environment."""
+    given = settings.environ
+    names = {*_CHILD_ENV, *settings.child_env, *(name for name in given if name.startswith(_CHILD_ENV_PREFIX))}
+    child = {name: given[name] for name in names if name in given}
+    for name in ("NO_PROXY", "no_proxy"):
+        child[name] = ",".join(filter(None, (given.get(name), _LOOPBACK)))
+    if settings.codex_home is not None:
+        child["CODEX_HOME"] = str(settings.codex_home)
+    return child
+
+
+def _locate(wanted: str, environ: Mapping[str, str]) -> str:
+    if found := shutil.which(os.path.expanduser(wanted), path=environ.get("PATH")):
+        return found
+    if wanted != "codex":
+        raise CommandNotFound(f"CODEX_PATH={wanted} is not a program. Unset it, or name the Codex CLI's path.")
+    try:
+        wheel = importlib.import_module("codex_cli_bin")
+        return str(wheel.bundled_codex_path())
+    except (ImportError, FileNotFoundError):
+        raise CommandNotFound(
+            "The Codex CLI was not found: not at CODEX_PATH, not on PATH, not as a Python package. "
+            "Run: pip install 'codex-proxy[cli]'   (or: npm install -g @openai/codex)"
+        ) from None
+
+
+def _version(path: str, settings: Settings) -> tuple[int, int, int]:
+    said = _run(path, ["--version"], settings)
+    if not (found := re.search(r"\b(\d+)\.(\d+)\.(\d+)", said)):
+        raise CommandNotFound(f"{path} --version said {said.strip()[:100]!r}: not the Codex CLI. Set CODEX_PATH.")
+    return int(found[1]), int(found[2]), int(found[3])
+
+
+def _run(path: str, arguments: list[str], settings: Settings) -> str:
+    try:
+        done = subprocess.run(
+            [path, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_VERSION_TIMEOUT,
+            env=environment(settings),
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CommandNotFound(f"{path} could not be run: {error}. Set CODEX_PATH.") from error
+    return done.stdout.decode(errors="replace")
+
+
+def _dotted(version: tuple[int, int, int]) -> str:
+    return ".".join(map(str, version))

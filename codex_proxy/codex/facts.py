@@ -1,0 +1,87 @@
+"""Facts: what a freshly started CLI says of itself: its models, its provider, whether it is logged in."""
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import msgspec
+
+from codex_proxy.catalog import Catalog, Model, with_extras
+from codex_proxy.codex import wire
+from codex_proxy.codex.connection import Connection
+from codex_proxy.settings import Settings
+
+_PAGES_AT_MOST = 20
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """`provider_local`: its address is on this machine. `usable`: there is an account, or none is needed."""
+
+    catalog: Catalog
+    provider: str
+    provider_local: bool
+    usable: bool
+    mcp_servers: tuple[str, ...]
+    document_names: tuple[str, ...]
+
+
+async def ask(connection: Connection, settings: Settings) -> Facts:
+    """Ask the CLI. Raises WorkerFailed."""
+    where = {"cwd": str(settings.workdir), "includeLayers": False}
+    config = (await connection.request("config/read", where, wire.ConfigRead)).config
+    account = await connection.request("account/read", {}, wire.Account)
+    listed = await _models(connection)
+    models = with_extras(tuple(_model(entry) for entry in listed), config.model, settings.extra_models)
+    builtin_default = next((entry.id for entry in listed if entry.is_default), models[0].id if models else "")
+    provider = config.model_provider or "openai"
+    url = config.model_providers[provider].base_url if provider in config.model_providers else None
+    return Facts(
+        catalog=Catalog(models, config.model or builtin_default),
+        provider=provider,
+        provider_local=is_local(url),
+        usable=account.account is not None or not account.requires_openai_auth,
+        mcp_servers=tuple(config.mcp_servers),
+        document_names=config.project_doc_fallback_filenames,
+    )
+
+
+def is_local(url: str | None) -> bool:
+    """Whether an address certainly is on this machine: localhost, 127.0.0.0/8, ::1 or a unix socket."""
+    if url is None:
+        return False
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return True
+    if parts.scheme not in ("http", "https"):
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _models(connection: Connection) -> list[wire.Model]:
+    models: list[wire.Model] = []
+    cursor: str | None = None
+    for _ in range(_PAGES_AT_MOST):
+        page = await connection.request("model/list", {"includeHidden": True, "cursor": cursor}, wire.ModelPage)
+        models += page.data
+        if (cursor := page.next_cursor) is None:
+            break
+    return models
+
+
+def _model(entry: wire.Model) -> Model:
+    return Model(
+        id=entry.id,
+        efforts=tuple(effort.reasoning_effort for effort in entry.supported_reasoning_efforts),
+        default_effort=entry.default_reasoning_effort,
+        modalities=entry.input_modalities,
+        hidden=entry.hidden,
+        display_name=entry.display_name,
+    )

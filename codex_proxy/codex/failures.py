@@ -1,0 +1,79 @@
+"""Why Codex says that a turn failed -> our errors. Pure. CLI 0.147.0 to 0.169.0.
+
+Codex's own message may hold the provider's URL, so it goes into the detail; only what a provider wrote into the body of
+a 400 is passed on, without addresses.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from codex_proxy.codex import wire
+from codex_proxy.errors import (
+    ContextTooLong,
+    InvalidRequest,
+    ModelNotFound,
+    NotReady,
+    ProxyError,
+    QuotaExceeded,
+    RateLimited,
+    UpstreamFailed,
+    WorkerFailed,
+)
+
+_RETRY_AFTER = 20.0  # seconds; a provider's 429 reaches us without its own
+_ADDRESS = re.compile(r"\b\w+://\S+")
+
+
+def failure(error: wire.TurnError) -> ProxyError:
+    """What a client is told of a failed turn."""
+    word, status = _word_and_status(error.codex_error_info)
+    detail = f"{word} {status or ''}: {error.message}"
+    match word, status:
+        case "contextWindowExceeded", _:
+            return ContextTooLong("The conversation is longer than the model takes.", param="messages", detail=detail)
+        case (("usageLimitExceeded" | "sessionBudgetExceeded"), _):
+            return QuotaExceeded("The Codex account's quota is used up.", detail=detail)
+        case "rateLimitExceeded", _:
+            return RateLimited("The model provider's rate limit is reached.", detail=detail, retry_after=_RETRY_AFTER)
+        case _, 429:
+            return RateLimited("The model provider answers 429: too many requests.", detail=detail, retry_after=_RETRY_AFTER)
+        case "modelNotFound", _:
+            return ModelNotFound("The model provider does not know this model.", param="model", detail=detail)
+        case "unauthorized", _:
+            return NotReady("Codex is not logged in at its model provider.", detail=detail)
+        case (("cyberPolicy" | "misalignmentPolicyViolation"), _):
+            return InvalidRequest("The model provider refused the request by its usage policy.", detail=detail)
+        case "sandboxError", _:
+            return WorkerFailed("Codex's sandbox failed.", detail=detail)
+        case _, int():
+            return UpstreamFailed(f"The model provider answers {status}.", detail=detail)
+        case _, _:
+            return _from_provider(error.message, detail)
+
+
+def _word_and_status(info: str | dict[str, Any] | None) -> tuple[str, int | None]:
+    if isinstance(info, dict) and info:
+        word, about = next(iter(info.items()))
+        status = about.get("httpStatusCode") if isinstance(about, dict) else None
+        return word, status if isinstance(status, int) else None
+    return (info or "other") if isinstance(info, str) else "other", None
+
+
+def _from_provider(message: str, detail: str) -> ProxyError:
+    """A 400 of the provider arrives as the JSON of its body; anything else is a broken connection."""
+    try:
+        body = msgspec.json.decode(message, type=_ProviderRefusal)
+    except msgspec.DecodeError:
+        return UpstreamFailed("The model provider could not be reached, or broke off.", detail=detail)
+    said = _ADDRESS.sub("…", body.error.message)[:500]
+    return InvalidRequest(f"The model provider refused the request: {said}", detail=detail)
+
+
+class _ProviderError(msgspec.Struct):
+    message: str
+
+
+class _ProviderRefusal(msgspec.Struct):
+    error: _ProviderError

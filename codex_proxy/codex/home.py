@@ -1,0 +1,55 @@
+"""CODEX_HOME and what else commands must not read: the deny rules of the permission profile.
+
+Deny rules hold in read-only and workspace-write mode. danger-full-access drops them: then only another uid protects.
+"""
+
+import os
+from pathlib import Path
+
+from codex_proxy.settings import Settings, SettingsError
+
+_SECRET_PLACES = (".ssh", ".aws", ".config/gcloud", ".netrc")
+
+
+def codex_home(settings: Settings) -> Path:
+    """The directory that the CLI uses as CODEX_HOME."""
+    return (settings.codex_home or _user_home(settings) / ".codex").resolve()
+
+
+def denied_paths(settings: Settings) -> tuple[str, ...]:
+    """Absolute real paths that commands may not read; none with CODEX_PROTECT_SECRETS=0."""
+    if not settings.protect_secrets:
+        return ()
+    places = [codex_home(settings), *(_user_home(settings) / place for place in _SECRET_PLACES), *settings.deny_read]
+    if settings.env_file is not None:
+        places.append(settings.env_file)
+    return tuple(dict.fromkeys(os.path.realpath(place) for place in places))
+
+
+def make_directories(settings: Settings) -> None:
+    """Make CODEX_CONFIG_DIR and CODEX_WORKDIR where they are missing. Raises SettingsError when they cannot serve."""
+    if settings.codex_home is not None:
+        _make(settings.codex_home, "CODEX_CONFIG_DIR", 0o700)
+    _make(settings.workdir, "CODEX_WORKDIR", 0o755)
+    if settings.sandbox != "read-only" and not os.access(settings.workdir, os.W_OK):
+        raise SettingsError(
+            f"CODEX_WORKDIR={settings.workdir} is not writable, but CODEX_SANDBOX_MODE={settings.sandbox} lets Codex write. "
+            f"Run: chown {os.getuid()} {settings.workdir}"
+        )
+    for directory in (settings.workdir, *settings.workspaces):
+        if hidden := [place for place in denied_paths(settings) if directory.is_relative_to(place)]:
+            raise SettingsError(
+                f"The workspace {directory} lies inside {hidden[0]}, which is kept from commands. "
+                "Choose another CODEX_WORKDIR, or set CODEX_PROTECT_SECRETS=0."
+            )
+
+
+def _make(directory: Path, name: str, mode: int) -> None:
+    try:
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{name}={directory} cannot be made: {error.strerror}. Set {name} to a directory of yours.") from error
+
+
+def _user_home(settings: Settings) -> Path:
+    return Path(settings.environ.get("HOME") or Path.home())

@@ -1,0 +1,152 @@
+"""CodexProcess: one child process, its pipes and its end. It knows lines, not what they mean.
+
+Whoever starts it stops it, by leaving `started`; after that no member of its process group is alive. Every wait on
+the child has a bound, and the stop goes on when its caller is cancelled.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from codex_proxy.errors import WorkerFailed
+from codex_proxy.tasks import see_out, spawn
+
+MAX_LINE_BYTES = 32 * 1024 * 1024  # seen: 6.3 MB for one command's output
+_EOF_GRACE = 0.5  # seconds a child gets after its stdin closed; the CLI needs 10 ms when idle
+_TERM_GRACE = 0.5  # and after SIGTERM, which a stopped or busy one ignores
+_KILL_GRACE = 5.0  # SIGKILL can only wait for the kernel
+_WRITE_TIMEOUT = 20.0
+_STDERR_LINES = 20
+
+
+class CodexProcess:
+    """A running child. Not for use by two readers or two writers at once."""
+
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: "_Protocol") -> None:
+        self.gone = protocol.exited  # set as soon as the child has ended, whoever may still hold its pipes
+        self._child = asyncio.subprocess.Process(transport, protocol, asyncio.get_running_loop())
+        self._transport = transport
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+
+    @classmethod
+    @asynccontextmanager
+    async def started(cls, argv: Sequence[str], environ: Mapping[str, str], cwd: str) -> AsyncIterator["CodexProcess"]:
+        """Start the child in a process group of its own. Raises WorkerFailed when it cannot be started."""
+        loop = asyncio.get_running_loop()
+        pipe = asyncio.subprocess.PIPE
+        try:
+            # What asyncio.create_subprocess_exec does, with the transport kept: only it can close the pipes.
+            transport, protocol = await loop.subprocess_exec(
+                lambda: _Protocol(limit=MAX_LINE_BYTES, loop=loop),
+                *argv,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                env=environ,
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerFailed("The Codex CLI could not be started.", detail=f"{argv[0]}: {error}") from error
+        process = cls(transport, protocol)
+        pump = spawn(f"stderr of codex [{process.pid}]", process._pump_stderr())
+        try:
+            yield process
+        finally:
+            stopping = spawn(f"stop of codex [{process.pid}]", process._stop())
+            try:
+                await _finished(stopping)
+            finally:
+                await see_out(pump)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def last_words(self) -> str:
+        """How it ended, if it did, and its last lines on stderr. For the log, never for a client."""
+        end = "" if self._child.returncode is None else f" (exit {self._child.returncode})"
+        return f"codex [{self.pid}]{end}: {' | '.join(self._stderr)}"
+
+    async def read_line(self) -> bytes:
+        """The next line of stdout, without its end. Raises WorkerFailed at the end of output or past 32 MiB."""
+        assert self._child.stdout is not None
+        try:
+            line = await self._child.stdout.readline()
+        except ValueError as error:
+            raise WorkerFailed("The Codex CLI sent a line of over 32 MiB.", detail=self.last_words) from error
+        if not line.endswith(b"\n"):
+            raise WorkerFailed("The Codex CLI ended in the middle of its work.", detail=self.last_words)
+        return line
+
+    async def write_line(self, line: bytes) -> None:
+        """Send one JSON text. Raises WorkerFailed when the child does not take it."""
+        assert self._child.stdin is not None
+        self._child.stdin.write(line + b"\n")
+        try:
+            async with asyncio.timeout(_WRITE_TIMEOUT):
+                await self._child.stdin.drain()
+        except (ConnectionError, TimeoutError) as error:
+            raise WorkerFailed("The Codex CLI stopped listening.", detail=self.last_words) from error
+
+    def memory_mb(self) -> int:
+        """Resident memory of the child, in MB; 0 where the system does not tell (macOS)."""
+        try:
+            with open(f"/proc/{self.pid}/statm") as statm:
+                return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1_000_000
+        except OSError:
+            return 0
+
+    async def _pump_stderr(self) -> None:
+        assert self._child.stderr is not None
+        while chunk := await self._child.stderr.read(65_536):
+            self._stderr.extend(chunk.decode(errors="replace")[-4_000:].splitlines()[-_STDERR_LINES:])
+
+    async def _stop(self) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        if not await self._ended(_EOF_GRACE):
+            self._signal(signal.SIGTERM)
+            await self._ended(_TERM_GRACE)
+        self._signal(signal.SIGKILL)  # also for what the child left in its group
+        await self._ended(_KILL_GRACE)
+        self._transport.close()  # a grandchild in a session of its own may hold the other ends open
+
+    async def _ended(self, grace: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self.gone.wait()
+        return self.gone.is_set()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+
+class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
+    """Says at once that the child has ended: on 3.11 Process.wait() also waits for pipes that grandchildren hold."""
+
+    def __init__(self, *, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=limit, loop=loop)
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set()
+
+
+async def _finished(task: asyncio.Task[None]) -> None:
+    """Wait for a task however often this is cancelled, and pass the cancel on afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

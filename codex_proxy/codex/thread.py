@@ -1,0 +1,130 @@
+"""Recipe: all that a thread must be started with, and the parameters of thread/start and turn/start made from it.
+
+Every thread is started by the recipe that held against every probe in a hostile repository (CLI 0.147.0 to 0.169.0):
+no `sandbox` field, ever, because any value of it replaces the permission profile, and write-capable ones trust the
+directory and run its MCP servers; the sandbox of a turn is turn/start's sandboxPolicy.
+"""
+
+from collections.abc import Iterable
+from typing import Any, assert_never
+
+import msgspec
+
+from codex_proxy.codex.documents import Documents
+from codex_proxy.turns import Image, Message, Mode, Part, Text, Turn
+
+_CHAT_INSTRUCTIONS = "You are a helpful assistant."
+_PROFILE = "proxy"
+
+# Pure-model mode: no environment, hence no command can run, and nothing of the agent's is described to the model.
+_CHAT_CONFIG: dict[str, Any] = {
+    "tools": {"view_image": False},
+    "include_apply_patch_tool": False,
+    "include_permissions_instructions": False,
+    "include_environment_context": False,
+    "skills": {"include_instructions": False},
+    "project_doc_max_bytes": 0,
+}
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """What cannot be changed once a thread has started. A waiting thread serves exactly the turns with an equal recipe."""
+
+    model: str
+    mode: Mode
+    cwd: str
+    denied: tuple[str, ...]
+    documents: Documents
+    web_search: bool
+    verbosity: str | None
+    raw_reasoning: bool
+    mcp_servers: tuple[str, ...]  # of the user's configuration; left out in chat mode
+
+    def start_params(self) -> dict[str, Any]:
+        """The params of thread/start."""
+        params = {
+            "ephemeral": True,
+            "approvalPolicy": "never",
+            "cwd": self.cwd,
+            "model": self.model,
+            "experimentalRawEvents": True,
+        }
+        config = self._chat_config() if self.mode == "chat" else self._agent_config()
+        if self.verbosity is not None:
+            config["model_verbosity"] = self.verbosity
+        if self.raw_reasoning:
+            config["show_raw_agent_reasoning"] = True
+        if self.mode == "chat":
+            params |= {"environments": [], "baseInstructions": _CHAT_INSTRUCTIONS}
+        return params | {"config": config}
+
+    def _agent_config(self) -> dict[str, Any]:
+        profile = {"extends": ":read-only", "filesystem": dict.fromkeys(self.denied, "deny")}
+        config: dict[str, Any] = {
+            "default_permissions": _PROFILE,
+            "permissions": {_PROFILE: profile},
+            "shell_environment_policy": {"inherit": "core"},
+        }
+        if not self.documents.project:
+            config["project_doc_max_bytes"] = 0
+        if self.web_search:
+            config["web_search"] = "live"
+        return config
+
+    def _chat_config(self) -> dict[str, Any]:
+        config = _CHAT_CONFIG | {"web_search": "live" if self.web_search else "disabled"}
+        if self.mcp_servers:  # tables are merged, so each one is switched off by name
+            config["mcp_servers"] = {name: {"enabled": False} for name in self.mcp_servers}
+        return config
+
+
+def turn_params(thread_id: str, turn: Turn) -> dict[str, Any]:
+    """The params of turn/start. A read-only turn needs no sandboxPolicy: the profile is read-only already."""
+    params: dict[str, Any] = {"threadId": thread_id, "input": [_input_part(part) for part in turn.input], "summary": turn.summary}
+    if turn.effort is not None:
+        params["effort"] = turn.effort
+    if turn.service_tier is not None:
+        params["serviceTier"] = turn.service_tier
+    if turn.mode == "agent" and turn.sandbox != "read-only":
+        params["sandboxPolicy"] = _sandbox_policy(turn)
+    return params
+
+
+def history_items(history: Iterable[Message]) -> list[dict[str, Any]]:
+    """Messages as the raw Responses API items of thread/inject_items."""
+    return [
+        {"type": "message", "role": message.role, "content": [_item_part(part, message.role) for part in message.parts]}
+        for message in history
+    ]
+
+
+def _sandbox_policy(turn: Turn) -> dict[str, Any]:
+    if turn.sandbox == "danger-full-access":
+        return {"type": "dangerFullAccess"}
+    return {
+        "type": "workspaceWrite",
+        "writableRoots": [],
+        "networkAccess": turn.network,
+        "excludeTmpdirEnvVar": True,
+        "excludeSlashTmp": True,
+    }
+
+
+def _input_part(part: Part) -> dict[str, Any]:
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text}
+        case Image():
+            return {"type": "image", "url": part.url} | ({"detail": part.detail} if part.detail else {})
+        case _:
+            assert_never(part)
+
+
+def _item_part(part: Part, role: str) -> dict[str, Any]:
+    match part:
+        case Text():
+            return {"type": "output_text" if role == "assistant" else "input_text", "text": part.text}
+        case Image():
+            return {"type": "input_image", "image_url": part.url} | ({"detail": part.detail} if part.detail else {})
+        case _:
+            assert_never(part)

@@ -1,0 +1,146 @@
+"""Wire -> TurnEvent, pure: the notifications of one turn in, our events out. CLI 0.147.0 to 0.169.0.
+
+Unknown methods and items give no event. The end of the turn is not translated here but read by the worker.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from codex_proxy.codex import wire
+from codex_proxy.turns import (
+    Command,
+    McpCall,
+    MessageCompleted,
+    MessageDelta,
+    MessageStarted,
+    Patch,
+    PlanUpdated,
+    ReasoningCompleted,
+    ReasoningDelta,
+    ReasoningStarted,
+    Search,
+    TurnEvent,
+    Usage,
+    Work,
+    WorkCompleted,
+    WorkProgress,
+    WorkStarted,
+)
+
+_SEARCH_ACTIONS = {"openPage": "open_page", "findInPage": "find_in_page"}
+_PLAN_STATUS = {"inProgress": "in_progress"}
+
+# Items that leave something behind in the process: a shell, a changed file, a server of the user's.
+WORK_TYPES = frozenset(("commandExecution", "fileChange", "mcpToolCall", "collabAgentToolCall", "subAgentActivity"))
+
+
+class Translator:
+    """Translates the notifications of one turn. It remembers how much of each message it has passed on, because some
+    providers send a message whole and without deltas: what is missing at its end is sent as one delta then.
+    """
+
+    def __init__(self, *, raw_reasoning: bool) -> None:
+        self.usage: Usage | None = None
+        self.ran_something = False
+        self._raw_reasoning = raw_reasoning
+        self._passed_on: dict[str, int] = {}  # item id -> characters
+        self._by_method: dict[str, Callable[[msgspec.Raw], list[TurnEvent]]] = {
+            "item/started": self._item_started,
+            "item/completed": self._item_completed,
+            "item/agentMessage/delta": self._message_delta,
+            "item/reasoning/summaryTextDelta": self._summary_delta,
+            "item/reasoning/textDelta": self._reasoning_delta,
+            "item/commandExecution/outputDelta": self._command_output,
+            "item/mcpToolCall/progress": self._mcp_progress,
+            "turn/plan/updated": self._plan,
+            "thread/tokenUsage/updated": self._tokens,
+        }
+
+    def translate(self, method: str, params: msgspec.Raw) -> list[TurnEvent]:
+        """The events of one notification, mostly one. Raises msgspec.MsgspecError when it is not of the known form."""
+        translate = self._by_method.get(method)
+        return translate(params) if translate else []
+
+    def _item_started(self, params: msgspec.Raw) -> list[TurnEvent]:
+        item = _item.decode(params).item
+        self.ran_something |= item.type in WORK_TYPES
+        if item.type == "agentMessage":
+            self._passed_on[item.id] = 0
+            return [MessageStarted(item.id, item.phase == "commentary")]
+        if item.type == "reasoning":
+            return [ReasoningStarted(item.id)]
+        work = _work(item)
+        return [WorkStarted(item.id, work)] if work else []
+
+    def _item_completed(self, params: msgspec.Raw) -> list[TurnEvent]:
+        item = _item.decode(params).item
+        if item.type == "agentMessage":
+            rest = item.text[self._passed_on.pop(item.id, 0) :]
+            missing: list[TurnEvent] = [MessageDelta(item.id, rest)] if rest else []
+            return [*missing, MessageCompleted(item.id, item.text)]
+        if item.type == "reasoning":
+            return [ReasoningCompleted(item.id, item.summary)]
+        work = _work(item)
+        return [WorkCompleted(item.id, work)] if work else []
+
+    def _message_delta(self, params: msgspec.Raw) -> list[TurnEvent]:
+        news = _delta.decode(params)
+        self._passed_on[news.item_id] = self._passed_on.get(news.item_id, 0) + len(news.delta)
+        return [MessageDelta(news.item_id, news.delta)]
+
+    def _summary_delta(self, params: msgspec.Raw) -> list[TurnEvent]:
+        news = _delta.decode(params)
+        return [ReasoningDelta(news.item_id, news.summary_index, news.delta)]
+
+    def _reasoning_delta(self, params: msgspec.Raw) -> list[TurnEvent]:
+        if not self._raw_reasoning:
+            return []
+        news = _delta.decode(params)
+        return [ReasoningDelta(news.item_id, news.content_index, news.delta, raw=True)]
+
+    def _command_output(self, params: msgspec.Raw) -> list[TurnEvent]:
+        news = _delta.decode(params)
+        return [WorkProgress(news.item_id, news.delta)]
+
+    def _mcp_progress(self, params: msgspec.Raw) -> list[TurnEvent]:
+        news = msgspec.json.decode(params, type=wire.McpProgress)
+        return [WorkProgress(news.item_id, news.message)]
+
+    def _plan(self, params: msgspec.Raw) -> list[TurnEvent]:
+        news = msgspec.json.decode(params, type=wire.PlanNews)
+        return [PlanUpdated(tuple((step.step, _PLAN_STATUS.get(step.status, step.status)) for step in news.plan))]
+
+    def _tokens(self, params: msgspec.Raw) -> list[TurnEvent]:
+        # A turn has a thread of its own, so the thread's totals are the turn's.
+        total = msgspec.json.decode(params, type=wire.TokenNews).token_usage.total
+        self.usage = Usage(
+            input=total.input_tokens,
+            cached=total.cached_input_tokens,
+            output=total.output_tokens,
+            reasoning=total.reasoning_output_tokens,
+            cache_write=total.cache_write_input_tokens,
+        )
+        return []
+
+
+_item = msgspec.json.Decoder(wire.ItemNews)
+_delta = msgspec.json.Decoder(wire.Delta)
+
+
+def _work(item: wire.Item) -> Work | None:
+    match item.type:
+        case "commandExecution":
+            return Command(item.command, item.aggregated_output or "", item.exit_code)
+        case "fileChange":
+            changes = tuple((change.path, str(change.kind.get("type", "update")), change.diff) for change in item.changes)
+            return Patch(changes, item.status in ("inProgress", "completed"))
+        case "mcpToolCall":
+            result = None if item.result is None else msgspec.json.encode(item.result).decode()
+            error = item.error.message if item.error else None
+            return McpCall(item.server, item.tool, bytes(item.arguments).decode(), result, error)
+        case "webSearch":
+            action = str((item.action or {}).get("type", "search"))
+            return Search(item.query, _SEARCH_ACTIONS.get(action, "search"))
+        case _:
+            return None

@@ -1,0 +1,221 @@
+"""The lines of the app-server protocol that are in use, as structs. Seen on CLI 0.147.0 to 0.169.0.
+
+JSON-RPC 2.0 without the `jsonrpc` member, one JSON text a line, both ways. Only the members that we read are declared;
+unknown ones are skipped, unknown methods and item types are looked up in vain and ignored.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from codex_proxy.errors import WorkerFailed
+
+_T = TypeVar("_T")
+
+
+def decode(raw: msgspec.Raw, type_: type[_T]) -> _T:
+    """Decode params or a result. Raises WorkerFailed when it is not of the known form."""
+    try:
+        return msgspec.json.decode(raw, type=type_)
+    except msgspec.MsgspecError as error:
+        raise WorkerFailed("The Codex CLI sent an unknown form.", detail=f"{type_.__name__}: {error}") from error
+
+
+class Line(msgspec.Struct, frozen=True):
+    """Any line from the CLI: a request (id and method), a notification (method) or an answer (id)."""
+
+    id: int | str | None = None
+    method: str | None = None
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: "RpcError | None" = None
+
+
+class RpcError(msgspec.Struct, frozen=True):
+    """Why a request was refused. -32602 with data.input_error_code input_too_large: over 1,048,576 characters."""
+
+    code: int
+    message: str
+
+
+class Addressed(msgspec.Struct, frozen=True, rename="camel"):
+    """Whose notification it is; absent in those of the whole process."""
+
+    thread_id: str | None = None
+
+
+class Thread(msgspec.Struct, frozen=True):
+    id: str
+
+
+class ThreadStarted(msgspec.Struct, frozen=True, rename="camel"):
+    """The answer to thread/start."""
+
+    thread: Thread
+    model_provider: str
+    active_permission_profile: "PermissionProfile | None" = None
+
+
+class PermissionProfile(msgspec.Struct, frozen=True):
+    id: str
+
+
+class TurnError(msgspec.Struct, frozen=True, rename="camel"):
+    """Why a turn failed. `codex_error_info` is a word, or an object of one word with details."""
+
+    message: str
+    codex_error_info: str | dict[str, Any] | None = None  # Any: the details differ by word and version
+
+
+class ErrorNews(msgspec.Struct, frozen=True, rename="camel"):
+    """error. With will_retry it is progress, not the end: the CLI asks the model again."""
+
+    will_retry: bool = False
+
+
+class TurnState(msgspec.Struct, frozen=True):
+    """status: inProgress, completed, interrupted or failed."""
+
+    id: str
+    status: str
+    error: TurnError | None = None
+
+
+class TurnNews(msgspec.Struct, frozen=True):
+    """The answer to turn/start, and turn/completed."""
+
+    turn: TurnState
+
+
+class Delta(msgspec.Struct, frozen=True, rename="camel"):
+    """item/agentMessage/delta, item/reasoning/*Delta, item/commandExecution/outputDelta."""
+
+    item_id: str
+    delta: str
+    summary_index: int = 0
+    content_index: int = 0
+
+
+class McpProgress(msgspec.Struct, frozen=True, rename="camel"):
+    """item/mcpToolCall/progress."""
+
+    item_id: str
+    message: str
+
+
+class Tokens(msgspec.Struct, frozen=True, rename="camel"):
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    reasoning_output_tokens: int
+    cache_write_input_tokens: int = 0
+
+
+class TokenTotals(msgspec.Struct, frozen=True):
+    total: Tokens
+
+
+class TokenNews(msgspec.Struct, frozen=True, rename="camel"):
+    """thread/tokenUsage/updated."""
+
+    token_usage: TokenTotals
+
+
+class PlanStep(msgspec.Struct, frozen=True):
+    step: str
+    status: str
+
+
+class PlanNews(msgspec.Struct, frozen=True):
+    """turn/plan/updated."""
+
+    plan: tuple[PlanStep, ...]
+
+
+class Change(msgspec.Struct, frozen=True):
+    path: str
+    kind: dict[str, Any]  # Any: {"type": add | delete | update, …}
+    diff: str = ""
+
+
+class Item(msgspec.Struct, frozen=True, rename="camel"):
+    """The item of item/started and item/completed: the members of all the types that we know, `type` first."""
+
+    type: str
+    id: str
+    text: str = ""  # agentMessage
+    phase: str | None = None
+    summary: tuple[str, ...] = ()  # reasoning
+    command: str = ""  # commandExecution
+    aggregated_output: str | None = None
+    exit_code: int | None = None
+    changes: tuple[Change, ...] = ()  # fileChange
+    server: str = ""  # mcpToolCall
+    tool: str = ""
+    arguments: msgspec.Raw = msgspec.Raw(b"null")
+    result: Any = None  # Any: the MCP server's own; on imageGeneration a string
+    error: "ItemError | None" = None
+    status: str = ""
+    query: str = ""  # webSearch
+    action: dict[str, Any] | None = None  # Any: {"type": search | openPage | findInPage | other, …}
+
+
+class ItemError(msgspec.Struct, frozen=True):
+    message: str
+
+
+class ItemNews(msgspec.Struct, frozen=True):
+    """item/started, item/completed."""
+
+    item: Item
+
+
+class Effort(msgspec.Struct, frozen=True, rename="camel"):
+    reasoning_effort: str
+
+
+class Model(msgspec.Struct, frozen=True, rename="camel"):
+    """An entry of model/list."""
+
+    id: str
+    model: str
+    hidden: bool = False
+    is_default: bool = False
+    display_name: str = ""
+    supported_reasoning_efforts: tuple[Effort, ...] = ()
+    default_reasoning_effort: str | None = None
+    input_modalities: tuple[str, ...] = ("text",)
+
+
+class ModelPage(msgspec.Struct, frozen=True, rename="camel"):
+    """The answer to model/list."""
+
+    data: tuple[Model, ...]
+    next_cursor: str | None = None
+
+
+class Account(msgspec.Struct, frozen=True, rename="camel"):
+    """The answer to account/read: a turn can run when there is an account or none is required."""
+
+    requires_openai_auth: bool
+    account: dict[str, Any] | None = None  # Any: differs by kind of login; only its presence is read
+
+
+class Provider(msgspec.Struct, frozen=True):
+    base_url: str | None = None
+
+
+class Config(msgspec.Struct, frozen=True):
+    """The members of the effective configuration that we read. `model_provider` None means openai."""
+
+    model: str | None = None
+    model_provider: str | None = None
+    model_providers: dict[str, Provider] = {}
+    mcp_servers: dict[str, Any] = {}  # Any: only the names are read
+    project_doc_fallback_filenames: tuple[str, ...] = ()
+
+
+class ConfigRead(msgspec.Struct, frozen=True):
+    """The answer to config/read."""
+
+    config: Config

@@ -1,0 +1,228 @@
+"""Worker: our side of one app-server process; it runs one Turn at a time, as a stream of TurnEvents.
+
+It keeps one thread started ahead, because thread/start is more than half of the way to the first text. It is never
+believed: every request to it has a deadline, and what it sends is decoded. The deadline of the turn as a whole is its
+caller's, who stops the worker by leaving `started`.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from codex_proxy import __version__
+from codex_proxy.codex import command, documents, facts, home, wire
+from codex_proxy.codex.command import Command
+from codex_proxy.codex.connection import Connection
+from codex_proxy.codex.facts import Facts
+from codex_proxy.codex.failures import failure
+from codex_proxy.codex.process import CodexProcess
+from codex_proxy.codex.thread import Recipe, history_items, turn_params
+from codex_proxy.codex.translate import Translator
+from codex_proxy.errors import UpstreamFailed, WorkerFailed
+from codex_proxy.settings import Settings
+from codex_proxy.turns import MessageDelta, Mode, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted
+
+_log = logging.getLogger(__name__)
+
+START_TIMEOUT = 60.0  # seconds from spawn to the first waiting thread
+_ENDING = "turn/completed"
+_MEMORY_CHECKED_EVERY = 10  # turns
+
+# Notifications that we never read: not sending them saves both sides the JSON.
+_UNWANTED = (
+    "thread/started",
+    "thread/status/changed",
+    "thread/settings/updated",
+    "turn/started",
+    "turn/diff/updated",
+    "item/reasoning/summaryPartAdded",
+    "item/commandExecution/terminalInteraction",
+    "item/fileChange/outputDelta",
+    "item/fileChange/patchUpdated",
+    "account/rateLimits/updated",
+    "remoteControl/status/changed",
+    "mcpServer/startupStatus/updated",
+)
+
+
+class Worker:
+    """A warm CLI of one mode. `spent`: it must not run another turn; `dirty`: its turn ran something, so it will be spent."""
+
+    def __init__(self, process: CodexProcess, connection: Connection, settings: Settings, mode: Mode, found: Facts) -> None:
+        self.mode = mode
+        self.facts = found
+        self.gone = process.gone
+        self.spent = False
+        self.dirty = False
+        self._process = process
+        self._connection = connection
+        self._settings = settings
+        self._denied = home.denied_paths(settings)
+        self._home = home.codex_home(settings)
+        self._waiting: tuple[Recipe, str] | None = None  # a thread that was started ahead
+        self._last: Recipe | None = None
+        self._turns = 0
+        self._running: tuple[str, str] | None = None  # thread id, turn id
+        self._interrupted = False
+
+    @classmethod
+    @asynccontextmanager
+    async def started(cls, cli: Command, settings: Settings, starting: asyncio.Lock, mode: Mode) -> AsyncIterator["Worker"]:
+        """Start a process and make it ready for a turn of the default model. Raises WorkerFailed.
+
+        `starting` is held through the handshake: two first starts in a fresh CODEX_HOME break each other (0.163.0).
+        """
+        environ = command.environment(settings)
+        async with AsyncExitStack() as stack:
+            async with starting:
+                process = await stack.enter_async_context(CodexProcess.started(cli.argv(mode), environ, str(settings.workdir)))
+                connection = Connection(process)
+                await _shake_hands(connection)
+            worker = cls(process, connection, settings, mode, await facts.ask(connection, settings))
+            _log.debug("codex [%s] started, mode %s", process.pid, mode)
+            await worker.prepare()
+            yield worker
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def unprepared(self) -> bool:
+        return self._waiting is None
+
+    async def prepare(self) -> None:
+        """Start the next thread before it is needed, by the recipe of the last turn. Raises WorkerFailed, and is spent then."""
+        recipe = self._last or self._default_recipe()
+        self.spent = True
+        self._waiting = (recipe, await self._start_thread(recipe))
+        self.spent = False
+
+    async def run(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        """The turn's events, the last one a TurnCompleted or TurnFailed. Raises WorkerFailed when the process breaks.
+
+        Whatever ends this generator early leaves the worker spent.
+        """
+        self._interrupted = False
+        self.spent = True  # until the turn has ended as it should
+        recipe = self._recipe(turn)
+        thread_id = await self._take_thread(recipe)
+        if turn.history:
+            items = history_items(turn.history)
+            await self._connection.request("thread/inject_items", {"threadId": thread_id, "items": items}, Any)
+        begun = await self._connection.request("turn/start", turn_params(thread_id, turn), wire.TurnNews)
+        self._running = (thread_id, begun.turn.id)
+        if self._interrupted:
+            await self._post_interrupt()
+        yield TurnStarted()
+        translator = Translator(raw_reasoning=turn.raw_reasoning)
+        async with aclosing(self._events(thread_id, translator)) as events:
+            async for event in events:
+                yield event
+        self._running = None
+        self._last = recipe
+        self._turns += 1
+        self.spent = self.spent or self.dirty or self._worn_out()
+
+    async def interrupt(self) -> None:
+        """End the running turn early; `run` still tells its end. From any task; twice does no harm."""
+        if not self._interrupted:
+            self._interrupted = True
+            if self._running is not None:
+                await self._post_interrupt()
+
+    async def _events(self, thread_id: str, translator: Translator) -> AsyncGenerator[TurnEvent, None]:
+        said_something = False  # in the model response that is under way
+        while True:
+            line = await self._connection.notification()
+            if line.method is None or wire.decode(line.params, wire.Addressed).thread_id != thread_id:
+                continue
+            if line.method == _ENDING:
+                yield self._end(wire.decode(line.params, wire.TurnNews).turn, translator)
+                return
+            if line.method == "rawResponse/completed":
+                said_something = False
+            elif line.method == "error" and said_something and wire.decode(line.params, wire.ErrorNews).will_retry:
+                # The CLI asks the model again, and what the client already has would come once more.
+                await self.interrupt()
+                error = UpstreamFailed("The model provider broke off in the middle of the answer.")
+                yield TurnFailed(error, translator.usage)
+                return
+            try:
+                events = translator.translate(line.method, line.params)
+            except msgspec.MsgspecError as error:
+                raise WorkerFailed("The Codex CLI sent an unknown form.", detail=f"{line.method}: {error}") from error
+            self.dirty = self.dirty or translator.ran_something
+            for event in events:
+                said_something = said_something or isinstance(event, MessageDelta)
+                yield event
+
+    def _end(self, state: wire.TurnState, translator: Translator) -> TurnEvent:
+        if state.status == "failed":
+            error = failure(state.error or wire.TurnError("no reason given"))
+            return TurnFailed(error, translator.usage)
+        self.spent = False
+        return TurnCompleted(translator.usage, interrupted=state.status == "interrupted")
+
+    def _worn_out(self) -> bool:
+        if self._turns >= self._settings.worker_max_turns:
+            return True
+        return self._turns % _MEMORY_CHECKED_EVERY == 0 and self._process.memory_mb() > self._settings.worker_max_mb
+
+    async def _post_interrupt(self) -> None:
+        assert self._running is not None
+        thread_id, turn_id = self._running
+        await self._connection.post("turn/interrupt", {"threadId": thread_id, "turnId": turn_id})
+
+    async def _take_thread(self, recipe: Recipe) -> str:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and waiting[0] == recipe:
+            return waiting[1]
+        return await self._start_thread(recipe)
+
+    async def _start_thread(self, recipe: Recipe) -> str:
+        started = await self._connection.request("thread/start", recipe.start_params(), wire.ThreadStarted)
+        profile = started.active_permission_profile
+        if recipe.mode == "agent" and (profile is None or profile.id != "proxy"):
+            raise WorkerFailed("Codex did not take the permission profile.", detail=f"active: {profile}")
+        return started.thread.id
+
+    def _default_recipe(self) -> Recipe:
+        return self._recipe_for(self.facts.catalog.default, str(self._settings.workdir))
+
+    def _recipe(self, turn: Turn) -> Recipe:
+        recipe = self._recipe_for(turn.model, turn.cwd)
+        return msgspec.structs.replace(
+            recipe, web_search=turn.web_search, verbosity=turn.verbosity, raw_reasoning=turn.raw_reasoning
+        )
+
+    def _recipe_for(self, model: str, cwd: str) -> Recipe:
+        return Recipe(
+            model=model,
+            mode=self.mode,
+            cwd=cwd,
+            denied=self._denied,
+            documents=documents.look(Path(cwd), self._home, self.facts.document_names),
+            web_search=False,
+            verbosity=None,
+            raw_reasoning=False,
+            mcp_servers=self.facts.mcp_servers if self.mode == "chat" else (),
+        )
+
+
+async def _shake_hands(connection: Connection) -> None:
+    await connection.request(
+        "initialize",
+        {
+            "clientInfo": {"name": "codex_proxy", "title": "codex-proxy", "version": __version__},
+            "capabilities": {"experimentalApi": True, "optOutNotificationMethods": _UNWANTED},
+        },
+        dict,
+        START_TIMEOUT,
+    )
+    await connection.notify("initialized")

@@ -1,0 +1,54 @@
+"""Where a scripted Codex lives: a temporary CODEX_HOME and workspace, with the model server as its only provider."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+MODEL = "gpt-5.5"  # of the CLI's built-in catalogue, so that its efforts are known
+
+
+class Home(msgspec.Struct, frozen=True):
+    """Directories that exist until the block ends."""
+
+    root: Path
+
+    @property
+    def codex_home(self) -> Path:
+        return self.root / "codex_home"
+
+    @property
+    def workdir(self) -> Path:
+        return self.root / "workspace"
+
+    def environment(self) -> dict[str, str]:
+        """The settings that make a server use it."""
+        return {"HOME": str(self.root), "CODEX_CONFIG_DIR": str(self.codex_home), "CODEX_WORKDIR": str(self.workdir)}
+
+
+@contextmanager
+def prepared(base_url: str, more_config: str = "") -> Iterator[Home]:
+    """Make one whose provider is at `base_url`; it is removed at the end. `more_config` is TOML, after our own."""
+    home = Home(Path(tempfile.mkdtemp(prefix="codex-proxy-demo-")).resolve())
+    try:
+        home.codex_home.mkdir(mode=0o700)
+        home.workdir.mkdir()
+        (home.codex_home / "config.toml").write_text(_config(base_url) + more_config)
+        yield home
+    finally:
+        shutil.rmtree(home.root, ignore_errors=True)
+
+
+def _config(base_url: str) -> str:
+    return f"""\
+model = "{MODEL}"
+model_provider = "scripted"
+
+[model_providers.scripted]
+name = "codex-proxy scripted model"
+base_url = "{base_url}"
+wire_api = "responses"
+"""

@@ -1,0 +1,148 @@
+"""A Responses-API model server on a loopback port that plays a script: the demo's model, and every test's.
+
+It knows only what the Codex CLI asks of a provider (POST /v1/responses over SSE, seen with 0.147 to 0.169).
+It must never listen on anything but 127.0.0.1.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from codex_proxy.demo.steps import Call, Count, Cut, Fail, ModelRequest, Raw, Refuse, Say, Script, Step, Think
+
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+_KEPT_REQUESTS = 1000
+
+
+class ModelServer:
+    """Plays `script` for every request; keeps the latest requests in `requests`, oldest first, and their number in `calls`."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.requests: list[ModelRequest] = []
+        self.calls = 0
+        self.port = 0
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @classmethod
+    @asynccontextmanager
+    async def started(cls, script: Script, port: int = 0) -> AsyncIterator["ModelServer"]:
+        """Listen on 127.0.0.1 (`port` 0: any free one) until the block ends; open responses are cut then."""
+        model = cls(script)
+        app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+        app.router.add_post("/v1/responses", model._respond)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", port)
+            await site.start()
+            model.port = runner.addresses[0][1]
+            yield model
+        finally:
+            await runner.cleanup()
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        asked = ModelRequest(body=msgspec.json.decode(await request.read()))
+        self.calls += 1
+        self.requests = [*self.requests[-_KEPT_REQUESTS:], asked]
+        answer = _Answer(request, f"resp_{self.calls}")
+        async for step in self.script(asked):
+            if isinstance(step, Refuse):
+                return web.Response(status=step.status, text=step.body, content_type="application/json")
+            await answer.play(step)
+            if answer.ended:
+                return answer.stream
+        await answer.complete()
+        return answer.stream
+
+
+class _Answer:
+    """One response on its way out."""
+
+    def __init__(self, request: web.Request, response_id: str) -> None:
+        self._request = request
+        self._id = response_id
+        self._numbers = itertools.count()
+        self._usage = Count()
+        self._model = ""
+        self.stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        self.ended = False
+
+    async def _send(self, type_: str, **members: Any) -> None:
+        if not self.stream.prepared:
+            await self.stream.prepare(self._request)
+            await self._send("response.created", response={"id": self._id})
+        text = msgspec.json.encode({"type": type_, **members}).decode()
+        await self.stream.write(f"event: {type_}\ndata: {text}\n\n".encode())
+
+    async def play(self, step: Step) -> None:
+        match step:
+            case Say():
+                await self._say(step)
+            case Think():
+                await self._think(step)
+            case Call():
+                item = {"type": "function_call", "id": f"fc_{step.call_id}", "call_id": step.call_id}
+                await self._whole(item | {"name": step.name, "arguments": step.arguments})
+            case Raw():
+                await self._whole(step.item)
+            case Count():
+                self._usage = step
+            case Fail():
+                error = {"code": step.code, "message": step.message}
+                await self._send("response.failed", response={"id": self._id, "error": error})
+                self.ended = True
+            case Cut():
+                if self._request.transport is not None:
+                    self._request.transport.abort()
+                self.ended = True
+            case Refuse():
+                raise ValueError("Refuse must be the first step of a script")
+
+    async def _whole(self, item: dict[str, Any]) -> None:
+        await self._send("response.output_item.added", output_index=0, item=item)
+        await self._send("response.output_item.done", output_index=0, item=item)
+
+    async def _say(self, step: Say) -> None:
+        item: dict[str, Any] = {"type": "message", "role": "assistant", "id": f"msg_{self._id}_{next(self._numbers)}"}
+        if step.phase is not None:
+            item["phase"] = step.phase
+        await self._send("response.output_item.added", output_index=0, item=item | {"content": []})
+        for piece in step.pieces:
+            await self._send("response.output_text.delta", item_id=item["id"], output_index=0, content_index=0, delta=piece)
+            if step.pace:
+                await asyncio.sleep(step.pace)
+        content = [{"type": "output_text", "text": "".join(step.pieces)}]
+        await self._send("response.output_item.done", output_index=0, item=item | {"content": content})
+
+    async def _think(self, step: Think) -> None:
+        item: dict[str, Any] = {"type": "reasoning", "id": f"rs_{self._id}_{next(self._numbers)}"}
+        await self._send("response.output_item.added", output_index=0, item=item | {"summary": []})
+        for index, text in enumerate(step.summary):
+            place = {"item_id": item["id"], "output_index": 0, "summary_index": index}
+            await self._send("response.reasoning_summary_part.added", **place)
+            await self._send("response.reasoning_summary_text.delta", **place, delta=text)
+        item["summary"] = [{"type": "summary_text", "text": text} for text in step.summary]
+        if step.encrypted is not None:
+            item["encrypted_content"] = step.encrypted
+        await self._send("response.output_item.done", output_index=0, item=item)
+
+    async def complete(self) -> None:
+        count = self._usage
+        usage = {
+            "input_tokens": count.input,
+            "input_tokens_details": {"cached_tokens": count.cached},
+            "output_tokens": count.output,
+            "output_tokens_details": {"reasoning_tokens": count.reasoning},
+            "total_tokens": count.input + count.output,
+        }
+        await self._send("response.completed", response={"id": self._id, "usage": usage})
+        self.ended = True

@@ -1,0 +1,134 @@
+"""TurnEvents -> what a chat client sees: content, reasoning_content and an end; the same for streams and whole answers.
+
+Reasoning, commentary and the agent's own work are reasoning_content: work as `tool_calls` would be run again by the client.
+"""
+
+from typing import assert_never
+
+import msgspec
+
+from codex_proxy.dialects.common import plan_line, work_line
+from codex_proxy.dialects.limit import TextLimit
+from codex_proxy.errors import ProxyError
+from codex_proxy.turns import (
+    MessageCompleted,
+    MessageDelta,
+    MessageStarted,
+    Patch,
+    PlanUpdated,
+    ReasoningCompleted,
+    ReasoningDelta,
+    ReasoningStarted,
+    Search,
+    TurnCompleted,
+    TurnEvent,
+    TurnFailed,
+    TurnStarted,
+    Usage,
+    Work,
+    WorkCompleted,
+    WorkProgress,
+    WorkStarted,
+)
+
+_BREAK = "\n\n"
+
+
+class Content(msgspec.Struct, frozen=True):
+    """More of the answer."""
+
+    text: str
+
+
+class Reasoning(msgspec.Struct, frozen=True):
+    """More of what led to it."""
+
+    text: str
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """The end. `reason` as in the API: stop or length."""
+
+    reason: str
+    usage: Usage | None
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The end, and why."""
+
+    error: ProxyError
+
+
+Delta = Content | Reasoning | Finish | Failure
+
+
+class ChatDeltas:
+    """Of one turn. When `enough` is true the client has all it wants, and the turn should be interrupted."""
+
+    def __init__(self, *, stop: tuple[str, ...], max_tokens: int | None, show_reasoning: bool, show_activity: bool) -> None:
+        self._limit = TextLimit(stop, max_tokens)
+        self._show_reasoning = show_reasoning
+        self._show_activity = show_activity
+        self._commentary: set[str] = set()
+        self._content_item: str | None = None
+        self._reasoning_part: tuple[str, int] | None = None  # item and part that reasoning_content stands in
+
+    @property
+    def enough(self) -> bool:
+        return self._limit.reached is not None
+
+    def feed(self, event: TurnEvent) -> list[Delta]:
+        """What the client sees of one event."""
+        match event:
+            case MessageDelta():
+                return self._message(event)
+            case ReasoningDelta():
+                return self._reason(event.item, event.part, event.text) if self._show_reasoning else []
+            case MessageStarted():
+                if event.commentary:
+                    self._commentary.add(event.item)
+                return []
+            case WorkStarted():
+                return self._work(event.item, event.work, at_end=False)
+            case WorkCompleted():
+                return self._work(event.item, event.work, at_end=True)
+            case PlanUpdated():
+                return self._line("plan", plan_line(event.steps))
+            case TurnCompleted():
+                rest = self._limit.rest()
+                end = Finish(self._limit.reached or "stop", event.usage)
+                return [Content(rest), end] if rest else [end]
+            case TurnFailed():
+                return [Finish(self._limit.reached, event.usage) if self._limit.reached else Failure(event.error)]
+            case TurnStarted() | MessageCompleted() | ReasoningStarted() | ReasoningCompleted() | WorkProgress():
+                return []
+            case _:
+                assert_never(event)
+
+    def _message(self, event: MessageDelta) -> list[Delta]:
+        if event.item in self._commentary:
+            return self._reason(event.item, 0, event.text) if self._show_reasoning else []
+        if self.enough:
+            return []
+        first_of_another = self._content_item not in (None, event.item)
+        self._content_item = event.item
+        shown = self._limit.feed((_BREAK if first_of_another else "") + event.text)
+        return [Content(shown)] if shown else []
+
+    def _reason(self, item: str, part: int, text: str) -> list[Delta]:
+        breaks = self._reasoning_part not in (None, (item, part))
+        self._reasoning_part = (item, part)
+        return [Reasoning((_BREAK if breaks else "") + text)]
+
+    def _work(self, item: str, work: Work, *, at_end: bool) -> list[Delta]:
+        # One line each: of a command when it begins, of a patch or search when it is known what it was.
+        if isinstance(work, Patch | Search) is not at_end:
+            return []
+        return self._line(item, work_line(work))
+
+    def _line(self, item: str, line: str) -> list[Delta]:
+        if not self._show_activity:
+            return []
+        begins = "\n" if self._reasoning_part is not None else ""
+        self._reasoning_part = (item, -1)
+        return [Reasoning(f"{begins}{line}")]

@@ -1,0 +1,47 @@
+"""TextLimit: where the client wants the text to end: at a stop sequence, or after a number of tokens."""
+
+
+class TextLimit:
+    """Fed with deltas, it gives back what may be shown. A delta is at least a token, so deltas are what is counted.
+
+    Text that could be the beginning of a stop sequence is held back until it is certain; `rest` gives it at the end.
+    """
+
+    def __init__(self, stop: tuple[str, ...], max_tokens: int | None) -> None:
+        self.reached: str | None = None  # "stop" or "length", once the text has ended
+        self._stop = stop
+        self._left = max_tokens
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """What may be shown now; nothing more once the limit has been reached."""
+        if self.reached:
+            return ""
+        if self._left == 0:
+            self.reached = "length"
+            return self._take_held()
+        if self._left is not None:
+            self._left -= 1
+        self._held += text
+        ends = [place for word in self._stop if (place := self._held.find(word)) >= 0]
+        if ends:
+            self.reached = "stop"
+            shown, self._held = self._held[: min(ends)], ""
+            return shown
+        keep = max((_overlap(self._held, word) for word in self._stop), default=0)
+        shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return shown
+
+    def rest(self) -> str:
+        """What was held back, when the text has ended by itself."""
+        return "" if self.reached == "stop" else self._take_held()
+
+    def _take_held(self) -> str:
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, word: str) -> int:
+    """How many characters at the end of `text` are the beginning of `word`."""
+    longest = min(len(text), len(word) - 1)
+    return next((length for length in range(longest, 0, -1) if text.endswith(word[:length])), 0)

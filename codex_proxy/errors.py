@@ -1,0 +1,153 @@
+"""What can go wrong, in our words. No HTTP status in here: `web/errors.py` has the one table for that.
+
+A message is meant for the client, so it holds no path, no stderr and no provider URL; what only the operator may
+see goes into `detail`, which is logged and never sent. Every class is one entry of SPEC 3's table of errors.
+"""
+
+
+class ProxyError(Exception):
+    """Something that a client is told. `param` is the path of the request member at fault, None when there is none."""
+
+    code: str | None = None
+
+    def __init__(self, message: str, *, param: str | None = None, detail: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.detail = detail
+        self.retry_after = retry_after  # seconds
+        self.begun = False  # the turn had begun: a repetition could do its work twice
+
+
+class InvalidRequest(ProxyError):
+    """The request is malformed: bad JSON, a wrong type, a missing or an unknown member."""
+
+
+class UnsupportedParameter(ProxyError):
+    """The request asks for something that we cannot do and whose absence would mislead."""
+
+    code = "unsupported_parameter"
+
+
+class ContextTooLong(ProxyError):
+    """The conversation is longer than the model, or one message longer than the CLI, takes."""
+
+    code = "context_length_exceeded"
+
+
+class ModelNotFound(ProxyError):
+    """No such model in the catalogue."""
+
+    code = "model_not_found"
+
+
+class RouteNotFound(ProxyError):
+    """No such route."""
+
+    code = "not_found"
+
+
+class MethodNotAllowed(ProxyError):
+    """The route exists, this method on it does not."""
+
+    code = "method_not_allowed"
+
+
+class InvalidApiKey(ProxyError):
+    """The bearer token is missing or unknown."""
+
+    code = "invalid_api_key"
+
+
+class Forbidden(ProxyError):
+    """The server or the key does not allow what the request asks for."""
+
+    code = "permission_denied"
+
+
+class NotAllowedHere(ProxyError):
+    """Danger mode is off, or the provider is not local: refused as a bad request, as the README says."""
+
+    code = "not_allowed"
+
+
+class HostNotServed(ProxyError):
+    """The Host header names somebody else: DNS rebinding, or a reverse proxy whose host is not listed."""
+
+    code = "host_not_served"
+
+
+class OriginNotAllowed(ProxyError):
+    """A browser page of an origin that is not listed."""
+
+    code = "origin_not_allowed"
+
+
+class BodyTooLarge(ProxyError):
+    """The body is over PROXY_MAX_BODY_MB."""
+
+    code = "request_too_large"
+
+
+class UnsupportedMediaType(ProxyError):
+    """The body is not application/json."""
+
+    code = "unsupported_media_type"
+
+
+class RateLimited(ProxyError):
+    """Too many requests in a minute."""
+
+    code = "rate_limit_exceeded"
+
+
+class QuotaExceeded(ProxyError):
+    """The Codex account's quota is used up."""
+
+    code = "insufficient_quota"
+
+
+class UpstreamFailed(ProxyError):
+    """The model provider could not be reached, refused, or broke off."""
+
+    code = "upstream_error"
+
+
+class WorkerFailed(ProxyError):
+    """The CLI process ended, or said something that it never should."""
+
+    code = "worker_crashed"
+
+
+class QueueFull(ProxyError):
+    """As many turns wait as may wait."""
+
+    code = "server_overloaded"
+
+
+class ShuttingDown(ProxyError):
+    """The server is being stopped."""
+
+    code = "shutting_down"
+
+
+class NotReady(ProxyError):
+    """No turn could run now: no worker, no login, no provider."""
+
+    code = "not_ready"
+
+
+class TurnTimeout(ProxyError):
+    """The turn ran out of time."""
+
+    code = "timeout"
+
+
+class InternalError(ProxyError):
+    """A bug of ours. The detail is in the log, with the request's id."""
+
+    code = "internal_error"
+
+
+class CommandNotFound(Exception):
+    """The Codex CLI is missing or too old. The message has the command that mends it."""

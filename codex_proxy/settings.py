@@ -1,0 +1,234 @@
+"""The settings: what they are (`Settings`), and reading them once at start (`load`).
+
+The only reader of os.environ and of the env file. A bad value ends the start; nothing falls back in silence. How one
+value is read from its text is `settings_values.py`; README.md lists the same names, and a test holds both together.
+"""
+
+import difflib
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dotenv
+import msgspec
+
+from codex_proxy.settings_values import (
+    choice,
+    colon_list,
+    comma_list,
+    existing_file,
+    flag,
+    path,
+    port,
+    seconds,
+    text,
+    whole,
+)
+
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
+
+
+class SettingsError(Exception):
+    """A setting has a bad value. One sentence a line, each with the name, the value and what is allowed."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings of the process, decided. Durations are seconds; sizes say their unit."""
+
+    api_key: str | None = None
+    allow_unauthenticated: bool = False
+    host: str = "127.0.0.1"
+    port: int = 8000
+    allowed_hosts: tuple[str, ...] = _LOOPBACK_NAMES
+    cors_origins: tuple[str, ...] = ()
+    max_body_mb: int = 32
+    rate_limit_per_minute: int = 60
+    codex_path: str = "codex"
+    workdir: Path = Path("/workspace")
+    workspaces: tuple[Path, ...] = ()
+    codex_home: Path | None = None  # CODEX_CONFIG_DIR, else CODEX_HOME; None: the CLI's own default
+    extra_models: tuple[str, ...] = ()
+    sandbox: str = "read-only"
+    workspace_network: bool = False
+    reasoning_effort: str = "medium"
+    default_mode: str = "agent"
+    hide_reasoning: bool = False
+    local_only: bool = False
+    allow_danger: bool = False
+    protect_secrets: bool = True
+    deny_read: tuple[Path, ...] = ()
+    turn_timeout: float = 120.0
+    queue_timeout: float = 60.0
+    max_parallel: int = 2
+    max_queued: int = 64
+    worker_max_turns: int = 100
+    worker_max_mb: int = 600
+    child_env: tuple[str, ...] = ()
+    drain_seconds: float = 30.0
+    log_level: str = "info"
+    log_format: str = "text"
+    env_file: Path | None = None  # the file that was loaded
+    environ: Mapping[str, str] = {}  # the OS environment as it was at start, for the child's allow-list
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One name of the environment: which member of Settings it sets and how its text is read."""
+
+    name: str
+    field: str
+    read: Callable[[str], Any]  # str -> the member's type; raises ValueError with what is allowed
+
+
+# In the order of the table in README.md.
+SETTINGS = (
+    Setting("PROXY_API_KEY", "api_key", text),
+    Setting("PROXY_ALLOW_UNAUTHENTICATED", "allow_unauthenticated", flag),
+    Setting("PROXY_HOST", "host", text),
+    Setting("PROXY_PORT", "port", port),
+    Setting("PROXY_ALLOWED_HOSTS", "allowed_hosts", comma_list),
+    Setting("PROXY_CORS_ORIGINS", "cors_origins", comma_list),
+    Setting("PROXY_MAX_BODY_MB", "max_body_mb", whole(1, 1024)),
+    Setting("RATE_LIMIT_PER_MINUTE", "rate_limit_per_minute", whole(0, 1_000_000)),
+    Setting("CODEX_PATH", "codex_path", text),
+    Setting("CODEX_WORKDIR", "workdir", path),
+    Setting("CODEX_WORKSPACES", "workspaces", colon_list),
+    Setting("CODEX_CONFIG_DIR", "codex_home", path),
+    Setting("CODEX_EXTRA_MODELS", "extra_models", comma_list),
+    Setting("CODEX_SANDBOX_MODE", "sandbox", choice(*SANDBOXES)),
+    Setting("CODEX_WORKSPACE_NETWORK_ACCESS", "workspace_network", flag),
+    Setting("CODEX_REASONING_EFFORT", "reasoning_effort", choice(*EFFORTS)),
+    Setting("CODEX_DEFAULT_MODE", "default_mode", choice("agent", "chat")),
+    Setting("CODEX_HIDE_REASONING", "hide_reasoning", flag),
+    Setting("CODEX_LOCAL_ONLY", "local_only", flag),
+    Setting("CODEX_ALLOW_DANGER_FULL_ACCESS", "allow_danger", flag),
+    Setting("CODEX_PROTECT_SECRETS", "protect_secrets", flag),
+    Setting("CODEX_DENY_READ", "deny_read", colon_list),
+    Setting("CODEX_TIMEOUT", "turn_timeout", seconds(1, 86_400)),
+    Setting("CODEX_QUEUE_TIMEOUT", "queue_timeout", seconds(0.1, 86_400)),
+    Setting("CODEX_MAX_PARALLEL_REQUESTS", "max_parallel", whole(-1_000, 256, least=1)),
+    Setting("CODEX_MAX_QUEUED_REQUESTS", "max_queued", whole(1, 100_000)),
+    Setting("CODEX_WORKER_MAX_TURNS", "worker_max_turns", whole(1, 1_000_000)),
+    Setting("CODEX_WORKER_MAX_MB", "worker_max_mb", whole(200, 1_000_000)),
+    Setting("CODEX_CHILD_ENV", "child_env", comma_list),
+    Setting("PROXY_DRAIN_SECONDS", "drain_seconds", seconds(0, 86_400)),
+    Setting("LOG_LEVEL", "log_level", choice("debug", "info", "warning", "error")),
+    Setting("LOG_FORMAT", "log_format", choice("text", "json")),
+)
+
+# Settings of the plan whose feature this version does not have. Setting one ends the start: to ignore it would mislead.
+NOT_YET = (
+    "PROXY_API_KEYS_FILE",
+    "PROXY_TRUSTED_PROXIES",
+    "PROXY_IMAGE_FETCH",
+    "PROXY_STORE",
+    "PROXY_STORE_TTL_HOURS",
+    "PROXY_STORE_MAX_MB",
+    "CODEX_WRAPPER_PROFILE_DIR",
+)
+DEPRECATED = ("CODEX_MODEL",)
+_BELONGS_TO_CODEX = ("CODEX_HOME", "OPENAI_API_KEY")
+_ENV_FILE = "CODEX_ENV_FILE"
+_NAMES = (*(setting.name for setting in SETTINGS), *NOT_YET, *DEPRECATED, *_BELONGS_TO_CODEX, _ENV_FILE)
+_OURS = ("CODEX_PROXY_", "PROXY_", "CODEX_", "RATE_LIMIT", "LOG_")
+
+
+def os_environment() -> dict[str, str]:
+    """The environment of this process."""
+    return dict(os.environ)
+
+
+def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
+    """The settings, and what to warn of: `environ` over the env file, looked for in `cwd`, over the defaults.
+
+    Raises SettingsError, one sentence a line, every bad value at once.
+    """
+    env_file = _find_env_file(environ, cwd)
+    from_file = _read_env_file(env_file) if env_file else {}
+    warnings = [
+        f"{name} in {env_file} is not used: it belongs to the OS environment."
+        for name in (_ENV_FILE, *_BELONGS_TO_CODEX)
+        if name in from_file
+    ]
+    values = {**from_file, **environ}
+    warnings += _odd_names(values)
+    problems: list[str] = []
+    members: dict[str, Any] = {}
+    for setting in SETTINGS:
+        if (given := values.get(setting.name)) is None or not given.strip():
+            continue
+        try:
+            members[setting.field] = setting.read(given.strip())
+        except ValueError as error:
+            problems.append(f"{setting.name}={_shown(setting.name, given)} is not valid: {error}.")
+    problems += [
+        f"{name} is set, but this version of codex-proxy cannot do that yet. Unset it." for name in NOT_YET if values.get(name)
+    ]
+    if "codex_home" not in members and (home := environ.get("CODEX_HOME")):
+        members["codex_home"] = Path(home).expanduser().absolute()
+    settings = Settings(**members, env_file=env_file, environ=environ)
+    problems += _contradictions(settings)
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings, warnings
+
+
+def _find_env_file(environ: Mapping[str, str], cwd: Path) -> Path | None:
+    if named := environ.get(_ENV_FILE):
+        try:
+            return existing_file(named, cwd)
+        except ValueError as error:
+            raise SettingsError(f"{_ENV_FILE}={named} is not valid: {error}.") from error
+    usual = cwd / ".env"
+    return usual if usual.is_file() else None
+
+
+def _read_env_file(env_file: Path) -> dict[str, str]:
+    """Values of the file. Raises SettingsError when somebody else could have written it, or it cannot be read."""
+    try:
+        mode = env_file.stat().st_mode
+        values = dotenv.dotenv_values(env_file, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{env_file} cannot be read: {error}.") from error
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SettingsError(f"{env_file} may be written by others than its owner: refused. Run: chmod go-w {env_file}")
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _odd_names(values: Mapping[str, str]) -> list[str]:
+    """Warnings for deprecated names and for near misses of known ones."""
+    warnings = [f"{name} is deprecated and has no effect." for name in DEPRECATED if values.get(name)]
+    for name in values:
+        if name in _NAMES or not name.startswith(_OURS):
+            continue
+        if close := difflib.get_close_matches(name.removeprefix("CODEX_PROXY_"), _NAMES, n=1, cutoff=0.84):
+            warnings.append(f"{name} is not a setting. Did you mean {close[0]}?")
+    return warnings
+
+
+def _shown(name: str, value: str) -> str:
+    return "…" if name == "PROXY_API_KEY" else repr(value)
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    problems = []
+    if settings.api_key is None and settings.host not in _LOOPBACK_NAMES and not settings.allow_unauthenticated:
+        problems.append(
+            f"PROXY_HOST={settings.host} is reachable by others, and there is no PROXY_API_KEY. "
+            "Set a key, listen on 127.0.0.1, or say PROXY_ALLOW_UNAUTHENTICATED=1."
+        )
+    if settings.sandbox == "danger-full-access" and not settings.allow_danger:
+        problems.append("CODEX_SANDBOX_MODE=danger-full-access needs CODEX_ALLOW_DANGER_FULL_ACCESS=1 beside it.")
+    if settings.api_key is not None and not settings.api_key.isascii():
+        problems.append("PROXY_API_KEY=… is not valid: a bearer token is ASCII.")
+    if settings.env_file is not None:
+        inside = [root for root in (settings.workdir, *settings.workspaces) if settings.env_file.resolve().is_relative_to(root)]
+        if inside:
+            problems.append(
+                f"{settings.env_file} lies inside the workspace {inside[0]}: an agent could have written it. "
+                f"Move it out, or choose another CODEX_WORKDIR; {_ENV_FILE} names an env file elsewhere."
+            )
+    return problems

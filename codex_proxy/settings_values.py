@@ -1,0 +1,92 @@
+"""How the text of one setting becomes its value: small readers that raise ValueError with what is allowed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("0", "false", "no", "off")
+
+
+def text(value: str) -> str:
+    """Any text."""
+    return value
+
+
+def flag(value: str) -> bool:
+    """A boolean, in the usual words."""
+    if value.lower() in _TRUE:
+        return True
+    if value.lower() in _FALSE:
+        return False
+    raise ValueError(f"allowed are {', '.join(_TRUE + _FALSE)}")
+
+
+def whole(lowest: int, highest: int, least: int | None = None) -> Callable[[str], int]:
+    """A whole number in a range; what is under `least` counts as `least`."""
+
+    def read(value: str) -> int:
+        problem = f"allowed is a whole number from {lowest if least is None else least} to {highest}"
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(problem) from None
+        if not lowest <= number <= highest:
+            raise ValueError(problem)
+        return number if least is None else max(number, least)
+
+    return read
+
+
+port = whole(0, 65_535)
+
+
+def seconds(lowest: float, highest: float) -> Callable[[str], float]:
+    """A duration in seconds."""
+
+    def read(value: str) -> float:
+        problem = f"allowed is a number of seconds from {lowest:g} to {highest:g}"
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(problem) from None
+        if not lowest <= number <= highest:  # NaN fails this too
+            raise ValueError(problem)
+        return number
+
+    return read
+
+
+def choice(*allowed: str) -> Callable[[str], str]:
+    """One of some words."""
+
+    def read(value: str) -> str:
+        if value not in allowed:
+            raise ValueError(f"allowed are {', '.join(allowed)}")
+        return value
+
+    return read
+
+
+def comma_list(value: str) -> tuple[str, ...]:
+    """Words separated by commas."""
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def path(value: str) -> Path:
+    """A path, made absolute, links and ~ resolved; it need not exist."""
+    if "\0" in value:
+        raise ValueError("a path has no NUL byte")
+    return Path(value).expanduser().resolve()
+
+
+def colon_list(value: str) -> tuple[Path, ...]:
+    """Paths separated by colons."""
+    return tuple(path(part) for part in value.split(":") if part)
+
+
+def existing_file(value: str, cwd: Path) -> Path:
+    """A file that is there; relative names start at `cwd`."""
+    found = cwd / Path(value).expanduser()
+    if not found.is_file():
+        raise ValueError("there is no such file")
+    return found

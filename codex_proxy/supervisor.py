@@ -1,0 +1,209 @@
+"""Supervisors: a fixed set of tasks, each of which takes one job at a time and sees it to its end.
+
+A supervisor takes a job only when its worker is warm. Whatever happens to the worker, the job ends exactly once; the
+one broad except of the package is here. A supervisor that ends by itself is an error and ends the program.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from codex_proxy.codex.facts import Facts
+from codex_proxy.codex.warm import StartWorker, WarmWorkers
+from codex_proxy.codex.worker import Worker
+from codex_proxy.errors import InternalError, ProxyError, ShuttingDown, TurnTimeout, WorkerFailed
+from codex_proxy.jobs import Job, JobQueue
+from codex_proxy.logs import turn_id
+from codex_proxy.settings import Settings
+from codex_proxy.tasks import see_out, spawn
+from codex_proxy.turns import Mode, Turn, TurnCompleted, TurnEvent, TurnFailed
+
+_log = logging.getLogger(__name__)
+
+_FIRST_BACKOFF, _LAST_BACKOFF = 0.1, 30.0  # seconds between failing starts
+_INTERRUPT_GRACE = 2.0  # seconds from turn/interrupt, seen to take 2 to 50 ms, to the end of the turn
+
+
+class Supervisor:
+    """One task, one warm worker (for each mode in use), one job at a time."""
+
+    def __init__(self, jobs: JobQueue, start: StartWorker, settings: Settings) -> None:
+        self.ready = asyncio.Event()
+        self.running: Job | None = None
+        self.facts: Facts | None = None
+        self._jobs = jobs
+        self._start = start
+        self._default_mode: Mode = "chat" if settings.default_mode == "chat" else "agent"
+        self._turn_timeout = settings.turn_timeout
+
+    async def run(self) -> None:
+        """Take jobs until cancelled; a job that runs then ends with TurnFailed."""
+        async with WarmWorkers.opened(self._start) as workers:
+            while True:
+                await self._warm_up(workers)
+                job = await self._next_job(await workers.take(self._default_mode))
+                if job is not None:
+                    await self._see_to_its_end(job, workers)
+
+    async def _warm_up(self, workers: WarmWorkers) -> None:
+        """Have the worker of the default mode warm, however long that takes."""
+        backoff = _FIRST_BACKOFF
+        while True:
+            try:
+                self.facts = (await workers.take(self._default_mode)).facts
+            except WorkerFailed as error:
+                self.ready.clear()
+                _log.warning("no worker: %s %s; next try in %g s", error, error.detail, backoff)
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, _LAST_BACKOFF)
+            else:
+                self.ready.set()
+                return
+
+    async def _next_job(self, idle: Worker) -> Job | None:
+        """The next job; None when the idle worker died while waiting for it."""
+        taking = spawn("take a job", self._jobs.take())
+        watching = spawn("watch an idle worker", idle.gone.wait())
+        try:
+            await asyncio.wait([taking, watching], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await see_out(taking)
+            if not taking.cancelled():  # taken in the same moment
+                taking.result().end(TurnFailed(_shutting_down()))
+            raise
+        finally:
+            await see_out(watching)
+        await see_out(taking)
+        return None if taking.cancelled() else taking.result()
+
+    async def _see_to_its_end(self, job: Job, workers: WarmWorkers) -> None:
+        self.running = job
+        token = turn_id.set(job.turn.id)
+        outcome = _Outcome(job.turn)
+        try:
+            async with asyncio.timeout(self._turn_timeout) as limit:
+                await self._run(job, workers, outcome, limit)
+        except TimeoutError:
+            outcome.end = self._out_of_time(job)
+        except ProxyError as error:
+            outcome.end = TurnFailed(error)
+        except Exception:
+            _log.exception("the turn ran into a bug")
+            outcome.end = TurnFailed(InternalError("The server ran into a bug of its own."))
+        finally:
+            job.end(outcome.end)
+            outcome.log()
+            turn_id.reset(token)
+            self.running = None
+        await workers.settle()
+
+    async def _run(self, job: Job, workers: WarmWorkers, outcome: "_Outcome", limit: asyncio.Timeout) -> None:
+        worker = await workers.take(job.turn.mode)
+        interrupter = spawn("interrupt a turn", _interrupt_when_asked(job, worker, limit))
+        try:
+            async with aclosing(worker.run(job.turn)) as events:
+                async for event in events:
+                    outcome.note(event)
+                    await job.publish(event)
+                    if worker.dirty:
+                        workers.succeed(worker)
+        finally:
+            await see_out(interrupter)
+            workers.give_back(worker)
+
+    def _out_of_time(self, job: Job) -> TurnCompleted | TurnFailed:
+        if job.interrupted.is_set():  # the worker did not confirm, and is stopped
+            return TurnCompleted(None, interrupted=True)
+        return TurnFailed(TurnTimeout(f"The turn took longer than {self._turn_timeout:g} s and was stopped."))
+
+
+async def _interrupt_when_asked(job: Job, worker: Worker, limit: asyncio.Timeout) -> None:
+    await job.interrupted.wait()
+    grace_over = asyncio.get_running_loop().time() + _INTERRUPT_GRACE
+    limit.reschedule(min(grace_over, limit.when() or grace_over))
+    await worker.interrupt()
+
+
+def _shutting_down() -> ShuttingDown:
+    return ShuttingDown("The server is shutting down.", retry_after=5.0)
+
+
+class _Outcome:
+    """What became of a turn, for its one line in the log."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.end: TurnCompleted | TurnFailed = TurnFailed(_shutting_down())  # what it is when nothing else happens
+        self._turn = turn
+        self._began = time.monotonic()
+
+    def note(self, event: TurnEvent) -> None:
+        if isinstance(event, TurnCompleted | TurnFailed):
+            self.end = event
+
+    def log(self) -> None:
+        tokens = self.end.usage
+        took = time.monotonic() - self._began
+        spent = f"{tokens.input}+{tokens.output} tokens" if tokens else "no token count"
+        match self.end:
+            case TurnCompleted(interrupted=interrupted):
+                end = "interrupted" if interrupted else "completed"
+            case TurnFailed(error=error):
+                end = f"failed: {error.code}: {error} {error.detail}".rstrip()
+        _log.info("turn %s, %s %s: %.2f s, %s, %s", self._turn.id, self._turn.model, self._turn.mode, took, spent, end)
+
+
+class Supervisors:
+    """All of them, and what the front end wants to know: whether a turn could run now, and the CLI's facts."""
+
+    def __init__(self, jobs: JobQueue, start: StartWorker, settings: Settings) -> None:
+        self._all = [Supervisor(jobs, start, settings) for _ in range(settings.max_parallel)]
+        self._jobs = jobs
+        self._tasks: list[asyncio.Task[None]] = []
+        self.failed = asyncio.Event()  # one of them ended by itself: the program must end
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Run them until the block ends; then no job and no process is left."""
+        for number, one in enumerate(self._all, 1):
+            task = spawn(f"supervisor {number}", one.run())
+            task.add_done_callback(self._note_end)
+            self._tasks.append(task)
+        try:
+            yield
+        finally:
+            self._jobs.close()
+            await asyncio.gather(*(see_out(task) for task in self._tasks))
+
+    @property
+    def facts(self) -> Facts | None:
+        """What the CLI said at its latest start; None before the first."""
+        return next((one.facts for one in self._all if one.facts is not None), None)
+
+    @property
+    def ready(self) -> bool:
+        return any(one.ready.is_set() for one in self._all)
+
+    async def wait_ready(self) -> None:
+        """Until one has a warm worker; no bound of its own."""
+        waits = [spawn("wait for a supervisor", one.ready.wait()) for one in self._all]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                await see_out(wait)
+
+    async def drain(self, grace: float) -> None:
+        """Let no job in, end those that wait, and give those that run `grace` seconds."""
+        self._jobs.close()
+        running = [one.running for one in self._all if one.running is not None]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                for job in running:
+                    await job.over.wait()
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self.failed.set()

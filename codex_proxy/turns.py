@@ -1,0 +1,235 @@
+"""The two ends meet here, and only here: a Turn goes in, a closed union of TurnEvents comes out.
+
+Nothing in this module knows HTTP, a dialect or the Codex protocol. A turn's events end with exactly one TurnCompleted
+or TurnFailed. Between `…Started` and `…Completed` of one item its deltas come in order; the text of a completed item is
+the concatenation of its deltas. Items may overlap.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from codex_proxy.errors import ProxyError
+
+Mode = Literal["agent", "chat"]
+Sandbox = Literal["read-only", "workspace-write", "danger-full-access"]
+Role = Literal["user", "assistant", "developer"]
+Summary = Literal["auto", "concise", "detailed", "none"]
+
+
+class Text(msgspec.Struct, frozen=True, tag="text"):
+    """Plain text, well-formed Unicode."""
+
+    text: str
+
+
+class Image(msgspec.Struct, frozen=True, tag="image"):
+    """An image as a `data:` URL; `detail` is the API's word (auto, low, high)."""
+
+    url: str
+    detail: str | None = None
+
+
+Part = Text | Image
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message of the conversation so far."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request asks for, in no dialect's words; None where it does not say. `policy` makes a Turn of it.
+
+    `history` is what the model has seen before `input`; an empty `input` means: go on from the history.
+    """
+
+    model: str | None
+    history: tuple[Message, ...]
+    input: tuple[Part, ...]
+    effort: str | None = None
+    mode: Mode | None = None
+    sandbox: Sandbox | None = None
+    network: bool | None = None
+    cwd: str | None = None
+    hide_reasoning: bool | None = None
+    expose_reasoning: bool = False
+    verbosity: str | None = None
+    service_tier: str | None = None
+    web_search: bool = False
+
+    @property
+    def has_image(self) -> bool:
+        parts = [*self.input, *(part for message in self.history for part in message.parts)]
+        return any(isinstance(part, Image) for part in parts)
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One question to Codex, decided in every respect: nothing in it is a default any more."""
+
+    id: str
+    model: str
+    effort: str | None  # None: the model's own default
+    mode: Mode
+    sandbox: Sandbox
+    network: bool  # only with workspace-write
+    cwd: str  # absolute and real
+    history: tuple[Message, ...]
+    input: tuple[Part, ...]
+    summary: Summary = "auto"
+    raw_reasoning: bool = False
+    verbosity: str | None = None
+    service_tier: str | None = None
+    web_search: bool = False
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one turn, summed over all its model calls. `cached` is part of `input`, `reasoning` of `output`."""
+
+    input: int
+    cached: int
+    output: int
+    reasoning: int
+    cache_write: int = 0
+
+
+class Command(msgspec.Struct, frozen=True, tag="command"):
+    """A shell command in the sandbox. `exit_code` None: still running, declined or cut off."""
+
+    command: str
+    output: str = ""
+    exit_code: int | None = None
+
+
+class Patch(msgspec.Struct, frozen=True, tag="patch"):
+    """Files changed: (path, kind: add, delete or update, unified diff)."""
+
+    changes: tuple[tuple[str, str, str], ...]
+    succeeded: bool = True
+
+
+class McpCall(msgspec.Struct, frozen=True, tag="mcp_call"):
+    """A call of a tool of an MCP server. `arguments` and `result` are JSON text."""
+
+    server: str
+    tool: str
+    arguments: str
+    result: str | None = None
+    error: str | None = None
+
+
+class Search(msgspec.Struct, frozen=True, tag="search"):
+    """A web search by the provider. `action` is search, open_page or find_in_page; the query may still be unknown."""
+
+    query: str
+    action: str = "search"
+
+
+Work = Command | Patch | McpCall | Search
+
+
+class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
+    """Codex has accepted the turn; from here on a repetition could do work twice."""
+
+
+class MessageStarted(msgspec.Struct, frozen=True, tag="message_started"):
+    """The model begins a message; commentary is what it says between its steps."""
+
+    item: str
+    commentary: bool
+
+
+class MessageDelta(msgspec.Struct, frozen=True, tag="message_delta"):
+    """More text of a message: at least a token."""
+
+    item: str
+    text: str
+
+
+class MessageCompleted(msgspec.Struct, frozen=True, tag="message_completed"):
+    """The whole text of a message."""
+
+    item: str
+    text: str
+
+
+class ReasoningStarted(msgspec.Struct, frozen=True, tag="reasoning_started"):
+    """The model begins to reason."""
+
+    item: str
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning_delta"):
+    """More of part `part` of a reasoning item's summary or, where `raw`, of the reasoning itself."""
+
+    item: str
+    part: int
+    text: str
+    raw: bool = False
+
+
+class ReasoningCompleted(msgspec.Struct, frozen=True, tag="reasoning_completed"):
+    """All parts of the summary."""
+
+    item: str
+    summary: tuple[str, ...]
+
+
+class WorkStarted(msgspec.Struct, frozen=True, tag="work_started"):
+    """The agent begins something that it does itself."""
+
+    item: str
+    work: Work
+
+
+class WorkProgress(msgspec.Struct, frozen=True, tag="work_progress"):
+    """More output of a command, or a word on the progress of a call."""
+
+    item: str
+    text: str
+
+
+class WorkCompleted(msgspec.Struct, frozen=True, tag="work_completed"):
+    """The agent has ended it, well or not."""
+
+    item: str
+    work: Work
+
+
+class PlanUpdated(msgspec.Struct, frozen=True, tag="plan_updated"):
+    """The agent's plan as it now is: (step, status: pending, in_progress or completed)."""
+
+    steps: tuple[tuple[str, str], ...]
+
+
+class TurnCompleted(msgspec.Struct, frozen=True, tag="turn_completed"):
+    """The end. `interrupted` when we cut it off; usage None when Codex reported none."""
+
+    usage: Usage | None
+    interrupted: bool = False
+
+
+class TurnFailed(msgspec.Struct, frozen=True, tag="turn_failed"):
+    """The end, and why."""
+
+    error: ProxyError
+    usage: Usage | None = None
+
+
+TurnEvent = (
+    TurnStarted
+    | MessageStarted
+    | MessageDelta
+    | MessageCompleted
+    | ReasoningStarted
+    | ReasoningDelta
+    | ReasoningCompleted
+    | WorkStarted
+    | WorkProgress
+    | WorkCompleted
+    | PlanUpdated
+    | TurnCompleted
+    | TurnFailed
+)

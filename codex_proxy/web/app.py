@@ -1,0 +1,112 @@
+"""The composition root: routes, start, stop. Whoever wants to know what is connected to what reads this file.
+
+Stopping: the listener closes, queued turns are refused, running ones get PROXY_DRAIN_SECONDS, then the supervisors stop
+their workers; all that in on_shutdown, because aiohttp waits for handlers that wait for supervisors.
+"""
+
+import asyncio
+import functools
+import logging
+import re
+import signal
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from codex_proxy.codex.command import Command
+from codex_proxy.codex.worker import Worker
+from codex_proxy.settings import Settings
+from codex_proxy.tasks import see_out, spawn
+from codex_proxy.web import chat, errors, health, hosts, limits, models
+from codex_proxy.web.server import SERVER, Server
+
+_log = logging.getLogger(__name__)
+
+_HANDLERS_TIMEOUT = 5.0  # seconds that handlers get to write their last bytes, once every turn has ended
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_REQUEST_ID, _BEGAN = "codex_proxy.request_id", "codex_proxy.began"
+
+
+def create_app(settings: Settings, cli: Command) -> web.Application:
+    """The application; its workers start with it and end with it."""
+    app = web.Application(
+        middlewares=[_identify, errors.answer_errors, hosts.guard(settings)],
+        client_max_size=settings.max_body_mb * 1024 * 1024,
+    )
+    starting = asyncio.Lock()
+    server = app[SERVER] = Server(settings, functools.partial(Worker.started, cli, settings, starting))
+    app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate])
+    app.router.add_post("/v1/chat/completions", chat.create)
+    app.router.add_get("/v1/models", models.list_all)
+    app.router.add_get("/v1/models/{id:.+}", models.show)
+    app.router.add_get("/health", health.health)
+    app.router.add_get("/ready", health.ready)
+    stack = AsyncExitStack()
+
+    async def start(_: web.Application) -> None:
+        await stack.enter_async_context(server.supervisors.at_work())
+
+    async def stop(_: web.Application) -> None:
+        await server.supervisors.drain(settings.drain_seconds)
+        await stack.aclose()
+
+    app.on_startup.append(start)
+    app.on_shutdown.append(stop)
+    return app
+
+
+@asynccontextmanager
+async def listening(settings: Settings, cli: Command) -> AsyncIterator[tuple[Server, str]]:
+    """Serve until the block ends; yields the server and its address, like http://127.0.0.1:8000."""
+    app = create_app(settings, cli)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_HANDLERS_TIMEOUT)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        host, port = runner.addresses[0][:2]
+        yield app[SERVER], f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def serve(settings: Settings, cli: Command, announce: Callable[[str], None]) -> int:
+    """Serve until SIGTERM or SIGINT. Calls `announce` with the address once a turn can run.
+
+    Returns the exit code: 0, or 1 when a supervisor broke. Raises OSError when the address cannot be had.
+    """
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with listening(settings, cli) as (server, address):
+        _log.info("listening on %s", address)
+        announcing = spawn("announce", _announce(server, address, announce))
+        ends = [spawn("a signal", stopping.wait()), spawn("a broken supervisor", server.supervisors.failed.wait())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        _log.info("stopping: running turns get %g s", settings.drain_seconds)
+        for task in (announcing, *ends):
+            await see_out(task)
+    return 1 if server.supervisors.failed.is_set() else 0
+
+
+async def _announce(server: Server, address: str, announce: Callable[[str], None]) -> None:
+    await server.supervisors.wait_ready()
+    announce(address)
+
+
+@web.middleware
+async def _identify(request: web.Request, handler: Handler) -> web.StreamResponse:
+    given = request.headers.get("x-request-id", "")
+    request[_REQUEST_ID] = given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+    request[_BEGAN] = time.monotonic()
+    return await handler(request)
+
+
+async def _sign(request: web.Request, response: web.StreamResponse) -> None:
+    """On preparing a response: who it is, and how long we have worked on it."""
+    response.headers["x-request-id"] = request[_REQUEST_ID]
+    response.headers["openai-processing-ms"] = str(int((time.monotonic() - request[_BEGAN]) * 1000))
+    response.headers["openai-version"] = "2020-10-01"

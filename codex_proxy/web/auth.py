@@ -1,0 +1,29 @@
+"""Who asks: the bearer token of a request, compared in constant time, as bytes."""
+
+import hashlib
+import hmac
+
+from aiohttp import web
+
+from codex_proxy.errors import InvalidApiKey
+from codex_proxy.settings import Settings
+
+_SCHEME = "bearer "
+
+
+def caller(request: web.Request, settings: Settings) -> str:
+    """The name that the caller's limits go by: the key's, or the client's address when the server is open.
+
+    Raises InvalidApiKey.
+    """
+    if settings.api_key is None:
+        return f"address {request.remote}"
+    given = request.headers.get("Authorization", "")
+    token = given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else ""
+    if not hmac.compare_digest(_digest(token), _digest(settings.api_key)):
+        raise InvalidApiKey("Missing or unknown API key. Send it as: Authorization: Bearer <PROXY_API_KEY>")
+    return "key"
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,109 @@
+"""POST /v1/chat/completions."""
+
+import asyncio
+import contextlib
+import uuid
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from codex_proxy.dialects import chat_request
+from codex_proxy.dialects.chat_answer import Chunks, Completion
+from codex_proxy.dialects.chat_deltas import ChatDeltas, Delta, Failure, Finish
+from codex_proxy.dialects.chat_request import ChatRequest
+from codex_proxy.jobs import Job
+from codex_proxy.turns import Turn
+from codex_proxy.web import errors, sse
+from codex_proxy.web.server import SERVER, unix_now
+
+COMMIT_AFTER = 10.0  # seconds that a stream waits for its first delta before it commits to 200; a provider's 401 takes 6.5
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    """Run one turn, and answer with a completion or a stream of chunks."""
+    server = request.app[SERVER]
+    asked = await server.admit(request, chat_request.decode)
+    turn = server.decide(asked.wish)
+    job = server.jobs.submit(turn)
+    try:
+        return await _Exchange(request, asked, job).run()
+    finally:
+        server.abandon(job)
+
+
+class _Exchange:
+    """One request and the job that answers it."""
+
+    def __init__(self, request: web.Request, asked: ChatRequest, job: Job) -> None:
+        self._request = request
+        self._asked = asked
+        self._job = job
+        self._head = (f"chatcmpl-{uuid.uuid4().hex}", unix_now(), asked.wish.model or job.turn.model)
+        self._deltas = ChatDeltas(
+            stop=asked.stop,
+            max_tokens=asked.max_tokens,
+            show_reasoning=job.turn.summary != "none",
+            show_activity=asked.show_activity,
+        )
+
+    async def run(self) -> web.StreamResponse:
+        return await (self._stream() if self._asked.stream else self._whole())
+
+    async def _whole(self) -> web.Response:
+        completion = Completion(*self._head)
+        ended = False
+        while not ended:
+            for delta in await self._next():
+                completion.add(delta)
+                ended = isinstance(delta, Finish | Failure)
+        if completion.error is not None:
+            raise completion.error
+        answer = errors.json_response(msgspec.json.encode(completion.body()))
+        answer.headers.update(self._headers())
+        return answer
+
+    async def _stream(self) -> web.StreamResponse:
+        found: list[Delta] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COMMIT_AFTER):
+                found = await self._next()
+        if found and isinstance(found[0], Failure):
+            raise found[0].error
+        chunks = Chunks(*self._head, include_usage=self._asked.include_usage)
+        async with await sse.opened(self._request, self._headers()) as stream:
+            await stream.send(_json(chunks.first()))
+            while True:
+                for delta in found:
+                    if isinstance(delta, Failure):
+                        await stream.send(errors.body(delta.error).decode())
+                        return stream
+                    for chunk in chunks.encode(delta):
+                        await stream.send(_json(chunk))
+                    if isinstance(delta, Finish):
+                        await stream.send("[DONE]")
+                        return stream
+                found = await self._next()
+
+    async def _next(self) -> list[Delta]:
+        """What the client sees next; cancelled while it waits, it loses nothing."""
+        while True:
+            found = self._deltas.feed(await self._job.next_event())
+            if self._deltas.enough:
+                self._job.interrupt()
+            if found:
+                return found
+
+    def _headers(self) -> dict[str, str]:
+        ignored = {"x-codex-ignored": ", ".join(self._asked.ignored)} if self._asked.ignored else {}
+        return {"x-codex-sandbox": _effective_sandbox(self._job.turn)} | ignored
+
+
+def _effective_sandbox(turn: Turn) -> str:
+    if turn.mode == "chat":
+        return "none: no command can run"
+    return f"{turn.sandbox} with network" if turn.network else turn.sandbox
+
+
+def _json(chunk: dict[str, Any]) -> str:
+    return msgspec.json.encode(chunk).decode()

@@ -1,0 +1,89 @@
+"""The one table from our errors to HTTP: status, OpenAI's error type, headers. And what becomes of everything unforeseen."""
+
+import logging
+import math
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from codex_proxy import errors
+from codex_proxy.dialects.common import error_body
+from codex_proxy.errors import ProxyError
+
+_log = logging.getLogger(__name__)
+
+_INVALID = "invalid_request_error"
+_SERVER = "server_error"
+_TABLE: dict[type[ProxyError], tuple[int, str]] = {
+    errors.InvalidRequest: (400, _INVALID),
+    errors.UnsupportedParameter: (400, _INVALID),
+    errors.ContextTooLong: (400, _INVALID),
+    errors.NotAllowedHere: (400, _INVALID),
+    errors.InvalidApiKey: (401, _INVALID),
+    errors.Forbidden: (403, _INVALID),
+    errors.OriginNotAllowed: (403, _INVALID),
+    errors.ModelNotFound: (404, _INVALID),
+    errors.RouteNotFound: (404, _INVALID),
+    errors.MethodNotAllowed: (405, _INVALID),
+    errors.BodyTooLarge: (413, _INVALID),
+    errors.UnsupportedMediaType: (415, _INVALID),
+    errors.HostNotServed: (421, _INVALID),
+    errors.RateLimited: (429, "requests"),
+    errors.QuotaExceeded: (429, "insufficient_quota"),
+    errors.InternalError: (500, _SERVER),
+    errors.UpstreamFailed: (502, _SERVER),
+    errors.WorkerFailed: (502, _SERVER),
+    errors.QueueFull: (503, _SERVER),
+    errors.ShuttingDown: (503, _SERVER),
+    errors.NotReady: (503, _SERVER),
+    errors.TurnTimeout: (504, _SERVER),
+}
+
+
+def body(error: ProxyError) -> bytes:
+    """OpenAI's error object as JSON: of an answer, and of the frame that ends a stream."""
+    return msgspec.json.encode(error_body(error, _TABLE[type(error)][1]))
+
+
+def response(error: ProxyError) -> web.Response:
+    """The answer to a request that failed before its stream began."""
+    answer = json_response(body(error), _TABLE[type(error)][0])
+    if error.retry_after is not None:
+        answer.headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if error.begun:
+        answer.headers["x-should-retry"] = "false"
+    if isinstance(error, errors.InvalidApiKey):
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def json_response(content: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=content, status=status, content_type="application/json")
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error leaves as OpenAI's error object; a bug is logged with the request's id and told as such."""
+    try:
+        return await handler(request)
+    except ProxyError as error:
+        if error.detail:
+            _log.info("%s %s: %s: %s", request.method, request.path, error.code, error.detail)
+        return response(error)
+    except web.HTTPNotFound:
+        return response(errors.RouteNotFound(f"Unknown route: {request.method} {request.path[:200]}"))
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        answer = response(errors.MethodNotAllowed(f"{request.method[:20]} is not allowed here; allowed: {allowed}"))
+        answer.headers["Allow"] = allowed
+        return answer
+    except web.HTTPRequestEntityTooLarge:
+        return response(errors.BodyTooLarge("The body is larger than this server takes."))
+    except web.HTTPException as error:
+        return response(errors.InvalidRequest(f"The request is not valid HTTP: {error.reason}."))
+    except ConnectionError:
+        raise  # the client has left; nobody is there to be told
+    except Exception:
+        _log.exception("%s %s ran into a bug", request.method, request.path)
+        return response(errors.InternalError("The server ran into a bug of its own."))

@@ -1,0 +1,25 @@
+"""GET /health: the process lives. GET /ready: a turn could run now. Neither asks for a key."""
+
+import msgspec
+from aiohttp import web
+
+from codex_proxy import __version__
+from codex_proxy.web import errors
+from codex_proxy.web.server import SERVER
+
+_RETRY_AFTER = "2"
+
+
+async def health(_: web.Request) -> web.Response:
+    """Always 200."""
+    return errors.json_response(msgspec.json.encode({"status": "ok", "version": __version__}))
+
+
+async def ready(request: web.Request) -> web.Response:
+    """200, or 503 and the reason."""
+    trouble = request.app[SERVER].trouble()
+    if trouble is None:
+        return errors.json_response(b'{"status":"ready"}')
+    answer = errors.json_response(msgspec.json.encode({"status": "not ready", "reason": trouble}), 503)
+    answer.headers["Retry-After"] = _RETRY_AFTER
+    return answer

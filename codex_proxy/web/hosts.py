@@ -1,0 +1,64 @@
+"""Whom we are asked as, and from which page: Host and Origin, the outermost gate, on every route.
+
+A browser page can reach a server on loopback: by its own Origin, or by DNS rebinding under its own Host.
+"""
+
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from codex_proxy.errors import HostNotServed, OriginNotAllowed
+from codex_proxy.settings import Settings
+
+_PREFLIGHT_SECONDS = 600
+_ALLOWED_HEADERS = "authorization, content-type, idempotency-key, x-request-id, openai-organization, openai-project"
+
+
+def guard(settings: Settings) -> Middleware:
+    """A middleware that serves only the hosts and origins of the settings."""
+    hosts = {name.lower().strip("[]") for name in settings.allowed_hosts} | {settings.host.lower().strip("[]")}
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if _name(request.headers.get("Host", "")) not in hosts:
+            raise HostNotServed("This server does not serve that host. Its operator can name it in PROXY_ALLOWED_HOSTS.")
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return await handler(request)
+        if origin not in settings.cors_origins:
+            raise OriginNotAllowed("This server does not serve that origin. Its operator can name it in PROXY_CORS_ORIGINS.")
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            return web.Response(status=204, headers=_preflight(origin))
+        request[_ORIGIN] = origin
+        return await handler(request)
+
+    return check
+
+
+async def allow_origin(request: web.Request, response: web.StreamResponse) -> None:
+    """On preparing a response: let a page of an allowed origin read it."""
+    if origin := request.get(_ORIGIN):
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "*"
+        response.headers["Vary"] = "Origin"
+
+
+_ORIGIN = "codex_proxy.origin"
+
+
+def _name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _preflight(origin: str) -> dict[str, str]:
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Methods": "GET, POST, DELETE",
+        "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
+        "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),
+        "Vary": "Origin",
+    }

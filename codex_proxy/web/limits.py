@@ -1,0 +1,47 @@
+"""How much a caller may ask: requests a minute, and the size and kind of a body."""
+
+import time
+
+from aiohttp import web
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+
+from codex_proxy.errors import RateLimited, UnsupportedMediaType
+
+_HEADERS = "codex_proxy.rate"
+
+
+class RateLimit:
+    """At most `per_minute` requests in any minute for each caller; 0 = no limit."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._item = RateLimitItemPerMinute(per_minute) if per_minute else None
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    async def count(self, request: web.Request, caller: str) -> None:
+        """Count one request. Raises RateLimited, with the seconds until one is free again."""
+        if self._item is None:
+            return
+        granted = await self._limiter.hit(self._item, caller)
+        reset_at, remaining = await self._limiter.get_window_stats(self._item, caller)
+        reset = max(0.0, reset_at - time.time())
+        request[_HEADERS] = {
+            "x-ratelimit-limit-requests": str(self._item.amount),
+            "x-ratelimit-remaining-requests": str(remaining),
+            "x-ratelimit-reset-requests": f"{reset:.0f}s",
+        }
+        if not granted:
+            raise RateLimited(f"Rate limit reached: {self._item.amount} requests a minute.", retry_after=max(reset, 1.0))
+
+
+async def show_rate(request: web.Request, response: web.StreamResponse) -> None:
+    """On preparing a response: the caller's rate, in OpenAI's headers."""
+    response.headers.update(request.get(_HEADERS, {}))
+
+
+async def read_json(request: web.Request) -> bytes:
+    """The bytes of a JSON body. Raises UnsupportedMediaType; aiohttp raises for a body that is too large."""
+    if request.content_type != "application/json":
+        raise UnsupportedMediaType("The body is to be JSON. Send the header: Content-Type: application/json")
+    return await request.read()

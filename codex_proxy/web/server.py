@@ -1,0 +1,88 @@
+"""Server: what the handlers share. One gate for a turn: key, rate, body, policy, queue, in this order."""
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import TypeVar
+
+from aiohttp import web
+
+from codex_proxy import policy
+from codex_proxy.catalog import effort_for
+from codex_proxy.codex.facts import Facts
+from codex_proxy.codex.warm import StartWorker
+from codex_proxy.errors import InvalidRequest, NotReady, ShuttingDown
+from codex_proxy.jobs import Job, JobQueue
+from codex_proxy.settings import Settings
+from codex_proxy.supervisor import Supervisors
+from codex_proxy.turns import Turn, Wish
+from codex_proxy.web.auth import caller
+from codex_proxy.web.limits import RateLimit, read_json
+
+_T = TypeVar("_T")
+_RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
+
+
+class Server:
+    """The settings, the queue and the supervisors behind the routes."""
+
+    def __init__(self, settings: Settings, start: StartWorker) -> None:
+        self.settings = settings
+        self.jobs = JobQueue(settings.max_queued, settings.queue_timeout)
+        self.supervisors = Supervisors(self.jobs, start, settings)
+        self._rate = RateLimit(settings.rate_limit_per_minute)
+
+    async def admit(self, request: web.Request, decode: Callable[[bytes], _T]) -> _T:
+        """Key, rate and body of a request that asks for a turn. Raises what is wrong, before anything is done."""
+        name = caller(request, self.settings)
+        await self._rate.count(request, name)
+        return decode(await read_json(request))
+
+    def check_key(self, request: web.Request) -> None:
+        """Key of a request that asks for no turn. Raises InvalidApiKey."""
+        caller(request, self.settings)
+
+    def facts(self) -> Facts:
+        """What the CLI said of itself. Raises NotReady while there is no worker."""
+        facts = self.supervisors.facts
+        if facts is None or not self.supervisors.ready:
+            raise NotReady("No Codex worker is running yet. Try again.", retry_after=_RETRY_AFTER)
+        return facts
+
+    def decide(self, wish: Wish) -> Turn:
+        """The turn that a wish becomes here. Raises ModelNotFound, InvalidRequest, NotReady, Forbidden, NotAllowedHere."""
+        facts = self.facts()
+        if not facts.usable:
+            raise NotReady("Codex is not logged in on this server. Its operator can run: codex login", retry_after=60.0)
+        choice = facts.catalog.choose(wish.model)
+        if wish.has_image and "image" not in choice.model.modalities:
+            raise InvalidRequest(f"The model {choice.model.id} takes no images.", param="messages")
+        effort = effort_for(choice, wish.effort, self.settings.reasoning_effort)
+        named = policy.Named(choice.model.id, effort, choice.mode)
+        return policy.decide(wish, named, self.settings, provider_local=facts.provider_local, turn_id=uuid.uuid4().hex)
+
+    def abandon(self, job: Job) -> None:
+        """The client is done with a job, or has left."""
+        self.jobs.withdraw(job, ShuttingDown("The client has left."))
+        job.abandon()
+
+    def trouble(self) -> str | None:
+        """Why no turn could run now, in words that are safe to show; None when one could."""
+        if self.jobs.closed:
+            return "shutting down"
+        facts = self.supervisors.facts
+        if facts is None or not self.supervisors.ready:
+            return "no worker"
+        if not facts.usable:
+            return "codex is not logged in"
+        if self.settings.local_only and not facts.provider_local:
+            return "the model provider is not local"
+        return "queue full" if self.jobs.full else None
+
+
+SERVER = web.AppKey("server", Server)
+
+
+def unix_now() -> int:
+    """Seconds since the epoch, for `created`."""
+    return int(time.time())

@@ -1,0 +1,20 @@
+"""Server-sent events to one client: frames out as they come, comments while there are none, a bound on a client that stalls."""
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+
+KEEPALIVE_INTERVAL = 15.0  # seconds
+STALL_TIMEOUT = 30.0  # seconds that one write may take; kernel buffers have taken 4 MB by then
+
+
+async def opened(request: web.Request, headers: dict[str, str]) -> EventSourceResponse:
+    """Commit to 200 and a stream. The caller uses it as an async context manager."""
+    stream = EventSourceResponse(
+        headers=headers,
+        sep="\n",
+        allow_all_methods=True,  # its default answers 405 to POST
+        ping_interval=KEEPALIVE_INTERVAL,
+        send_timeout=STALL_TIMEOUT,
+    )
+    await stream.prepare(request)
+    return stream
