@@ -3,6 +3,8 @@
 Unknown methods and items give no event. The end of the turn is not translated here but read by the worker.
 """
 
+import re
+import shlex
 from collections.abc import Callable
 
 import msgspec
@@ -31,13 +33,22 @@ from codex_proxy.turns import (
 _SEARCH_ACTIONS = {"openPage": "open_page", "findInPage": "find_in_page"}
 _PLAN_STATUS = {"inProgress": "in_progress"}
 
-# Items that leave something behind in the process: a shell, a changed file, a server of the user's.
-WORK_TYPES = frozenset(("commandExecution", "fileChange", "mcpToolCall", "collabAgentToolCall", "subAgentActivity"))
+_SHELL = "exec_command"
+_EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
+
+# Calls of the model's that leave nothing behind in the process. After any other one a worker is not used again: it may
+# have left a shell, a changed file or a server of the user's.
+_HARMLESS_CALLS = frozenset(("update_plan",))
+_CALL_TYPES = frozenset(("function_call", "custom_tool_call", "local_shell_call", "mcp_call"))
+_OUTPUT_TYPES = frozenset(("function_call_output", "custom_tool_call_output"))
 
 
 class Translator:
-    """Translates the notifications of one turn. It remembers how much of each message it has passed on, because some
-    providers send a message whole and without deltas: what is missing at its end is sent as one delta then.
+    """Translates the notifications of one turn.
+
+    It remembers how much of each message it has passed on, because some providers send a message whole and without
+    deltas; and which commands it has told of, because the CLI tells nothing of a sandboxed command that fails at once
+    (seen with 0.163.0): those are known from the model's own call and the output that it is given.
     """
 
     def __init__(self, *, raw_reasoning: bool) -> None:
@@ -45,6 +56,8 @@ class Translator:
         self.ran_something = False
         self._raw_reasoning = raw_reasoning
         self._passed_on: dict[str, int] = {}  # item id -> characters
+        self._shown: set[str] = set()  # ids of work that has been told as started
+        self._open_commands: dict[str, str] = {}  # id -> command, of those whose end the CLI may not tell
         self._by_method: dict[str, Callable[[msgspec.Raw], list[TurnEvent]]] = {
             "item/started": self._item_started,
             "item/completed": self._item_completed,
@@ -54,6 +67,7 @@ class Translator:
             "item/commandExecution/outputDelta": self._command_output,
             "item/mcpToolCall/progress": self._mcp_progress,
             "turn/plan/updated": self._plan,
+            "rawResponseItem/completed": self._raw_item,
             "thread/tokenUsage/updated": self._tokens,
         }
 
@@ -64,14 +78,17 @@ class Translator:
 
     def _item_started(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _item.decode(params).item
-        self.ran_something |= item.type in WORK_TYPES
         if item.type == "agentMessage":
             self._passed_on[item.id] = 0
             return [MessageStarted(item.id, item.phase == "commentary")]
         if item.type == "reasoning":
             return [ReasoningStarted(item.id)]
+        self._open_commands.pop(item.id, None)
         work = _work(item)
-        return [WorkStarted(item.id, work)] if work else []
+        if work is None or item.id in self._shown:
+            return []
+        self._shown.add(item.id)
+        return [WorkStarted(item.id, work)]
 
     def _item_completed(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _item.decode(params).item
@@ -111,6 +128,23 @@ class Translator:
         news = msgspec.json.decode(params, type=wire.PlanNews)
         return [PlanUpdated(tuple((step.step, _PLAN_STATUS.get(step.status, step.status)) for step in news.plan))]
 
+    def _raw_item(self, params: msgspec.Raw) -> list[TurnEvent]:
+        item = _raw.decode(params).item
+        if item.type in _OUTPUT_TYPES and item.call_id in self._open_commands:
+            output = _output_text(item.output)
+            code = _EXIT_CODE.search(output)
+            done = Command(self._open_commands.pop(item.call_id), output, int(code[1]) if code else None)
+            return [WorkCompleted(item.call_id, done)]
+        if item.type not in _CALL_TYPES or item.name in _HARMLESS_CALLS:
+            return []
+        self.ran_something = True
+        if item.name != _SHELL:
+            return []
+        command = _shell_command(item.arguments)
+        self._open_commands[item.call_id] = command
+        self._shown.add(item.call_id)
+        return [WorkStarted(item.call_id, Command(command))]
+
     def _tokens(self, params: msgspec.Raw) -> list[TurnEvent]:
         # A turn has a thread of its own, so the thread's totals are the turn's.
         total = msgspec.json.decode(params, type=wire.TokenNews).token_usage.total
@@ -126,12 +160,35 @@ class Translator:
 
 _item = msgspec.json.Decoder(wire.ItemNews)
 _delta = msgspec.json.Decoder(wire.Delta)
+_raw = msgspec.json.Decoder(wire.RawItemNews)
+
+
+def _shell_command(arguments: str) -> str:
+    try:
+        return msgspec.json.decode(arguments, type=wire.ShellArguments).cmd
+    except msgspec.DecodeError:
+        return arguments  # the model wrote something else; the CLI will refuse it
+
+
+def _output_text(output: object) -> str:
+    if isinstance(output, list):
+        return "".join(str(part.get("text", "")) for part in output if isinstance(part, dict))
+    return output if isinstance(output, str) else ""
+
+
+def _typed(command: str) -> str:
+    """What the model typed: the CLI tells it with the shell around it, like /bin/bash -lc 'echo hi'."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    return words[2] if len(words) == 3 and words[1] in ("-lc", "-c") else command
 
 
 def _work(item: wire.Item) -> Work | None:
     match item.type:
         case "commandExecution":
-            return Command(item.command, item.aggregated_output or "", item.exit_code)
+            return Command(_typed(item.command), item.aggregated_output or "", item.exit_code)
         case "fileChange":
             changes = tuple((change.path, str(change.kind.get("type", "update")), change.diff) for change in item.changes)
             return Patch(changes, item.status in ("inProgress", "completed"))

@@ -39,9 +39,10 @@ class RpcError(msgspec.Struct, frozen=True):
 
 
 class Addressed(msgspec.Struct, frozen=True, rename="camel"):
-    """Whose notification it is; absent in those of the whole process."""
+    """Whose notification it is; absent in those of the whole process. Injected history has a turn id of its own."""
 
     thread_id: str | None = None
+    turn_id: str | None = None
 
 
 class Thread(msgspec.Struct, frozen=True):
@@ -168,6 +169,28 @@ class ItemNews(msgspec.Struct, frozen=True):
     """item/started, item/completed."""
 
     item: Item
+
+
+class RawItem(msgspec.Struct, frozen=True):
+    """An item as the model wrote it, or as it is told to the model: the members that we read."""
+
+    type: str
+    name: str = ""
+    call_id: str = ""
+    arguments: str = ""
+    output: Any = None  # Any: a string, or a list of parts
+
+
+class RawItemNews(msgspec.Struct, frozen=True):
+    """rawResponseItem/completed."""
+
+    item: RawItem
+
+
+class ShellArguments(msgspec.Struct, frozen=True):
+    """What the model calls exec_command with."""
+
+    cmd: str
 
 
 class Effort(msgspec.Struct, frozen=True, rename="camel"):

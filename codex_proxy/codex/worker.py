@@ -116,12 +116,12 @@ class Worker:
             items = history_items(turn.history)
             await self._connection.request("thread/inject_items", {"threadId": thread_id, "items": items}, Any)
         begun = await self._connection.request("turn/start", turn_params(thread_id, turn), wire.TurnNews)
-        self._running = (thread_id, begun.turn.id)
+        self._running = running = (thread_id, begun.turn.id)
         if self._interrupted:
             await self._post_interrupt()
         yield TurnStarted()
         translator = Translator(raw_reasoning=turn.raw_reasoning)
-        async with aclosing(self._events(thread_id, translator)) as events:
+        async with aclosing(self._events(running, translator)) as events:
             async for event in events:
                 yield event
         self._running = None
@@ -136,11 +136,11 @@ class Worker:
             if self._running is not None:
                 await self._post_interrupt()
 
-    async def _events(self, thread_id: str, translator: Translator) -> AsyncGenerator[TurnEvent, None]:
+    async def _events(self, running: tuple[str, str], translator: Translator) -> AsyncGenerator[TurnEvent, None]:
         said_something = False  # in the model response that is under way
         while True:
             line = await self._connection.notification()
-            if line.method is None or wire.decode(line.params, wire.Addressed).thread_id != thread_id:
+            if line.method is None or not _belongs(line.params, running):
                 continue
             if line.method == _ENDING:
                 yield self._end(wire.decode(line.params, wire.TurnNews).turn, translator)
@@ -226,3 +226,9 @@ async def _shake_hands(connection: Connection) -> None:
         START_TIMEOUT,
     )
     await connection.notify("initialized")
+
+
+def _belongs(params: msgspec.Raw, running: tuple[str, str]) -> bool:
+    """Whether a notification is about this turn: not about another thread, nor about the history given to this one."""
+    addressed = wire.decode(params, wire.Addressed)
+    return addressed.thread_id == running[0] and addressed.turn_id in (None, running[1])

@@ -28,7 +28,8 @@ _log = logging.getLogger(__name__)
 
 _HANDLERS_TIMEOUT = 5.0  # seconds that handlers get to write their last bytes, once every turn has ended
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_REQUEST_ID, _BEGAN = "codex_proxy.request_id", "codex_proxy.began"
+_REQUEST_ID = web.RequestKey("request_id", str)
+_BEGAN = web.RequestKey("began", float)
 
 
 def create_app(settings: Settings, cli: Command) -> web.Application:
@@ -106,7 +107,9 @@ async def _identify(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
-    """On preparing a response: who it is, and how long we have worked on it."""
+    """On preparing a response: who it is, and how long we have worked on it; malformed HTTP gets neither."""
+    if _REQUEST_ID not in request:
+        return
     response.headers["x-request-id"] = request[_REQUEST_ID]
     response.headers["openai-processing-ms"] = str(int((time.monotonic() - request[_BEGAN]) * 1000))
     response.headers["openai-version"] = "2020-10-01"

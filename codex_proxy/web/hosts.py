@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 from codex_proxy.errors import HostNotServed, OriginNotAllowed
 from codex_proxy.settings import Settings
 
+_ORIGIN = web.RequestKey("origin", str)
 _PREFLIGHT_SECONDS = 600
 _ALLOWED_HEADERS = "authorization, content-type, idempotency-key, x-request-id, openai-organization, openai-project"
 
@@ -42,9 +43,6 @@ async def allow_origin(request: web.Request, response: web.StreamResponse) -> No
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = "*"
         response.headers["Vary"] = "Origin"
-
-
-_ORIGIN = "codex_proxy.origin"
 
 
 def _name(host: str) -> str:

@@ -9,7 +9,7 @@ from limits.aio.strategies import MovingWindowRateLimiter
 
 from codex_proxy.errors import RateLimited, UnsupportedMediaType
 
-_HEADERS = "codex_proxy.rate"
+_HEADERS = web.RequestKey("rate_headers", dict[str, str])
 
 
 class RateLimit:

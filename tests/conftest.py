@@ -1,0 +1,187 @@
+"""Shared fixtures: a scripted model, the real CLI that talks to it, the server over both, and the installed command.
+
+Nothing here stands in for our own code. Every test that uses `no_leftovers` (all that start a server do) fails when a
+task or a child process survives it.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from codex_proxy import settings as settings_module
+from codex_proxy import tasks
+from codex_proxy.codex import command
+from codex_proxy.codex.command import Command
+from codex_proxy.demo.home import Home, prepared
+from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import ModelRequest, Say, Step, words
+from codex_proxy.settings import Settings
+from codex_proxy.web import app
+from codex_proxy.web.server import Server
+
+START_LIMIT = 60.0  # seconds: the machines are noisy
+TURN_LIMIT = 30.0
+
+
+async def say_hello(_: ModelRequest) -> AsyncIterator[Step]:
+    """The script that a test begins with; it sets `model.script` to its own."""
+    yield Say(words("Hello from the scripted model."))
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ModelServer]:
+    """A scripted model on a loopback port; set `model.script`, read `model.requests`."""
+    async with ModelServer.started(say_hello) as server:
+        yield server
+
+
+@pytest.fixture
+def home(model: ModelServer) -> Iterator[Home]:
+    """A CODEX_HOME and a workspace whose provider is `model`."""
+    with prepared(model.base_url) as prepared_home:
+        yield prepared_home
+
+
+@pytest.fixture
+def environ(home: Home) -> dict[str, str]:
+    """The environment of a server on a free port; tests add to it before they use `proxy` or `start_command`."""
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    return {"PATH": path, "LANG": "C.UTF-8", "PROXY_PORT": "0", "RATE_LIMIT_PER_MINUTE": "0", **home.environment()}
+
+
+@pytest.fixture
+def no_leftovers() -> Iterator[None]:
+    """Fails the test when a child process of this one is still there afterwards."""
+    yield
+    assert children_of(os.getpid()) == [], "the test left child processes behind"
+
+
+@pytest.fixture(scope="session")
+def cli() -> Command:
+    """The real CLI."""
+    return command.find(Settings(environ=dict(os.environ)))
+
+
+class Proxy:
+    """A server of this process, listening on loopback."""
+
+    def __init__(self, server: Server, address: str, http: aiohttp.ClientSession) -> None:
+        self.server = server
+        self.address = address
+        self.base_url = f"{address}/v1"
+        self.http = http
+
+    async def chat(self, **members: object) -> aiohttp.ClientResponse:
+        """POST /v1/chat/completions; the prompt is `messages`, or `prompt` for a single user message."""
+        if "prompt" in members:
+            members["messages"] = [{"role": "user", "content": members.pop("prompt")}]
+        return await self.http.post(f"{self.base_url}/chat/completions", json=members)
+
+
+ProxyStarter = Callable[[], "contextlib.AbstractAsyncContextManager[Proxy]"]
+
+
+@pytest.fixture
+def start_proxy(environ: dict[str, str], home: Home, no_leftovers: None) -> ProxyStarter:
+    """Start the server with `environ` as it is at the call; ends with no task of ours left."""
+
+    @asynccontextmanager
+    async def start() -> AsyncIterator[Proxy]:
+        settings, _ = settings_module.load(environ, home.root)
+        async with app.listening(settings, command.find(settings)) as (server, address):
+            async with asyncio.timeout(START_LIMIT):
+                await server.supervisors.wait_ready()
+            headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+            async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(TURN_LIMIT)) as http:
+                yield Proxy(server, address, http)
+        assert tasks.running() == []
+
+    return start
+
+
+@pytest.fixture
+async def proxy(start_proxy: ProxyStarter) -> AsyncIterator[Proxy]:
+    """A running server with the real CLI and the scripted model."""
+    async with start_proxy() as started:
+        yield started
+
+
+class RunningCommand:
+    """The installed command, running."""
+
+    def __init__(self, process: asyncio.subprocess.Process, address: str) -> None:
+        self.process = process
+        self.address = address
+        self.base_url = f"{address}/v1"
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and give back the exit code."""
+        self.process.send_signal(number)
+        async with asyncio.timeout(START_LIMIT):
+            return await self.process.wait()
+
+
+@pytest.fixture
+async def start_command(environ: dict[str, str], home: Home) -> AsyncIterator[Callable[..., object]]:
+    """Start `codex-proxy serve` with `environ` as it is at the call, and wait until it says that it is ready."""
+    program = shutil.which("codex-proxy", path=environ["PATH"])
+    assert program is not None, "the package is not installed: run ./scripts/test"
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(*arguments: str) -> RunningCommand:
+            process = await asyncio.create_subprocess_exec(
+                program, "serve", *arguments, env=environ, cwd=home.root, stdout=asyncio.subprocess.PIPE
+            )
+            stack.push_async_callback(_end, process)
+            assert process.stdout is not None
+            async with asyncio.timeout(START_LIMIT):
+                while not (found := re.search(rb"http://[\d.]+:\d+", await process.stdout.readline())):
+                    assert process.returncode is None
+            return RunningCommand(process, found[0].decode())
+
+        yield start
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+    await process.communicate()
+
+
+def children_of(pid: int) -> list[str]:
+    """The command lines of the living children of a process, all generations."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                parents.setdefault(int(parent), []).append(int(stat.parent.name))
+    found: list[str] = []
+    waiting = [pid]
+    while waiting:
+        for child in parents.get(waiting.pop(), []):
+            waiting.append(child)
+            with contextlib.suppress(OSError):
+                found.append(Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def processes_with(text: str) -> list[int]:
+    """The pids of all processes of this machine whose command line contains `text`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if text.encode() in path.read_bytes().replace(b"\0", b" "):
+                found.append(int(path.parent.name))
+    return found
