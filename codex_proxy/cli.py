@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
     models = commands.add_parser("models", help="list the model names that a request may use")
     models.set_defaults(run=_models)
+    codex = commands.add_parser(
+        "codex", help="run the Codex CLI that the server uses, with its CODEX_HOME: codex-proxy codex login"
+    )
+    codex.add_argument("arguments", nargs=argparse.REMAINDER, help="what the Codex CLI is given")
+    codex.set_defaults(run=_codex)
     return parser
 
 
@@ -101,6 +107,13 @@ Try:
 Ctrl-C ends it.""",
         flush=True,
     )
+
+
+async def _codex(arguments: argparse.Namespace) -> int:
+    chosen, _ = settings.load(settings.os_environment(), Path.cwd())
+    home.make_home(chosen)
+    path = command.find(chosen).path
+    os.execve(path, [path, *arguments.arguments], {**chosen.environ, "CODEX_HOME": str(home.codex_home(chosen))})
 
 
 async def _models(_: argparse.Namespace) -> int:

@@ -108,7 +108,7 @@ class Supervisor:
                 async for event in events:
                     outcome.note(event)
                     await job.publish(event)
-                    if worker.dirty:
+                    if worker.ending:
                         workers.succeed(worker)
         finally:
             await see_out(interrupter)

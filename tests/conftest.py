@@ -6,6 +6,7 @@ task or a child process survives it.
 
 import asyncio
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
 from codex_proxy import settings as settings_module
@@ -31,6 +33,7 @@ from codex_proxy.web.server import Server
 
 START_LIMIT = 60.0  # seconds: the machines are noisy
 TURN_LIMIT = 30.0
+_JSON = {"Content-Type": "application/json"}
 
 
 async def say_hello(_: ModelRequest) -> AsyncIterator[Step]:
@@ -85,7 +88,8 @@ class Proxy:
         """POST /v1/chat/completions; the prompt is `messages`, or `prompt` for a single user message."""
         if "prompt" in members:
             members["messages"] = [{"role": "user", "content": members.pop("prompt")}]
-        return await self.http.post(f"{self.base_url}/chat/completions", json=members)
+        body = io.BytesIO(msgspec.json.encode(members))  # aiohttp warns of a large body that is not a file
+        return await self.http.post(f"{self.base_url}/chat/completions", data=body, headers=_JSON)
 
 
 ProxyStarter = Callable[[], "contextlib.AbstractAsyncContextManager[Proxy]"]
@@ -159,22 +163,44 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.communicate()
 
 
-def children_of(pid: int) -> list[str]:
-    """The command lines of the living children of a process, all generations."""
+def children_of(pid: int) -> list[int]:
+    """The pids of the living children of a process, all generations."""
     parents: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             state, parent = stat.read_text().rpartition(")")[2].split()[:2]
             if state != "Z":
                 parents.setdefault(int(parent), []).append(int(stat.parent.name))
-    found: list[str] = []
+    found: list[int] = []
     waiting = [pid]
     while waiting:
-        for child in parents.get(waiting.pop(), []):
-            waiting.append(child)
-            with contextlib.suppress(OSError):
-                found.append(Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        children = parents.get(waiting.pop(), [])
+        found += children
+        waiting += children
     return found
+
+
+async def ended(pid: int) -> None:
+    """Wait until a process, of whatever parent, has ended; returns at once when there is none."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, over.set)
+    try:
+        await over.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def process_with(text: str) -> int:
+    """Wait until there is a process whose command line contains `text`; its pid, of several the first one's."""
+    while not (pids := processes_with(text)):
+        await asyncio.sleep(0)
+    return pids[0]
 
 
 def processes_with(text: str) -> list[int]:

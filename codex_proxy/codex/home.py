@@ -27,9 +27,8 @@ def denied_paths(settings: Settings) -> tuple[str, ...]:
 
 
 def make_directories(settings: Settings) -> None:
-    """Make CODEX_CONFIG_DIR and CODEX_WORKDIR where they are missing. Raises SettingsError when they cannot serve."""
-    if settings.codex_home is not None:
-        _make(settings.codex_home, "CODEX_CONFIG_DIR", 0o700)
+    """Make Codex's home and CODEX_WORKDIR where they are missing. Raises SettingsError when they cannot serve."""
+    make_home(settings)
     _make(settings.workdir, "CODEX_WORKDIR", 0o755)
     if settings.sandbox != "read-only" and not os.access(settings.workdir, os.W_OK):
         raise SettingsError(
@@ -42,6 +41,11 @@ def make_directories(settings: Settings) -> None:
                 f"The workspace {directory} lies inside {hidden[0]}, which is kept from commands. "
                 "Choose another CODEX_WORKDIR, or set CODEX_PROTECT_SECRETS=0."
             )
+
+
+def make_home(settings: Settings) -> None:
+    """Make Codex's home where it is missing: the CLI does not start without. Raises SettingsError."""
+    _make(codex_home(settings), "CODEX_CONFIG_DIR", 0o700)
 
 
 def _make(directory: Path, name: str, mode: int) -> None:

@@ -51,14 +51,14 @@ _UNWANTED = (
 
 
 class Worker:
-    """A warm CLI of one mode. `spent`: it must not run another turn; `dirty`: its turn ran something, so it will be spent."""
+    """A warm CLI of one mode. `spent`: it must not run another turn; `ending`: this turn is its last."""
 
     def __init__(self, process: CodexProcess, connection: Connection, settings: Settings, mode: Mode, found: Facts) -> None:
         self.mode = mode
         self.facts = found
         self.gone = process.gone
         self.spent = False
-        self.dirty = False
+        self.ending = False
         self._process = process
         self._connection = connection
         self._settings = settings
@@ -109,7 +109,9 @@ class Worker:
         Whatever ends this generator early leaves the worker spent.
         """
         self._interrupted = False
+        self._turns += 1
         self.spent = True  # until the turn has ended as it should
+        self.ending = self._turns >= self._settings.worker_max_turns
         recipe = self._recipe(turn)
         thread_id = await self._take_thread(recipe)
         if turn.history:
@@ -126,8 +128,7 @@ class Worker:
                 yield event
         self._running = None
         self._last = recipe
-        self._turns += 1
-        self.spent = self.spent or self.dirty or self._worn_out()
+        self.spent = self.spent or self.ending or self._too_large()
 
     async def interrupt(self) -> None:
         """End the running turn early; `run` still tells its end. From any task; twice does no harm."""
@@ -157,7 +158,7 @@ class Worker:
                 events = translator.translate(line.method, line.params)
             except msgspec.MsgspecError as error:
                 raise WorkerFailed("The Codex CLI sent an unknown form.", detail=f"{line.method}: {error}") from error
-            self.dirty = self.dirty or translator.ran_something
+            self.ending = self.ending or translator.ran_something
             for event in events:
                 said_something = said_something or isinstance(event, MessageDelta)
                 yield event
@@ -169,9 +170,7 @@ class Worker:
         self.spent = False
         return TurnCompleted(translator.usage, interrupted=state.status == "interrupted")
 
-    def _worn_out(self) -> bool:
-        if self._turns >= self._settings.worker_max_turns:
-            return True
+    def _too_large(self) -> bool:
         return self._turns % _MEMORY_CHECKED_EVERY == 0 and self._process.memory_mb() > self._settings.worker_max_mb
 
     async def _post_interrupt(self) -> None:

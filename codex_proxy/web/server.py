@@ -53,7 +53,7 @@ class Server:
         """The turn that a wish becomes here. Raises ModelNotFound, InvalidRequest, NotReady, Forbidden, NotAllowedHere."""
         facts = self.facts()
         if not facts.usable:
-            raise NotReady("Codex is not logged in on this server. Its operator can run: codex login", retry_after=60.0)
+            raise NotReady("Codex is not logged in on this server. Its operator can run: codex-proxy codex login", retry_after=60.0)
         choice = facts.catalog.choose(wish.model)
         if wish.has_image and "image" not in choice.model.modalities:
             raise InvalidRequest(f"The model {choice.model.id} takes no images.", param="messages")

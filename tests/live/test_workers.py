@@ -1,0 +1,106 @@
+"""When a worker is used again and when it is replaced, on the real CLI."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+
+from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
+from tests.conftest import Proxy, ProxyStarter, children_of, ended
+
+
+async def run_what_is_asked(request: ModelRequest) -> AsyncIterator[Step]:
+    if request.prompt.startswith("run ") and not request.outputs:
+        yield Call("exec_command", json.dumps({"cmd": request.prompt.removeprefix("run ")}), "call_1")
+    else:
+        yield Say(words("done"))
+
+
+async def _the_one_worker(proxy: Proxy) -> int:
+    """The pid of the only worker, once it is the only one."""
+    async with asyncio.timeout(10):
+        while len(pids := [pid for pid in children_of(os.getpid()) if os.getpgid(pid) == pid]) != 1:
+            await asyncio.sleep(0)
+        await proxy.server.supervisors.wait_ready()
+    return pids[0]
+
+
+async def test_a_worker_serves_again_after_a_turn_that_ran_nothing_and_not_after_a_command(
+    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str]
+) -> None:
+    model.script = run_what_is_asked
+    environ["CODEX_MAX_PARALLEL_REQUESTS"] = "1"
+    async with start_proxy() as proxy:
+        first = await _the_one_worker(proxy)
+        for _ in range(3):
+            assert (await proxy.chat(prompt="say")).status == 200
+        assert await _the_one_worker(proxy) == first
+        for command in ("echo hi", "false"):  # the CLI sends no item for a command that fails at once
+            before = await _the_one_worker(proxy)
+            assert (await proxy.chat(prompt=f"run {command}")).status == 200
+            async with asyncio.timeout(5):
+                await ended(before)
+            assert await _the_one_worker(proxy) != before
+
+
+async def test_a_worker_is_replaced_after_its_number_of_turns(
+    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str]
+) -> None:
+    model.script = run_what_is_asked
+    environ |= {"CODEX_MAX_PARALLEL_REQUESTS": "1", "CODEX_WORKER_MAX_TURNS": "2"}
+    async with start_proxy() as proxy:
+        first = await _the_one_worker(proxy)
+        assert (await proxy.chat(prompt="say")).status == 200
+        assert await _the_one_worker(proxy) == first
+        assert (await proxy.chat(prompt="say")).status == 200
+        async with asyncio.timeout(5):
+            await ended(first)
+        assert (await proxy.chat(prompt="say")).status == 200
+
+
+async def test_a_process_that_a_command_left_behind_is_gone_two_seconds_after_the_turn(proxy: Proxy, model: ModelServer) -> None:
+    model.script = run_what_is_asked
+    before = set(children_of(os.getpid()))
+    assert (await proxy.chat(prompt="run sleep 300.9 & echo left")).status == 200
+    left = set(children_of(os.getpid())) - before
+    async with asyncio.timeout(2):
+        for pid in left:
+            if os.getpgid(pid) != pid:  # the successor leads a group of its own
+                await ended(pid)
+
+
+async def test_an_idle_worker_that_dies_is_replaced_before_the_next_turn(
+    start_proxy: ProxyStarter, environ: dict[str, str]
+) -> None:
+    environ["CODEX_MAX_PARALLEL_REQUESTS"] = "1"
+    async with start_proxy() as proxy:
+        first = await _the_one_worker(proxy)
+        os.kill(first, signal.SIGKILL)
+        await ended(first)
+        assert await _the_one_worker(proxy) != first
+        assert (await proxy.chat(prompt="hi")).status == 200
+
+
+async def test_a_worker_that_dies_in_the_middle_of_a_turn_is_a_502_that_invites_no_retry(
+    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str]
+) -> None:
+    asked = asyncio.Event()
+
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        if request.prompt == "wait":
+            asked.set()
+            await asyncio.Event().wait()
+        yield Say(words("done"))
+
+    model.script = script
+    environ["CODEX_MAX_PARALLEL_REQUESTS"] = "1"
+    async with start_proxy() as proxy, asyncio.TaskGroup() as group:
+        request = group.create_task(proxy.chat(prompt="wait"))
+        await asked.wait()
+        os.kill(await _the_one_worker(proxy), signal.SIGKILL)
+        answer = await request
+        assert (answer.status, (await answer.json())["error"]["code"]) == (502, "worker_crashed")
+        assert answer.headers["x-should-retry"] == "false"
+        assert (await proxy.chat(prompt="hi")).status == 200
