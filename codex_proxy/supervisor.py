@@ -124,7 +124,8 @@ async def _interrupt_when_asked(job: Job, worker: Worker, limit: asyncio.Timeout
     await job.interrupted.wait()
     grace_over = asyncio.get_running_loop().time() + _INTERRUPT_GRACE
     limit.reschedule(min(grace_over, limit.when() or grace_over))
-    await worker.interrupt()
+    with contextlib.suppress(WorkerFailed):  # the reader of its events hears of that too
+        await worker.interrupt()
 
 
 def _shutting_down() -> ShuttingDown:
