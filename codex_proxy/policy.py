@@ -27,7 +27,7 @@ def decide(wish: Wish, named: Named, settings: Settings, *, provider_local: bool
     if settings.local_only and not provider_local:
         raise NotAllowedHere("This server runs turns on local model providers only, and Codex's provider is not local.")
     sandbox = _sandbox(wish, settings)
-    summary: Summary = "none" if settings.hide_reasoning or wish.hide_reasoning else "auto"
+    summary: Summary = "none" if settings.hide_reasoning or wish.hide_reasoning else wish.summary or "auto"
     return Turn(
         id=turn_id,
         model=named.model,
@@ -38,6 +38,10 @@ def decide(wish: Wish, named: Named, settings: Settings, *, provider_local: bool
         cwd=str(_cwd(wish, settings)),
         history=wish.history,
         input=wish.input,
+        tools=wish.tools,
+        must_call=wish.must_call,
+        one_call=wish.one_call,
+        output_schema=wish.output_schema,
         summary=summary,
         raw_reasoning=wish.expose_reasoning and summary != "none",
         verbosity=wish.verbosity,

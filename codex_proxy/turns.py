@@ -14,6 +14,7 @@ from codex_proxy.errors import ProxyError
 Mode = Literal["agent", "chat"]
 Sandbox = Literal["read-only", "workspace-write", "danger-full-access"]
 Role = Literal["user", "assistant", "developer"]
+Phase = Literal["commentary", "final_answer"]
 Summary = Literal["auto", "concise", "detailed", "none"]
 
 
@@ -33,11 +34,52 @@ class Image(msgspec.Struct, frozen=True, tag="image"):
 Part = Text | Image
 
 
-class Message(msgspec.Struct, frozen=True):
-    """One message of the conversation so far."""
+class Message(msgspec.Struct, frozen=True, tag="message"):
+    """One message of the conversation so far. `phase` as the model gave it to its own messages."""
 
     role: Role
     parts: tuple[Part, ...]
+    phase: Phase | None = None
+
+
+class Called(msgspec.Struct, frozen=True, tag="called"):
+    """A call of a tool, earlier in the conversation. `arguments` is the text that the model wrote."""
+
+    call_id: str
+    name: str
+    arguments: str
+    namespace: str | None = None
+
+
+class Answered(msgspec.Struct, frozen=True, tag="answered"):
+    """What the tool of an earlier call gave back."""
+
+    call_id: str
+    parts: tuple[Part, ...]
+
+
+class Reasoned(msgspec.Struct, frozen=True, tag="reasoned"):
+    """Reasoning of the model, earlier in the conversation; `encrypted` is what the provider understands of it."""
+
+    item: str
+    summary: tuple[str, ...]
+    encrypted: str
+
+
+History = Message | Called | Answered | Reasoned
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A function of the client that the model may call. `parameters` is a JSON Schema as JSON text.
+
+    `namespace`: the name of the group that it belongs to. `freeform`: its argument is plain text, not JSON.
+    """
+
+    name: str
+    description: str
+    parameters: str
+    namespace: str | None = None
+    freeform: bool = False
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,13 +89,18 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: str | None
-    history: tuple[Message, ...]
+    history: tuple[History, ...]
     input: tuple[Part, ...]
+    tools: tuple[Tool, ...] = ()
+    must_call: bool = False  # one of the tools has to be called
+    one_call: bool = False  # at most one call in an answer
+    output_schema: str | None = None  # a strict JSON Schema for the answer, as JSON text
     effort: str | None = None
     mode: Mode | None = None
     sandbox: Sandbox | None = None
     network: bool | None = None
     cwd: str | None = None
+    summary: Summary | None = None
     hide_reasoning: bool | None = None
     expose_reasoning: bool = False
     verbosity: str | None = None
@@ -62,7 +109,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_image(self) -> bool:
-        parts = [*self.input, *(part for message in self.history for part in message.parts)]
+        spoken = [item.parts for item in self.history if isinstance(item, Message | Answered)]
+        parts = [*self.input, *(part for parts in spoken for part in parts)]
         return any(isinstance(part, Image) for part in parts)
 
 
@@ -76,8 +124,12 @@ class Turn(msgspec.Struct, frozen=True):
     sandbox: Sandbox
     network: bool  # only with workspace-write
     cwd: str  # absolute and real
-    history: tuple[Message, ...]
+    history: tuple[History, ...]
     input: tuple[Part, ...]
+    tools: tuple[Tool, ...] = ()
+    must_call: bool = False
+    one_call: bool = False
+    output_schema: str | None = None
     summary: Summary = "auto"
     raw_reasoning: bool = False
     verbosity: str | None = None
@@ -135,10 +187,10 @@ class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
 
 
 class MessageStarted(msgspec.Struct, frozen=True, tag="message_started"):
-    """The model begins a message; commentary is what it says between its steps."""
+    """The model begins a message. Its phase: commentary, said between its steps; final_answer; None: the model does not tell."""
 
     item: str
-    commentary: bool
+    phase: Phase | None
 
 
 class MessageDelta(msgspec.Struct, frozen=True, tag="message_delta"):
@@ -171,10 +223,11 @@ class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning_delta"):
 
 
 class ReasoningCompleted(msgspec.Struct, frozen=True, tag="reasoning_completed"):
-    """All parts of the summary."""
+    """All parts of the summary, and the whole for the provider's eyes where it gave that."""
 
     item: str
     summary: tuple[str, ...]
+    encrypted: str | None = None
 
 
 class WorkStarted(msgspec.Struct, frozen=True, tag="work_started"):
@@ -204,6 +257,15 @@ class PlanUpdated(msgspec.Struct, frozen=True, tag="plan_updated"):
     steps: tuple[tuple[str, str], ...]
 
 
+class ToolCalled(msgspec.Struct, frozen=True, tag="tool_called"):
+    """The model calls a tool of the client; the turn ends with this model response."""
+
+    call_id: str
+    name: str
+    arguments: str
+    namespace: str | None = None
+
+
 class TurnCompleted(msgspec.Struct, frozen=True, tag="turn_completed"):
     """The end. `interrupted` when we cut it off; usage None when Codex reported none."""
 
@@ -230,6 +292,7 @@ TurnEvent = (
     | WorkProgress
     | WorkCompleted
     | PlanUpdated
+    | ToolCalled
     | TurnCompleted
     | TurnFailed
 )

@@ -23,7 +23,11 @@ ANSWER_TIMEOUT = 30.0  # seconds; thread/start with MCP servers of the user's ma
 _UNKNOWN_METHOD = -32601
 _INVALID_PARAMS = -32602
 
-# Every request of the CLI gets an answer at once, or the turn hangs for ever. All of them are declined.
+# A call of a client's tool is not answered: the turn is interrupted as soon as the model's response is complete, and with
+# an answer the CLI would have asked the model again by then.
+_CLIENTS_TOOL = "item/tool/call"
+
+# Every other request of the CLI gets an answer at once, or the turn hangs for ever. All of them are declined.
 _DECLINED: dict[str, Any] = {
     "item/commandExecution/requestApproval": {"decision": "decline"},
     "item/fileChange/requestApproval": {"decision": "decline"},
@@ -92,6 +96,8 @@ class Connection:
             await self._answer(line.id, line.method)
 
     async def _answer(self, number: int | str, method: str) -> None:
+        if method == _CLIENTS_TOOL:
+            return
         if method in _DECLINED:
             await self._write({"id": number, "result": _DECLINED[method]})
             return

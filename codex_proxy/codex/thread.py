@@ -10,8 +10,9 @@ from typing import Any, assert_never
 
 import msgspec
 
+from codex_proxy.codex import tools
 from codex_proxy.codex.documents import Documents
-from codex_proxy.turns import Image, Message, Mode, Part, Text, Turn
+from codex_proxy.turns import Answered, Called, History, Image, Message, Mode, Part, Reasoned, Role, Text, Tool, Turn
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
 _PROFILE = "proxy"
@@ -38,11 +39,12 @@ class Recipe(msgspec.Struct, frozen=True):
     web_search: bool
     verbosity: str | None
     raw_reasoning: bool
+    tools: tuple[Tool, ...]
     mcp_servers: tuple[str, ...]  # of the user's configuration; left out in chat mode
 
     def start_params(self) -> dict[str, Any]:
         """The params of thread/start."""
-        params = {
+        params: dict[str, Any] = {
             "ephemeral": True,
             "approvalPolicy": "never",
             "cwd": self.cwd,
@@ -54,6 +56,8 @@ class Recipe(msgspec.Struct, frozen=True):
             config["model_verbosity"] = self.verbosity
         if self.raw_reasoning:
             config["show_raw_agent_reasoning"] = True
+        if self.tools:
+            params["dynamicTools"] = tools.dynamic_tools(self.tools)
         if self.mode == "chat":
             params |= {"environments": [], "baseInstructions": _CHAT_INSTRUCTIONS}
         return params | {"config": config}
@@ -81,6 +85,8 @@ class Recipe(msgspec.Struct, frozen=True):
 def turn_params(thread_id: str, turn: Turn) -> dict[str, Any]:
     """The params of turn/start. A read-only turn needs no sandboxPolicy: the profile is read-only already."""
     params: dict[str, Any] = {"threadId": thread_id, "input": [_input_part(part) for part in turn.input], "summary": turn.summary}
+    if turn.output_schema is not None:
+        params["outputSchema"] = msgspec.Raw(turn.output_schema.encode())
     if turn.effort is not None:
         params["effort"] = turn.effort
     if turn.service_tier is not None:
@@ -90,12 +96,31 @@ def turn_params(thread_id: str, turn: Turn) -> dict[str, Any]:
     return params
 
 
-def history_items(history: Iterable[Message]) -> list[dict[str, Any]]:
-    """Messages as the raw Responses API items of thread/inject_items."""
-    return [
-        {"type": "message", "role": message.role, "content": [_item_part(part, message.role) for part in message.parts]}
-        for message in history
-    ]
+def history_items(history: Iterable[History]) -> list[dict[str, Any]]:
+    """History as the raw Responses API items of thread/inject_items."""
+    return [_history_item(item) for item in history]
+
+
+def _history_item(item: History) -> dict[str, Any]:
+    match item:
+        case Message():
+            phase = {"phase": item.phase} if item.phase else {}
+            content = [_item_part(part, item.role) for part in item.parts]
+            return {"type": "message", "role": item.role, "content": content} | phase
+        case Called():
+            called = {"type": "function_call", "call_id": item.call_id, "name": tools.to_model(item.name)}
+            group = {"namespace": tools.to_model(item.namespace)} if item.namespace else {}
+            return called | group | {"arguments": item.arguments}
+        case Answered():
+            texts = [part.text for part in item.parts if isinstance(part, Text)]
+            plain = len(texts) == len(item.parts) <= 1
+            output = "".join(texts) if plain else [_item_part(part, "user") for part in item.parts]
+            return {"type": "function_call_output", "call_id": item.call_id, "output": output}
+        case Reasoned():
+            summary = [{"type": "summary_text", "text": text} for text in item.summary]
+            return {"type": "reasoning", "id": item.item, "summary": summary, "encrypted_content": item.encrypted}
+        case _:
+            assert_never(item)
 
 
 def _sandbox_policy(turn: Turn) -> dict[str, Any]:
@@ -120,7 +145,7 @@ def _input_part(part: Part) -> dict[str, Any]:
             assert_never(part)
 
 
-def _item_part(part: Part, role: str) -> dict[str, Any]:
+def _item_part(part: Part, role: Role) -> dict[str, Any]:
     match part:
         case Text():
             return {"type": "output_text" if role == "assistant" else "input_text", "text": part.text}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from codex_proxy.codex import wire
+from codex_proxy.codex import tools, wire
 from codex_proxy.turns import (
     Command,
     McpCall,
@@ -17,11 +17,15 @@ from codex_proxy.turns import (
     MessageDelta,
     MessageStarted,
     Patch,
+    Phase,
     PlanUpdated,
     ReasoningCompleted,
     ReasoningDelta,
     ReasoningStarted,
     Search,
+    Tool,
+    ToolCalled,
+    Turn,
     TurnEvent,
     Usage,
     Work,
@@ -33,6 +37,7 @@ from codex_proxy.turns import (
 _SEARCH_ACTIONS = {"openPage": "open_page", "findInPage": "find_in_page"}
 _PLAN_STATUS = {"inProgress": "in_progress"}
 
+_PHASES: dict[str | None, Phase] = {"commentary": "commentary", "final_answer": "final_answer"}
 _SHELL = "exec_command"
 _EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
 
@@ -51,11 +56,16 @@ class Translator:
     (seen with 0.163.0): those are known from the model's own call and the output that it is given.
     """
 
-    def __init__(self, *, raw_reasoning: bool) -> None:
+    def __init__(self, turn: Turn) -> None:
         self.usage: Usage | None = None
         self.ran_something = False
-        self._raw_reasoning = raw_reasoning
+        self.calls: list[ToolCalled] = []  # of the client's tools, by the model response that is under way
+        self._turn = turn
+        self._clients_tools = {
+            (tool.namespace and tools.to_model(tool.namespace), tools.to_model(tool.name)): tool for tool in turn.tools
+        }
         self._passed_on: dict[str, int] = {}  # item id -> characters
+        self._summarised: set[tuple[str, int]] = set()  # parts of reasoning of which something has been passed on
         self._shown: set[str] = set()  # ids of work that has been told as started
         self._open_commands: dict[str, str] = {}  # id -> command, of those whose end the CLI may not tell
         self._by_method: dict[str, Callable[[msgspec.Raw], list[TurnEvent]]] = {
@@ -80,7 +90,7 @@ class Translator:
         item = _item.decode(params).item
         if item.type == "agentMessage":
             self._passed_on[item.id] = 0
-            return [MessageStarted(item.id, item.phase == "commentary")]
+            return [MessageStarted(item.id, _PHASES.get(item.phase))]
         if item.type == "reasoning":
             return [ReasoningStarted(item.id)]
         self._open_commands.pop(item.id, None)
@@ -96,8 +106,6 @@ class Translator:
             rest = item.text[self._passed_on.pop(item.id, 0) :]
             missing: list[TurnEvent] = [MessageDelta(item.id, rest)] if rest else []
             return [*missing, MessageCompleted(item.id, item.text)]
-        if item.type == "reasoning":
-            return [ReasoningCompleted(item.id, item.summary)]
         work = _work(item)
         return [WorkCompleted(item.id, work)] if work else []
 
@@ -108,10 +116,11 @@ class Translator:
 
     def _summary_delta(self, params: msgspec.Raw) -> list[TurnEvent]:
         news = _delta.decode(params)
+        self._summarised.add((news.item_id, news.summary_index))
         return [ReasoningDelta(news.item_id, news.summary_index, news.delta)]
 
     def _reasoning_delta(self, params: msgspec.Raw) -> list[TurnEvent]:
-        if not self._raw_reasoning:
+        if not self._turn.raw_reasoning:
             return []
         news = _delta.decode(params)
         return [ReasoningDelta(news.item_id, news.content_index, news.delta, raw=True)]
@@ -130,6 +139,11 @@ class Translator:
 
     def _raw_item(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _raw.decode(params).item
+        if item.type == "reasoning" and item.id is not None:
+            return self._reasoning_completed(item.id, item)
+        if item.type == "function_call" and (tool := self._clients_tools.get((item.namespace, item.name))):
+            self._note_call(tool, item)
+            return []
         if item.type in _OUTPUT_TYPES and item.call_id in self._open_commands:
             output = _output_text(item.output)
             code = _EXIT_CODE.search(output)
@@ -144,6 +158,21 @@ class Translator:
         self._open_commands[item.call_id] = command
         self._shown.add(item.call_id)
         return [WorkStarted(item.call_id, Command(command))]
+
+    def _reasoning_completed(self, item_id: str, item: wire.RawItem) -> list[TurnEvent]:
+        summary = tuple(part.text for part in item.summary)
+        missing = [(part, text) for part, text in enumerate(summary) if text and (item_id, part) not in self._summarised]
+        deltas: list[TurnEvent] = [ReasoningDelta(item_id, part, text) for part, text in missing]
+        return [*deltas, ReasoningCompleted(item_id, summary, item.encrypted_content)]
+
+    def _note_call(self, tool: Tool, item: wire.RawItem) -> None:
+        arguments = tools.freeform_argument(item.arguments) if tool.freeform else item.arguments
+        if not (self.calls and self._turn.one_call):
+            self.calls.append(ToolCalled(item.call_id, tool.name, arguments, tool.namespace))
+
+    def forget_calls(self) -> None:
+        """The model response that they were in is asked for again."""
+        self.calls.clear()
 
     def _tokens(self, params: msgspec.Raw) -> list[TurnEvent]:
         # A turn has a thread of its own, so the thread's totals are the turn's.

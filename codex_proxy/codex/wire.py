@@ -176,9 +176,17 @@ class RawItem(msgspec.Struct, frozen=True):
 
     type: str
     name: str = ""
+    id: str | None = None
     call_id: str = ""
+    namespace: str | None = None
     arguments: str = ""
+    summary: tuple["SummaryText", ...] = ()
+    encrypted_content: str | None = None
     output: Any = None  # Any: a string, or a list of parts
+
+
+class SummaryText(msgspec.Struct, frozen=True):
+    text: str = ""
 
 
 class RawItemNews(msgspec.Struct, frozen=True):

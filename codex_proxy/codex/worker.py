@@ -10,7 +10,6 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -18,19 +17,17 @@ from codex_proxy import __version__
 from codex_proxy.codex import command, documents, facts, home, wire
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.connection import Connection
+from codex_proxy.codex.exchange import Exchange
 from codex_proxy.codex.facts import Facts
-from codex_proxy.codex.failures import failure
 from codex_proxy.codex.process import CodexProcess
-from codex_proxy.codex.thread import Recipe, history_items, turn_params
-from codex_proxy.codex.translate import Translator
-from codex_proxy.errors import UpstreamFailed, WorkerFailed
+from codex_proxy.codex.thread import Recipe
+from codex_proxy.errors import WorkerFailed
 from codex_proxy.settings import Settings
-from codex_proxy.turns import MessageDelta, Mode, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted
+from codex_proxy.turns import Mode, Turn, TurnEvent
 
 _log = logging.getLogger(__name__)
 
 START_TIMEOUT = 60.0  # seconds from spawn to the first waiting thread
-_ENDING = "turn/completed"
 _MEMORY_CHECKED_EVERY = 10  # turns
 
 # Notifications that we never read: not sending them saves both sides the JSON.
@@ -67,8 +64,7 @@ class Worker:
         self._waiting: tuple[Recipe, str] | None = None  # a thread that was started ahead
         self._last: Recipe | None = None
         self._turns = 0
-        self._running: tuple[str, str] | None = None  # thread id, turn id
-        self._interrupted = False
+        self._exchange: Exchange | None = None  # the latest
 
     @classmethod
     @asynccontextmanager
@@ -108,75 +104,25 @@ class Worker:
 
         Whatever ends this generator early leaves the worker spent.
         """
-        self._interrupted = False
         self._turns += 1
         self.spent = True  # until the turn has ended as it should
         self.ending = self._turns >= self._settings.worker_max_turns
+        exchange = self._exchange = Exchange(self._connection, turn)
         recipe = self._recipe(turn)
-        thread_id = await self._take_thread(recipe)
-        if turn.history:
-            items = history_items(turn.history)
-            await self._connection.request("thread/inject_items", {"threadId": thread_id, "items": items}, Any)
-        begun = await self._connection.request("turn/start", turn_params(thread_id, turn), wire.TurnNews)
-        self._running = running = (thread_id, begun.turn.id)
-        if self._interrupted:
-            await self._post_interrupt()
-        yield TurnStarted()
-        translator = Translator(raw_reasoning=turn.raw_reasoning)
-        async with aclosing(self._events(running, translator)) as events:
+        async with aclosing(exchange.events(await self._take_thread(recipe))) as events:
             async for event in events:
+                self.ending = self.ending or exchange.ran_something
                 yield event
-        self._running = None
         self._last = recipe
-        self.spent = self.spent or self.ending or self._too_large()
+        self.spent = not exchange.clean or self.ending or self._too_large()
 
     async def interrupt(self) -> None:
         """End the running turn early; `run` still tells its end. From any task; twice does no harm."""
-        if not self._interrupted:
-            self._interrupted = True
-            if self._running is not None:
-                await self._post_interrupt()
-
-    async def _events(self, running: tuple[str, str], translator: Translator) -> AsyncGenerator[TurnEvent, None]:
-        said_something = False  # in the model response that is under way
-        while True:
-            line = await self._connection.notification()
-            if line.method is None or not _belongs(line.params, running):
-                continue
-            if line.method == _ENDING:
-                yield self._end(wire.decode(line.params, wire.TurnNews).turn, translator)
-                return
-            if line.method == "rawResponse/completed":
-                said_something = False
-            elif line.method == "error" and said_something and wire.decode(line.params, wire.ErrorNews).will_retry:
-                # The CLI asks the model again, and what the client already has would come once more.
-                await self.interrupt()
-                error = UpstreamFailed("The model provider broke off in the middle of the answer.")
-                yield TurnFailed(error, translator.usage)
-                return
-            try:
-                events = translator.translate(line.method, line.params)
-            except msgspec.MsgspecError as error:
-                raise WorkerFailed("The Codex CLI sent an unknown form.", detail=f"{line.method}: {error}") from error
-            self.ending = self.ending or translator.ran_something
-            for event in events:
-                said_something = said_something or isinstance(event, MessageDelta)
-                yield event
-
-    def _end(self, state: wire.TurnState, translator: Translator) -> TurnEvent:
-        if state.status == "failed":
-            error = failure(state.error or wire.TurnError("no reason given"))
-            return TurnFailed(error, translator.usage)
-        self.spent = False
-        return TurnCompleted(translator.usage, interrupted=state.status == "interrupted")
+        if self._exchange is not None:
+            await self._exchange.interrupt()
 
     def _too_large(self) -> bool:
         return self._turns % _MEMORY_CHECKED_EVERY == 0 and self._process.memory_mb() > self._settings.worker_max_mb
-
-    async def _post_interrupt(self) -> None:
-        assert self._running is not None
-        thread_id, turn_id = self._running
-        await self._connection.post("turn/interrupt", {"threadId": thread_id, "turnId": turn_id})
 
     async def _take_thread(self, recipe: Recipe) -> str:
         waiting, self._waiting = self._waiting, None
@@ -197,7 +143,11 @@ class Worker:
     def _recipe(self, turn: Turn) -> Recipe:
         recipe = self._recipe_for(turn.model, turn.cwd)
         return msgspec.structs.replace(
-            recipe, web_search=turn.web_search, verbosity=turn.verbosity, raw_reasoning=turn.raw_reasoning
+            recipe,
+            web_search=turn.web_search,
+            verbosity=turn.verbosity,
+            raw_reasoning=turn.raw_reasoning,
+            tools=turn.tools,
         )
 
     def _recipe_for(self, model: str, cwd: str) -> Recipe:
@@ -210,6 +160,7 @@ class Worker:
             web_search=False,
             verbosity=None,
             raw_reasoning=False,
+            tools=(),
             mcp_servers=self.facts.mcp_servers if self.mode == "chat" else (),
         )
 
@@ -225,9 +176,3 @@ async def _shake_hands(connection: Connection) -> None:
         START_TIMEOUT,
     )
     await connection.notify("initialized")
-
-
-def _belongs(params: msgspec.Raw, running: tuple[str, str]) -> bool:
-    """Whether a notification is about this turn: not about another thread, nor about the history given to this one."""
-    addressed = wire.decode(params, wire.Addressed)
-    return addressed.thread_id == running[0] and addressed.turn_id in (None, running[1])

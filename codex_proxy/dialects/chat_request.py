@@ -6,85 +6,24 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from codex_proxy.dialects import body
-from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, image, service_tier
+from codex_proxy.dialects.chat_messages import ChatMessage, conversation
+from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
+from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Message, Part, Text, Wish
+from codex_proxy.turns import Message, Tool, Wish
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Weight = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 _STOPS_AT_MOST = 4
+_TOOLS_AT_MOST = 128
 _SHOWN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SHOWN_AT_MOST = 40
 
 # Accepted without effect, and named in the header x-codex-ignored: Codex has no counterpart.
 IGNORED = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "prediction"),
-    *("prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user", "metadata", "store", "parallel_tool_calls"),
+    *("prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user", "metadata", "store"),
 )
-
-
-class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
-    text: str
-
-
-class RefusalPart(msgspec.Struct, frozen=True, tag_field="type", tag="refusal"):
-    refusal: str
-
-
-class ImageUrl(msgspec.Struct, frozen=True):
-    url: str
-    detail: Literal["auto", "low", "high"] | None = None
-
-
-class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image_url"):
-    image_url: ImageUrl
-
-
-class AudioPart(msgspec.Struct, frozen=True, tag_field="type", tag="input_audio"):
-    """Known, and refused by name."""
-
-
-class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file"):
-    """Known, and refused by name."""
-
-
-_UserPart = TextPart | ImagePart | AudioPart | FilePart
-_UserParts = Annotated[list[_UserPart], msgspec.Meta(min_length=1)]
-_TextParts = Annotated[list[TextPart], msgspec.Meta(min_length=1)]
-
-
-class SystemMessage(msgspec.Struct, frozen=True, tag_field="role", tag="system"):
-    content: str | _TextParts
-    name: str | None = None
-
-
-class DeveloperMessage(msgspec.Struct, frozen=True, tag_field="role", tag="developer"):
-    content: str | _TextParts
-    name: str | None = None
-
-
-class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
-    content: str | _UserParts
-    name: str | None = None
-
-
-class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assistant"):
-    content: str | list[TextPart | RefusalPart] | None = None
-    refusal: str | None = None
-    name: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None  # Any: refused
-
-
-class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
-    content: str | _TextParts
-    tool_call_id: str
-
-
-class FunctionMessage(msgspec.Struct, frozen=True, tag_field="role", tag="function"):
-    """Known, and refused by name."""
-
-
-ChatMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -92,8 +31,56 @@ class StreamOptions(msgspec.Struct, frozen=True):
     include_obfuscation: bool | None = None
 
 
-class ResponseFormat(msgspec.Struct, frozen=True):
-    type: Literal["text", "json_object", "json_schema"]
+class TextFormat(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """Plain text."""
+
+
+class JsonObjectFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_object"):
+    """Some JSON object."""
+
+
+class JsonSchema(msgspec.Struct, frozen=True):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    schema: dict[str, Any] | None = None  # Any: a JSON Schema
+    strict: bool | None = None
+    description: str | None = None
+
+
+class JsonSchemaFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_schema"):
+    """JSON that fits a schema."""
+
+    json_schema: JsonSchema
+
+
+class Function(msgspec.Struct, frozen=True):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None  # Any: a JSON Schema
+    strict: bool | None = None
+
+
+class FunctionTool(msgspec.Struct, frozen=True, tag_field="type", tag="function"):
+    function: Function
+
+
+class CustomTool(msgspec.Struct, frozen=True, tag_field="type", tag="custom"):
+    """Known, and refused by name."""
+
+
+class FunctionName(msgspec.Struct, frozen=True):
+    name: str
+
+
+class NamedChoice(msgspec.Struct, frozen=True, tag_field="type", tag="function"):
+    function: FunctionName
+
+
+class AllowedTools(msgspec.Struct, frozen=True, tag_field="type", tag="allowed_tools"):
+    """Known, and refused by name."""
+
+
+class CustomChoice(msgspec.Struct, frozen=True, tag_field="type", tag="custom"):
+    """Known, and refused by name."""
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -112,9 +99,9 @@ class Body(msgspec.Struct, frozen=True):
     service_tier: ServiceTier | None = None
     web_search_options: dict[str, Any] | None = None  # Any: only its presence counts
     x_codex: XCodex | None = None
-    response_format: ResponseFormat | None = None
-    tools: list[dict[str, Any]] | None = None  # Any: refused
-    tool_choice: str | dict[str, Any] | None = None  # Any: refused
+    response_format: TextFormat | JsonObjectFormat | JsonSchemaFormat | None = None
+    tools: Annotated[list[FunctionTool | CustomTool], msgspec.Meta(max_length=_TOOLS_AT_MOST)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedChoice | AllowedTools | CustomChoice | None = None
     functions: list[Any] | None = None  # Any: refused
     function_call: str | dict[str, Any] | None = None  # Any: refused
     logprobs: bool | None = None
@@ -146,6 +133,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     stop: tuple[str, ...]
     max_tokens: int | None
     show_activity: bool
+    json: bool  # the answer is to be JSON and nothing else
     ignored: tuple[str, ...]
 
 
@@ -154,15 +142,17 @@ def decode(raw: bytes) -> ChatRequest:
     asked = body.decode(raw, Body)
     _refuse_unsupported(asked)
     extra = asked.x_codex or XCodex()
-    conversation = [_message(message, f"messages[{index}]") for index, message in enumerate(asked.messages)]
-    last = conversation[-1]
-    if last.role == "user" and not any(part for part in last.parts if not isinstance(part, Text) or part.text.strip()):
-        raise InvalidRequest("The last message is empty.", param=f"messages[{len(conversation) - 1}].content")
-    history, prompt = (conversation[:-1], last.parts) if last.role == "user" else (conversation, ())
+    history, prompt = conversation(asked.messages)
+    form = _format(asked)
+    tools, must_call = _tools(asked)
     wish = Wish(
         model=asked.model,
-        history=tuple(message for message in history if message.parts),
+        history=(*(item for item in history if not isinstance(item, Message) or item.parts), *form.as_history()),
         input=prompt,
+        tools=tools,
+        must_call=must_call,
+        one_call=asked.parallel_tool_calls is False,
+        output_schema=form.schema,
         effort=asked.reasoning_effort or extra.reasoning_effort,
         mode=extra.mode,
         sandbox=extra.sandbox,
@@ -183,6 +173,7 @@ def decode(raw: bytes) -> ChatRequest:
         stop=_stops(asked.stop),
         max_tokens=min(limits, default=None),
         show_activity=extra.activity != "none",
+        json=form.is_json,
         ignored=_ignored(raw),
     )
 
@@ -196,51 +187,48 @@ def _refuse_unsupported(asked: Body) -> None:
         "modalities": "audio" in (asked.modalities or ()),
         "functions": bool(asked.functions),
         "function_call": asked.function_call not in (None, "none"),
-        "tools": bool(asked.tools),
-        "tool_choice": asked.tool_choice not in (None, "none", "auto"),
-        "response_format": asked.response_format is not None and asked.response_format.type != "text",
+        "tool_choice": isinstance(asked.tool_choice, AllowedTools | CustomChoice),
     }
     for name, refused in refusals.items():
         if refused:
             raise UnsupportedParameter(f"This server does not support {name!r} as given here.", param=name)
 
 
-def _message(message: ChatMessage, place: str) -> Message:
-    match message:
-        case SystemMessage() | DeveloperMessage():
-            return Message("developer", _texts(message.content))
-        case UserMessage():
-            return Message("user", _user_parts(message.content, place))
-        case AssistantMessage():
-            if message.tool_calls:
-                raise UnsupportedParameter("This server does not support tool calls yet.", param=f"{place}.tool_calls")
-            said = _texts(message.content or [])
-            refused = (Text(message.refusal),) if message.refusal else ()
-            return Message("assistant", said + refused)
+def _format(asked: Body) -> OutputFormat:
+    match asked.response_format:
+        case JsonObjectFormat():
+            return json_object()
+        case JsonSchemaFormat(json_schema=wanted):
+            strict = wanted.strict or False
+            return json_schema(wanted.schema or {}, strict=strict, place="response_format.json_schema.schema")
         case _:
-            raise UnsupportedParameter(f"This server does not support the role of {place} yet.", param=f"{place}.role")
+            return OutputFormat()
 
 
-def _texts(content: str | list[TextPart] | list[TextPart | RefusalPart]) -> tuple[Text, ...]:
-    if isinstance(content, str):
-        return (Text(content),)
-    return tuple(Text(part.text if isinstance(part, TextPart) else part.refusal) for part in content)
-
-
-def _user_parts(content: str | list[_UserPart], place: str) -> tuple[Part, ...]:
-    if isinstance(content, str):
-        return (Text(content),)
-    return tuple(_user_part(part, f"{place}.content[{index}]") for index, part in enumerate(content))
-
-
-def _user_part(part: _UserPart, place: str) -> Part:
-    match part:
-        case TextPart():
-            return Text(part.text)
-        case ImagePart():
-            return image(part.image_url.url, part.image_url.detail, f"{place}.image_url.url")
+def _tools(asked: Body) -> tuple[tuple[Tool, ...], bool]:
+    """The tools that the model is to see, and whether it has to call one."""
+    tools = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(asked.tools or [])]
+    match asked.tool_choice:
+        case "none":
+            return (), False
+        case "required":
+            if not tools:
+                raise InvalidRequest("tool_choice is 'required', and there are no tools.", param="tool_choice")
+            return tuple(tools), True
+        case NamedChoice(function=wanted):
+            chosen = tuple(tool for tool in tools if tool.name == wanted.name)
+            if not chosen:
+                raise InvalidRequest(f"tool_choice names {wanted.name[:140]!r}, which is not among the tools.", param="tool_choice")
+            return chosen, True
         case _:
-            raise UnsupportedParameter("Audio and files are not supported; text and images are.", param=place)
+            return tuple(tools), False
+
+
+def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
+    if isinstance(tool, CustomTool):
+        raise UnsupportedParameter("Custom tools are not supported; functions are.", param=f"{place}.type")
+    schema = tool.function.parameters or {"type": "object", "properties": {}}
+    return Tool(tool.function.name, tool.function.description or "", msgspec.json.encode(schema).decode())
 
 
 def _stops(stop: str | list[str] | None) -> tuple[str, ...]:

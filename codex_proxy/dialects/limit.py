@@ -1,5 +1,7 @@
 """TextLimit: where the client wants the text to end: at a stop sequence, or after a number of tokens."""
 
+from typing import Literal
+
 
 class TextLimit:
     """Fed with deltas, it gives back what may be shown. A delta is at least a token, so deltas are what is counted.
@@ -8,7 +10,7 @@ class TextLimit:
     """
 
     def __init__(self, stop: tuple[str, ...], max_tokens: int | None) -> None:
-        self.reached: str | None = None  # "stop" or "length", once the text has ended
+        self.reached: Literal["stop", "length"] | None = None  # "stop" or "length", once the text has ended
         self._stop = stop
         self._left = max_tokens
         self._held = ""

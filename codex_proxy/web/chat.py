@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import uuid
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -11,6 +10,7 @@ from aiohttp import web
 from codex_proxy.dialects import chat_request
 from codex_proxy.dialects.chat_answer import Chunks, Completion
 from codex_proxy.dialects.chat_deltas import ChatDeltas, Delta, Failure, Finish
+from codex_proxy.dialects.chat_objects import ChatCompletionChunk
 from codex_proxy.dialects.chat_request import ChatRequest
 from codex_proxy.jobs import Job
 from codex_proxy.turns import Turn
@@ -45,6 +45,7 @@ class _Exchange:
             max_tokens=asked.max_tokens,
             show_reasoning=job.turn.summary != "none",
             show_activity=asked.show_activity,
+            only_final=asked.json and job.turn.mode == "agent",
         )
 
     async def run(self) -> web.StreamResponse:
@@ -105,5 +106,5 @@ def _effective_sandbox(turn: Turn) -> str:
     return f"{turn.sandbox} with network" if turn.network else turn.sandbox
 
 
-def _json(chunk: dict[str, Any]) -> str:
+def _json(chunk: ChatCompletionChunk) -> str:
     return msgspec.json.encode(chunk).decode()

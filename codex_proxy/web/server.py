@@ -9,6 +9,7 @@ from aiohttp import web
 
 from codex_proxy import policy
 from codex_proxy.catalog import effort_for
+from codex_proxy.codex import tools
 from codex_proxy.codex.facts import Facts
 from codex_proxy.codex.warm import StartWorker
 from codex_proxy.errors import InvalidRequest, NotReady, ShuttingDown
@@ -59,7 +60,9 @@ class Server:
             raise InvalidRequest(f"The model {choice.model.id} takes no images.", param="messages")
         effort = effort_for(choice, wish.effort, self.settings.reasoning_effort)
         named = policy.Named(choice.model.id, effort, choice.mode)
-        return policy.decide(wish, named, self.settings, provider_local=facts.provider_local, turn_id=uuid.uuid4().hex)
+        turn = policy.decide(wish, named, self.settings, provider_local=facts.provider_local, turn_id=uuid.uuid4().hex)
+        tools.check(turn.tools, turn.mode)
+        return turn
 
     def abandon(self, job: Job) -> None:
         """The client is done with a job, or has left."""

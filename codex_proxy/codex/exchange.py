@@ -1,0 +1,133 @@
+"""Exchange: one Turn on one thread, from turn/start to its end, as a stream of TurnEvents.
+
+A call of a client's tool ends the turn: when the model's response is complete the turn is interrupted, cleanly, and the
+client comes back with a history that has the call and its output. What the client already has never comes twice: when
+the provider breaks off in the middle of an answer, the turn fails instead of beginning the answer again.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from codex_proxy.codex import wire
+from codex_proxy.codex.connection import Connection
+from codex_proxy.codex.failures import failure
+from codex_proxy.codex.thread import history_items, turn_params
+from codex_proxy.codex.translate import Translator
+from codex_proxy.errors import UpstreamFailed, WorkerFailed
+from codex_proxy.turns import (
+    MessageCompleted,
+    MessageDelta,
+    MessageStarted,
+    Text,
+    Turn,
+    TurnCompleted,
+    TurnEvent,
+    TurnFailed,
+    TurnStarted,
+)
+
+_REMINDER = (Text("Answer by calling one of the functions that you have been given, not with text."),)
+
+
+class Exchange:
+    """`clean`: the turn has ended as it should, so that the process may serve another one."""
+
+    def __init__(self, connection: Connection, turn: Turn) -> None:
+        self.clean = False
+        self._connection = connection
+        self._thread_id = ""
+        self._turn = turn
+        self._translator = Translator(turn)
+        self._turn_id: str | None = None  # while Codex runs it
+        self._interrupt_wanted = False
+
+    @property
+    def ran_something(self) -> bool:
+        return self._translator.ran_something
+
+    async def events(self, thread_id: str) -> AsyncGenerator[TurnEvent, None]:
+        """All events of the turn, the last one a TurnCompleted or TurnFailed. Raises WorkerFailed, ContextTooLong."""
+        self._thread_id = thread_id
+        if self._turn.history:
+            items = history_items(self._turn.history)
+            await self._connection.request("thread/inject_items", {"threadId": thread_id, "items": items}, Any)
+        await self._start(self._turn)
+        yield TurnStarted()
+        withhold = self._turn.must_call
+        async with aclosing(self._until_end()) as events:
+            async for event in events:
+                if withhold and isinstance(event, TurnCompleted) and not self._translator.calls and not self._interrupt_wanted:
+                    break  # the model answered with text where it had to call: it is told once more
+                if not (withhold and isinstance(event, MessageStarted | MessageDelta | MessageCompleted)):
+                    yield event
+            else:
+                return
+        await self._start(msgspec.structs.replace(self._turn, input=_REMINDER))
+        async with aclosing(self._until_end()) as events:
+            async for event in events:
+                yield event
+
+    async def interrupt(self) -> None:
+        """End the turn early; `events` still tells its end. From any task; twice does no harm."""
+        if not self._interrupt_wanted:
+            self._interrupt_wanted = True
+            if self._turn_id is not None:
+                await self._post_interrupt()
+
+    async def _start(self, turn: Turn) -> None:
+        begun = await self._connection.request("turn/start", turn_params(self._thread_id, turn), wire.TurnNews)
+        self._turn_id = begun.turn.id
+        if self._interrupt_wanted:
+            await self._post_interrupt()
+
+    async def _until_end(self) -> AsyncGenerator[TurnEvent, None]:
+        said_something = False  # in the model response that is under way
+        while True:
+            method, params = await self._news()
+            match method:
+                case "turn/completed":
+                    yield self._end(wire.decode(params, wire.TurnNews).turn)
+                    return
+                case "rawResponse/completed":
+                    said_something = False
+                    for call in self._translator.calls:
+                        yield call
+                    if self._translator.calls:
+                        await self._post_interrupt()
+                case "error" if wire.decode(params, wire.ErrorNews).will_retry:
+                    self._translator.forget_calls()
+                    if said_something:
+                        await self.interrupt()
+                        error = UpstreamFailed("The model provider broke off in the middle of the answer.")
+                        yield TurnFailed(error, self._translator.usage)
+                        return
+            try:
+                events = self._translator.translate(method, params)
+            except msgspec.MsgspecError as error:
+                raise WorkerFailed("The Codex CLI sent an unknown form.", detail=f"{method}: {error}") from error
+            for event in events:
+                said_something = said_something or isinstance(event, MessageDelta)
+                yield event
+
+    async def _news(self) -> tuple[str, msgspec.Raw]:
+        """The next notification of this turn: not of another thread, nor of the history that was given to this one."""
+        while True:
+            line = await self._connection.notification()
+            if line.method is not None:
+                addressed = wire.decode(line.params, wire.Addressed)
+                if addressed.thread_id == self._thread_id and addressed.turn_id in (None, self._turn_id):
+                    return line.method, line.params
+
+    def _end(self, state: wire.TurnState) -> TurnEvent:
+        self._turn_id = None
+        usage = self._translator.usage
+        if state.status == "failed":
+            return TurnFailed(failure(state.error or wire.TurnError("no reason given")), usage)
+        self.clean = True
+        return TurnCompleted(usage, interrupted=self._interrupt_wanted and state.status == "interrupted")
+
+    async def _post_interrupt(self) -> None:
+        await self._connection.post("turn/interrupt", {"threadId": self._thread_id, "turnId": self._turn_id})

@@ -1,0 +1,113 @@
+"""The objects of the chat completions API that we send. OpenAI API reference, "The chat completion object" and "… chunk object".
+
+`reasoning_content` is what chat UIs and gateways call it; the OpenAI API has no member for it.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from codex_proxy.turns import Usage
+
+FinishReason = Literal["stop", "length", "tool_calls"]
+
+
+class PromptDetails(msgspec.Struct, frozen=True):
+    cached_tokens: int
+    audio_tokens: int = 0
+
+
+class CompletionDetails(msgspec.Struct, frozen=True):
+    reasoning_tokens: int
+    audio_tokens: int = 0
+    accepted_prediction_tokens: int = 0
+    rejected_prediction_tokens: int = 0
+
+
+class CompletionUsage(msgspec.Struct, frozen=True):
+    """Tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+    completion_tokens_details: CompletionDetails
+
+    @classmethod
+    def of(cls, usage: Usage) -> "CompletionUsage":
+        total = usage.input + usage.output
+        return cls(usage.input, usage.output, total, PromptDetails(usage.cached), CompletionDetails(usage.reasoning))
+
+
+class FunctionText(msgspec.Struct, frozen=True, omit_defaults=True):
+    """In a message both members, in a delta one of them at a time."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    arguments: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class MessageToolCall(msgspec.Struct, frozen=True):
+    id: str
+    function: FunctionText
+    type: Literal["function"] = "function"
+
+
+class DeltaToolCall(msgspec.Struct, frozen=True):
+    index: int
+    function: FunctionText
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    type: Literal["function"] | msgspec.UnsetType = msgspec.UNSET
+
+
+class AnswerMessage(msgspec.Struct, frozen=True):
+    content: str | None
+    role: Literal["assistant"] = "assistant"
+    refusal: None = None
+    annotations: tuple[()] = ()
+    reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
+    tool_calls: tuple[MessageToolCall, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class AnswerChoice(msgspec.Struct, frozen=True):
+    message: AnswerMessage
+    finish_reason: FinishReason
+    index: int = 0
+    logprobs: None = None
+
+
+class ChatCompletion(msgspec.Struct, frozen=True):
+    """A whole answer. `usage` is left out when Codex reported none: for a turn that was cut off."""
+
+    id: str
+    created: int
+    model: str
+    choices: tuple[AnswerChoice, ...]
+    object: Literal["chat.completion"] = "chat.completion"
+    system_fingerprint: None = None
+    usage: CompletionUsage | msgspec.UnsetType = msgspec.UNSET
+
+
+class AnswerDelta(msgspec.Struct, frozen=True):
+    role: Literal["assistant"] | msgspec.UnsetType = msgspec.UNSET
+    content: str | msgspec.UnsetType = msgspec.UNSET
+    reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
+    tool_calls: tuple[DeltaToolCall, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChunkChoice(msgspec.Struct, frozen=True):
+    delta: AnswerDelta
+    finish_reason: FinishReason | None = None
+    index: int = 0
+    logprobs: None = None
+
+
+class ChatCompletionChunk(msgspec.Struct, frozen=True):
+    """A piece of a stream. `usage` is null in all but the last one, and left out when the client did not ask for it."""
+
+    id: str
+    created: int
+    model: str
+    choices: tuple[ChunkChoice, ...]
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    system_fingerprint: None = None
+    usage: CompletionUsage | msgspec.UnsetType | None = msgspec.UNSET

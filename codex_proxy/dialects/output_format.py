@@ -1,0 +1,39 @@
+"""The form of an answer that a client asks for: plain text, some JSON, or JSON of a schema; the same in both dialects."""
+
+from typing import Any
+
+import msgspec
+
+from codex_proxy.dialects.schema import check_strict
+from codex_proxy.turns import Message, Text
+
+_JSON_ONLY = "Answer with one JSON value and nothing else: no prose around it, no Markdown fence."
+
+
+class OutputFormat(msgspec.Struct, frozen=True):
+    """`schema`: what Codex enforces, as JSON text. `instruction`: what the model is asked for instead. Neither: plain text."""
+
+    schema: str | None = None
+    instruction: str | None = None
+
+    @property
+    def is_json(self) -> bool:
+        return self.schema is not None or self.instruction is not None
+
+    def as_history(self) -> tuple[Message, ...]:
+        """What goes before the input."""
+        return (Message("developer", (Text(self.instruction),)),) if self.instruction else ()
+
+
+def json_object() -> OutputFormat:
+    """Any JSON object."""
+    return OutputFormat(instruction=f"{_JSON_ONLY} The value is an object.")
+
+
+def json_schema(schema: dict[str, Any], *, strict: bool, place: str) -> OutputFormat:
+    """JSON of a schema. Raises InvalidRequest for one that strict mode refuses; non-strict it is asked for in words."""
+    text = msgspec.json.encode(schema).decode()
+    if strict:
+        check_strict(schema, place)
+        return OutputFormat(schema=text)
+    return OutputFormat(instruction=f"{_JSON_ONLY} The value fits this JSON Schema: {text}")
