@@ -74,21 +74,13 @@ Delta = Content | Reasoning | Call | Finish | Failure
 
 
 class ChatDeltas:
-    """Of one turn. When `enough` is true the client has all it wants, and the turn should be interrupted.
+    """Of one turn. When `enough` is true the client has all it wants, and the turn should be interrupted."""
 
-    `only_final`: the answer is JSON, and what an agent says on the way must not mix with it. A message that the model does
-    not call its final answer is then kept until it is known whether another one comes, and is reasoning if so.
-    """
-
-    def __init__(
-        self, *, stop: tuple[str, ...], max_tokens: int | None, show_reasoning: bool, show_activity: bool, only_final: bool = False
-    ) -> None:
+    def __init__(self, *, stop: tuple[str, ...], max_tokens: int | None, show_reasoning: bool, show_activity: bool) -> None:
         self._limit = TextLimit(stop, max_tokens)
         self._show_reasoning = show_reasoning
         self._show_activity = show_activity
-        self._only_final = only_final
         self._commentary: set[str] = set()
-        self._kept: dict[str, list[str]] = {}  # message -> its text, of those that may or may not be the answer
         self._calls = 0
         self._content_item: str | None = None
         self._reasoning_part: tuple[str, int] | None = None  # item and part that reasoning_content stands in
@@ -105,18 +97,22 @@ class ChatDeltas:
             case ReasoningDelta():
                 return self._reason(event.item, event.part, event.text) if self._show_reasoning else []
             case MessageStarted():
-                return self._message_started(event)
+                if event.phase == "commentary":
+                    self._commentary.add(event.item)
+                return []
             case WorkStarted():
-                return [*self._told_on_the_way(), *self._work(event.item, event.work, at_end=False)]
+                return self._work(event.item, event.work, at_end=False)
             case WorkCompleted():
                 return self._work(event.item, event.work, at_end=True)
             case PlanUpdated():
                 return self._line("plan", plan_line(event.steps))
             case ToolCalled():
                 self._calls += 1
-                return [*self._told_on_the_way(), Call(self._calls - 1, event.call_id, event.name, event.arguments)]
+                return [Call(self._calls - 1, event.call_id, event.name, event.arguments)]
             case TurnCompleted():
-                return self._completed(event)
+                rest = self._limit.rest()
+                end = Finish(self._limit.reached or ("tool_calls" if self._calls else "stop"), event.usage)
+                return [Content(rest), end] if rest else [end]
             case TurnFailed():
                 return [Finish(self._limit.reached, event.usage) if self._limit.reached else Failure(event.error)]
             case TurnStarted() | MessageCompleted() | ReasoningStarted() | ReasoningCompleted() | WorkProgress():
@@ -124,43 +120,15 @@ class ChatDeltas:
             case _:
                 assert_never(event)
 
-    def _message_started(self, event: MessageStarted) -> list[Delta]:
-        told = self._told_on_the_way()
-        if event.phase == "commentary":
-            self._commentary.add(event.item)
-        elif self._only_final and event.phase is None:
-            self._kept[event.item] = []
-        return told
-
     def _message(self, event: MessageDelta) -> list[Delta]:
         if event.item in self._commentary:
             return self._reason(event.item, 0, event.text) if self._show_reasoning else []
-        if event.item in self._kept:
-            self._kept[event.item].append(event.text)
-            return []
-        return self._say(event.item, event.text)
-
-    def _say(self, item: str, text: str) -> list[Delta]:
         if self.enough:
             return []
-        first_of_another = self._content_item not in (None, item)
-        self._content_item = item
-        shown = self._limit.feed((_BREAK if first_of_another else "") + text)
+        first_of_another = self._content_item not in (None, event.item)
+        self._content_item = event.item
+        shown = self._limit.feed((_BREAK if first_of_another else "") + event.text)
         return [Content(shown)] if shown else []
-
-    def _told_on_the_way(self) -> list[Delta]:
-        """What was kept was not the answer."""
-        kept, self._kept = self._kept, {}
-        if not self._show_reasoning:
-            return []
-        return [delta for item, pieces in kept.items() if pieces for delta in self._reason(item, 0, "".join(pieces))]
-
-    def _completed(self, event: TurnCompleted) -> list[Delta]:
-        deltas = [delta for item, pieces in self._kept.items() for text in pieces for delta in self._say(item, text)]
-        if rest := self._limit.rest():
-            deltas.append(Content(rest))
-        reason = self._limit.reached or ("tool_calls" if self._calls else "stop")
-        return [*deltas, Finish(reason, event.usage)]
 
     def _reason(self, item: str, part: int, text: str) -> list[Delta]:
         breaks = self._reasoning_part not in (None, (item, part))

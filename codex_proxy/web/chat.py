@@ -12,6 +12,7 @@ from codex_proxy.dialects.chat_answer import Chunks, Completion
 from codex_proxy.dialects.chat_deltas import ChatDeltas, Delta, Failure, Finish
 from codex_proxy.dialects.chat_objects import ChatCompletionChunk
 from codex_proxy.dialects.chat_request import ChatRequest
+from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.jobs import Job
 from codex_proxy.turns import Turn
 from codex_proxy.web import errors, sse
@@ -40,12 +41,12 @@ class _Exchange:
         self._asked = asked
         self._job = job
         self._head = (f"chatcmpl-{uuid.uuid4().hex}", unix_now(), asked.wish.model or job.turn.model)
+        self._final_only = FinalOnly() if asked.json and job.turn.mode == "agent" else None
         self._deltas = ChatDeltas(
             stop=asked.stop,
             max_tokens=asked.max_tokens,
             show_reasoning=job.turn.summary != "none",
             show_activity=asked.show_activity,
-            only_final=asked.json and job.turn.mode == "agent",
         )
 
     async def run(self) -> web.StreamResponse:
@@ -89,7 +90,9 @@ class _Exchange:
     async def _next(self) -> list[Delta]:
         """What the client sees next; cancelled while it waits, it loses nothing."""
         while True:
-            found = self._deltas.feed(await self._job.next_event())
+            event = await self._job.next_event()
+            events = self._final_only.feed(event) if self._final_only else [event]
+            found = [delta for event in events for delta in self._deltas.feed(event)]
             if self._deltas.enough:
                 self._job.interrupt()
             if found:
