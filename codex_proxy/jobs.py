@@ -21,6 +21,7 @@ class Job:
         self.turn = turn
         self.over = asyncio.Event()
         self.abandoned = False
+        self.read = False  # the reader has had the last event
         self._begun = False
         self.interrupted = asyncio.Event()  # somebody wants the turn to stop early
         self._events: deque[TurnEvent] = deque()
@@ -57,7 +58,9 @@ class Job:
             await self._arrived.wait()
         if len(self._events) <= EVENTS_AHEAD:
             self._room.set()
-        return self._events.popleft()
+        event = self._events.popleft()
+        self.read = isinstance(event, TurnCompleted | TurnFailed)
+        return event
 
     def interrupt(self) -> None:
         """Have the turn stop early; its end still comes through `next_event`."""

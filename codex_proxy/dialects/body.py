@@ -9,16 +9,19 @@ import msgspec
 from codex_proxy.errors import InvalidRequest
 
 _T = TypeVar("_T")
-_PLACE = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?", re.DOTALL)
-_MISSING = re.compile(r"Object missing required field `(.*)`")
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
+_PLACE = re.compile(r"(.*?)(?: - at (?:`key` in )?`\$\.?(.*)`)?", re.DOTALL)
+_LONGEST = 200  # characters of a problem or a place that are repeated to the client
+_SHOWN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_SHOWN_AT_MOST = 40
+_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*?)(?:`|$)", re.DOTALL)
 
 
 def decode(body: bytes, type_: type[_T]) -> _T:
     """Decode a JSON object. Raises InvalidRequest; `param` is the path of the member at fault, like messages[0].content."""
     try:
         request = msgspec.json.decode(body, type=type_)
-        json.loads(body, object_pairs_hook=_no_duplicates, parse_int=str, parse_float=str)
+        json.loads(body.decode(), object_pairs_hook=_no_duplicates, parse_int=str, parse_float=str)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except RecursionError as error:
@@ -28,9 +31,23 @@ def decode(body: bytes, type_: type[_T]) -> _T:
     return request
 
 
-def members(body: bytes) -> list[str]:
-    """The names of the object's members, in order; for a body that `decode` has accepted."""
-    return list(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
+def convert(value: object, type_: type[_T], place: str) -> _T:
+    """The same for a part of a decoded body, at `place`."""
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        found = _invalid(str(error))
+        raise InvalidRequest(found.message, param=f"{place}.{found.param}" if found.param else place) from error
+
+
+def ignored(body: bytes, type_: type[msgspec.Struct], without_effect: tuple[str, ...]) -> tuple[str, ...]:
+    """Which members of a body that `decode` has accepted have no effect: those named, and those that `type_` does not know.
+
+    Only names that can stand in a header, and not without end.
+    """
+    given = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    idle = [name for name in given if name in without_effect or name not in type_.__struct_fields__]
+    return tuple(name for name in idle if _SHOWN_NAME.fullmatch(name))[:_SHOWN_AT_MOST]
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> None:
@@ -40,7 +57,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> None:
 
 def _invalid(text: str) -> InvalidRequest:
     found = _PLACE.fullmatch(text)
-    problem, place = (found[1], found[2]) if found else (text, None)
+    problem, place = (_short(found[1]), found[2] and _short(found[2])) if found else (_short(text), None)
     if lacking := _MISSING.match(problem):
         member = f"{place}.{lacking[1]}" if place else lacking[1]
         return InvalidRequest(f"Missing required parameter: {member!r}.", param=member)
@@ -50,3 +67,7 @@ def _invalid(text: str) -> InvalidRequest:
     if not place:
         return InvalidRequest(f"The body is not a valid request: {problem}.")
     return InvalidRequest(f"Invalid value for {place!r}: {problem}.", param=place)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

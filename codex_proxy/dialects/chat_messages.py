@@ -113,6 +113,8 @@ def _items(message: ChatMessage, place: str) -> list[History]:
             refused = (Text(message.refusal),) if message.refusal else ()
             said = _texts(message.content or []) + refused
             calls = message.tool_calls or []
+            if not (calls or message.refusal or message.content is not None):
+                raise InvalidRequest("Missing required parameter: 'content'.", param=f"{place}.content")
             spoken: list[History] = [Message("assistant", said)] if said else []
             return [*spoken, *(Called(call.id, call.function.name, call.function.arguments) for call in calls)]
         case ToolMessage():

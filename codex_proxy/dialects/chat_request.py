@@ -1,6 +1,5 @@
 """POST /v1/chat/completions: the body, and what it asks for. OpenAI API reference, "Create chat completion"."""
 
-import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -16,8 +15,6 @@ _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Weight = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 _STOPS_AT_MOST = 4
 _TOOLS_AT_MOST = 128
-_SHOWN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_SHOWN_AT_MOST = 40
 
 # Accepted without effect, and named in the header x-codex-ignored: Codex has no counterpart.
 IGNORED = (
@@ -154,6 +151,7 @@ def decode(raw: bytes) -> ChatRequest:
         one_call=asked.parallel_tool_calls is False,
         output_schema=form.schema,
         effort=asked.reasoning_effort or extra.reasoning_effort,
+        effort_place="reasoning_effort" if asked.reasoning_effort else "x_codex.reasoning_effort",
         mode=extra.mode,
         sandbox=extra.sandbox,
         network=extra.network_access,
@@ -174,7 +172,7 @@ def decode(raw: bytes) -> ChatRequest:
         max_tokens=min(limits, default=None),
         show_activity=extra.activity != "none",
         json=form.is_json,
-        ignored=_ignored(raw),
+        ignored=body.ignored(raw, Body, IGNORED),
     )
 
 
@@ -236,9 +234,3 @@ def _stops(stop: str | list[str] | None) -> tuple[str, ...]:
     if not all(words):
         raise InvalidRequest("A stop sequence is not empty.", param="stop")
     return words
-
-
-def _ignored(raw: bytes) -> tuple[str, ...]:
-    """Which members of the request have no effect, as far as their names can stand in a header."""
-    given = [name for name in body.members(raw) if name in IGNORED or name not in Body.__struct_fields__]
-    return tuple(name for name in given if _SHOWN_NAME.fullmatch(name))[:_SHOWN_AT_MOST]

@@ -19,8 +19,9 @@ Metadata = Annotated[
 TokenLimit = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
-_DATA_URL = re.compile(r"data:image/(png|jpeg|gif|webp);base64,", re.ASCII)
+_DATA_URL = re.compile(r"data:image/(png|jpeg|gif|webp);base64,", re.ASCII | re.IGNORECASE)
 _MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "gif": b"GIF8", "webp": b"RIFF"}
+_KEPT_DETAILS = ("high", "original")  # for low the CLI leaves the image out (seen with 0.163.0); auto is its default
 _LINE_LENGTH = 200
 _PASSED_ON_TIERS = ("flex", "priority")
 
@@ -56,9 +57,12 @@ def image(url: str, detail: str | None, place: str) -> Image:
         content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidRequest("The image is not valid base64.", param=place) from error
-    if not content.startswith(_MAGIC[found[1]]):
-        raise InvalidRequest(f"The image is not a {found[1]} file.", param=place)
-    return Image(url, None if detail == "auto" else detail)
+    kind = found[1].lower()
+    if not content.startswith(_MAGIC[kind]):
+        raise InvalidRequest(f"The image is not a {kind} file.", param=place)
+    if kind == "webp" and content[8:12] != b"WEBP":
+        raise InvalidRequest("The image is not a webp file.", param=place)
+    return Image(f"data:image/{kind};base64,{encoded}", detail if detail in _KEPT_DETAILS else None)
 
 
 def service_tier(tier: str | None) -> str | None:

@@ -25,10 +25,10 @@ class TextLimit:
         if self._left is not None:
             self._left -= 1
         self._held += text
-        ends = [place for word in self._stop if (place := self._held.find(word)) >= 0]
-        if ends:
+        found = [(start + len(word), start) for word in self._stop if (start := self._held.find(word)) >= 0]
+        if found:  # what is complete first counts, and of two that end together the longer one
             self.reached = "stop"
-            shown, self._held = self._held[: min(ends)], ""
+            shown, self._held = self._held[: min(found)[1]], ""
             return shown
         keep = max((_overlap(self._held, word) for word in self._stop), default=0)
         shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]

@@ -21,7 +21,7 @@ from codex_proxy.codex.command import Command
 from codex_proxy.codex.worker import Worker
 from codex_proxy.settings import Settings
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.web import chat, errors, health, hosts, limits, models
+from codex_proxy.web import chat, errors, health, hosts, limits, models, responses
 from codex_proxy.web.server import SERVER, Server
 
 _log = logging.getLogger(__name__)
@@ -30,6 +30,16 @@ _HANDLERS_TIMEOUT = 5.0  # seconds that handlers get to write their last bytes, 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _REQUEST_ID = web.RequestKey("request_id", str)
 _BEGAN = web.RequestKey("began", float)
+
+
+_ROUTES = (
+    ("POST", "/v1/chat/completions", chat.create),
+    ("POST", "/v1/responses", responses.create),
+    ("GET", "/v1/models", models.list_all),
+    ("GET", "/v1/models/{id:.+}", models.show),
+    ("GET", "/health", health.health),
+    ("GET", "/ready", health.ready),
+)
 
 
 def create_app(settings: Settings, cli: Command) -> web.Application:
@@ -41,11 +51,8 @@ def create_app(settings: Settings, cli: Command) -> web.Application:
     starting = asyncio.Lock()
     server = app[SERVER] = Server(settings, functools.partial(Worker.started, cli, settings, starting))
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate])
-    app.router.add_post("/v1/chat/completions", chat.create)
-    app.router.add_get("/v1/models", models.list_all)
-    app.router.add_get("/v1/models/{id:.+}", models.show)
-    app.router.add_get("/health", health.health)
-    app.router.add_get("/ready", health.ready)
+    for method, path, handler in _ROUTES:
+        app.router.add_route(method, path, handler, expect_handler=_go_on)
     stack = AsyncExitStack()
 
     async def start(_: web.Application) -> None:
@@ -96,6 +103,12 @@ async def serve(settings: Settings, cli: Command, announce: Callable[[str], None
 async def _announce(server: Server, address: str, announce: Callable[[str], None]) -> None:
     await server.supervisors.wait_ready()
     announce(address)
+
+
+async def _go_on(request: web.Request) -> None:
+    """Answer an Expect header. aiohttp's own refusal of an unknown one would come before every gate, in plain text."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 @web.middleware

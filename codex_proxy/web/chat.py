@@ -14,11 +14,8 @@ from codex_proxy.dialects.chat_objects import ChatCompletionChunk
 from codex_proxy.dialects.chat_request import ChatRequest
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.jobs import Job
-from codex_proxy.turns import Turn
 from codex_proxy.web import errors, sse
-from codex_proxy.web.server import SERVER, unix_now
-
-COMMIT_AFTER = 10.0  # seconds that a stream waits for its first delta before it commits to 200; a provider's 401 takes 6.5
+from codex_proxy.web.server import COMMIT_AFTER, SERVER, turn_headers, unix_now
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -62,7 +59,7 @@ class _Exchange:
         if completion.error is not None:
             raise completion.error
         answer = errors.json_response(msgspec.json.encode(completion.body()))
-        answer.headers.update(self._headers())
+        answer.headers.update(turn_headers(self._job.turn, self._asked.ignored))
         return answer
 
     async def _stream(self) -> web.StreamResponse:
@@ -73,7 +70,7 @@ class _Exchange:
         if found and isinstance(found[0], Failure):
             raise found[0].error
         chunks = Chunks(*self._head, include_usage=self._asked.include_usage)
-        async with await sse.opened(self._request, self._headers()) as stream:
+        async with await sse.opened(self._request, turn_headers(self._job.turn, self._asked.ignored)) as stream:
             await stream.send(_json(chunks.first()))
             while True:
                 for delta in found:
@@ -97,16 +94,6 @@ class _Exchange:
                 self._job.interrupt()
             if found:
                 return found
-
-    def _headers(self) -> dict[str, str]:
-        ignored = {"x-codex-ignored": ", ".join(self._asked.ignored)} if self._asked.ignored else {}
-        return {"x-codex-sandbox": _effective_sandbox(self._job.turn)} | ignored
-
-
-def _effective_sandbox(turn: Turn) -> str:
-    if turn.mode == "chat":
-        return "none: no command can run"
-    return f"{turn.sandbox} with network" if turn.network else turn.sandbox
 
 
 def _json(chunk: ChatCompletionChunk) -> str:

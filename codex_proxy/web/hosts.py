@@ -47,7 +47,7 @@ async def allow_origin(request: web.Request, response: web.StreamResponse) -> No
 
 def _name(host: str) -> str:
     try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
+        return "" if "@" in host else (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""
 

@@ -7,7 +7,7 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
-from codex_proxy.errors import RateLimited, UnsupportedMediaType
+from codex_proxy.errors import BodyTooLarge, InvalidRequest, RateLimited, UnsupportedMediaType
 
 _HEADERS = web.RequestKey("rate_headers", dict[str, str])
 
@@ -41,7 +41,12 @@ async def show_rate(request: web.Request, response: web.StreamResponse) -> None:
 
 
 async def read_json(request: web.Request) -> bytes:
-    """The bytes of a JSON body. Raises UnsupportedMediaType; aiohttp raises for a body that is too large."""
+    """The bytes of a JSON body. Raises UnsupportedMediaType, BodyTooLarge, InvalidRequest."""
     if request.content_type != "application/json":
         raise UnsupportedMediaType("The body is to be JSON. Send the header: Content-Type: application/json")
-    return await request.read()
+    if (request.content_length or 0) > request.client_max_size:
+        raise BodyTooLarge("The body is larger than this server takes.")  # before it is waited for
+    try:
+        return await request.read()
+    except web.RequestPayloadError as error:
+        raise InvalidRequest("The body is not what its headers say.") from error

@@ -21,6 +21,7 @@ from codex_proxy.web.auth import caller
 from codex_proxy.web.limits import RateLimit, read_json
 
 _T = TypeVar("_T")
+COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before it commits to 200; a provider's 401 takes 6.5
 _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
 
 
@@ -58,7 +59,7 @@ class Server:
         choice = facts.catalog.choose(wish.model)
         if wish.has_image and "image" not in choice.model.modalities:
             raise InvalidRequest(f"The model {choice.model.id} takes no images.", param="messages")
-        effort = effort_for(choice, wish.effort, self.settings.reasoning_effort)
+        effort = effort_for(choice, wish.effort, self.settings.reasoning_effort, wish.effort_place)
         named = policy.Named(choice.model.id, effort, choice.mode)
         turn = policy.decide(wish, named, self.settings, provider_local=facts.provider_local, turn_id=uuid.uuid4().hex)
         tools.check(turn.tools, turn.mode)
@@ -81,6 +82,13 @@ class Server:
         if self.settings.local_only and not facts.provider_local:
             return "the model provider is not local"
         return "queue full" if self.jobs.full else None
+
+
+def turn_headers(turn: Turn, ignored: tuple[str, ...]) -> dict[str, str]:
+    """What an answer says of its turn: the sandbox that it ran in, and which members of the request had no effect."""
+    sandbox = f"{turn.sandbox} with network" if turn.network else turn.sandbox
+    told = {"x-codex-sandbox": "none: no command can run" if turn.mode == "chat" else sandbox}
+    return told | ({"x-codex-ignored": ", ".join(ignored)} if ignored else {})
 
 
 SERVER = web.AppKey("server", Server)

@@ -1,10 +1,17 @@
 """Server-sent events to one client: frames out as they come, comments while there are none, a bound on a client that stalls."""
 
+import msgspec
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
 KEEPALIVE_INTERVAL = 15.0  # seconds
 STALL_TIMEOUT = 30.0  # seconds that one write may take; kernel buffers have taken 4 MB by then
+
+
+async def send_event(stream: EventSourceResponse, event: msgspec.Struct) -> None:
+    """Send an event of the Responses API: its type is its tag, and the name of the frame."""
+    tag = type(event).__struct_config__.tag
+    await stream.send(msgspec.json.encode(event).decode(), event=str(tag))
 
 
 async def opened(request: web.Request, headers: dict[str, str]) -> EventSourceResponse:

@@ -1,0 +1,229 @@
+"""The items of one response while they grow: each builder turns what is told of its item into stream events."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from codex_proxy.dialects import responses_events as events
+from codex_proxy.dialects.responses_events import StreamEvent
+from codex_proxy.dialects.responses_items import (
+    CallStatus,
+    CustomToolCallItem,
+    ErrorText,
+    FunctionCallItem,
+    ItemStatus,
+    McpCallItem,
+    OpenPageAction,
+    OutputItem,
+    OutputMessage,
+    OutputText,
+    ReasoningItem,
+    ReasoningText,
+    SearchAction,
+    SummaryText,
+    ToolExecutionError,
+    WebSearchCallItem,
+)
+from codex_proxy.turns import Command, McpCall, Patch, Phase, Search, ToolCalled, Work
+
+_E = TypeVar("_E", bound=StreamEvent)
+Closed = tuple[list[StreamEvent], OutputItem]  # the last events of an item, and the item as it is then
+
+
+class Place:
+    """Where an item stands: its id, its index in the output, and the count of the stream's events."""
+
+    def __init__(self, numbers: "itertools.count[int]", index: int, prefix: str, name: str) -> None:
+        self.id = name if name.startswith(f"{prefix}_") else f"{prefix}_{name}"
+        self._numbers = numbers
+        self._index = index
+
+    def tell(self, kind: Callable[..., _E], **members: Any) -> _E:  # Any: the members of that kind of event
+        """An event about this item."""
+        return kind(sequence_number=next(self._numbers), output_index=self._index, item_id=self.id, **members)
+
+    def added(self, item: OutputItem) -> StreamEvent:
+        return events.ItemAdded(sequence_number=next(self._numbers), output_index=self._index, item=item)
+
+    def done(self, item: OutputItem) -> StreamEvent:
+        return events.ItemDone(sequence_number=next(self._numbers), output_index=self._index, item=item)
+
+
+class MessageBuilder:
+    """A message, with one part of text."""
+
+    def __init__(self, place: Place, phase: Phase | None) -> None:
+        self._place = place
+        self._phase = phase
+        self._text: list[str] = []
+
+    def open(self) -> list[StreamEvent]:
+        return [self._place.added(self._item("in_progress", ())), self._place.tell(events.PartAdded, part=OutputText(""))]
+
+    def delta(self, text: str) -> list[StreamEvent]:
+        self._text.append(text)
+        return [self._place.tell(events.TextDelta, delta=text)]
+
+    def close(self, status: ItemStatus = "incomplete") -> Closed:
+        text = "".join(self._text)
+        part = OutputText(text)
+        item = self._item(status, (part,))
+        done = self._place.tell(events.TextDone, text=text)
+        return [done, self._place.tell(events.PartDone, part=part), self._place.done(item)], item
+
+    def _item(self, status: ItemStatus, content: tuple[OutputText, ...]) -> OutputMessage:
+        return OutputMessage(self._place.id, status, content, phase=self._phase or msgspec.UNSET)
+
+
+class ReasoningBuilder:
+    """Reasoning: the parts of a summary, and, where the client wants it, the reasoning itself as one part of content."""
+
+    def __init__(self, place: Place, *, show_encrypted: bool) -> None:
+        self._place = place
+        self._show_encrypted = show_encrypted
+        self._summary: list[str] = []
+        self._part: int | None = None  # Codex's number of the part that is open
+        self._raw: list[str] = []
+
+    def open(self) -> list[StreamEvent]:
+        return [self._place.added(ReasoningItem(self._place.id))]
+
+    def delta(self, part: int, text: str, *, raw: bool) -> list[StreamEvent]:
+        if raw:
+            return self._raw_delta(text)
+        told: list[StreamEvent] = []
+        if part != self._part:
+            told += self._close_part()
+            self._part = part
+            self._summary.append("")
+            told.append(self._tell_part(events.SummaryPartAdded, part=SummaryText("")))
+        self._summary[-1] += text
+        return [*told, self._tell_part(events.SummaryDelta, delta=text)]
+
+    def close(self, encrypted: str | None = None) -> Closed:
+        told = self._close_part()
+        raw = ReasoningText("".join(self._raw))
+        if self._raw:
+            told += [self._place.tell(events.ReasoningDone, text=raw.text), self._place.tell(events.PartDone, part=raw)]
+        item = ReasoningItem(
+            self._place.id,
+            tuple(SummaryText(text) for text in self._summary),
+            (raw,) if self._raw else msgspec.UNSET,
+            encrypted if self._show_encrypted else msgspec.UNSET,
+        )
+        return [*told, self._place.done(item)], item
+
+    def _raw_delta(self, text: str) -> list[StreamEvent]:
+        opened = [] if self._raw else [self._place.tell(events.PartAdded, part=ReasoningText(""))]
+        self._raw.append(text)
+        return [*opened, self._place.tell(events.ReasoningDelta, delta=text)]
+
+    def _close_part(self) -> list[StreamEvent]:
+        if self._part is None:
+            return []
+        self._part = None
+        text = self._summary[-1]
+        return [
+            self._tell_part(events.SummaryDone, text=text),
+            self._tell_part(events.SummaryPartDone, part=SummaryText(text)),
+        ]
+
+    def _tell_part(self, kind: Callable[..., _E], **members: Any) -> _E:  # Any: as in Place.tell
+        return self._place.tell(kind, summary_index=len(self._summary) - 1, **members)
+
+
+class WorkBuilder:
+    """Something that the agent does itself: an mcp_call of the server "codex", or a web search of the provider's."""
+
+    def __init__(self, place: Place, work: Work) -> None:
+        self._place = place
+        self._work = work
+
+    def open(self) -> list[StreamEvent]:
+        told = [self._place.added(self._item("in_progress"))]
+        if isinstance(self._work, Search):
+            return [*told, self._place.tell(events.SearchInProgress), self._place.tell(events.Searching)]
+        _, arguments = _call_of(self._work)
+        return [
+            *told,
+            self._place.tell(events.McpInProgress),
+            self._place.tell(events.McpArgumentsDelta, delta=arguments),
+            self._place.tell(events.McpArgumentsDone, arguments=arguments),
+        ]
+
+    def close(self, work: Work | None = None) -> Closed:
+        """With the work as it ended; without: it was cut off."""
+        self._work = work or self._work
+        item = self._item("incomplete" if work is None else "completed")
+        if isinstance(self._work, Search):
+            return [self._place.tell(events.SearchCompleted), self._place.done(item)], item
+        ended = self._place.tell(events.McpCompleted if item.status == "completed" else events.McpFailed)
+        return [ended, self._place.done(item)], item
+
+    def _item(self, status: CallStatus) -> McpCallItem | WebSearchCallItem:
+        if isinstance(self._work, Search):
+            page = self._work.action != "search"
+            action = OpenPageAction(self._work.query) if page else SearchAction(self._work.query)
+            return WebSearchCallItem(self._place.id, "failed" if status == "incomplete" else _search_status(status), action)
+        name, arguments = _call_of(self._work)
+        if status == "in_progress":
+            return McpCallItem(self._place.id, name, "", status)
+        output, problem = _outcome(self._work)
+        error = ToolExecutionError((ErrorText(problem),)) if problem is not None else None
+        return McpCallItem(self._place.id, name, arguments, "failed" if error else status, output, error)
+
+
+def call_events(place: Place, call: ToolCalled, *, freeform: bool) -> Closed:
+    """The events of a call of a client's tool, which comes whole, and its item."""
+    group = call.namespace or msgspec.UNSET
+    if freeform:
+        blank = CustomToolCallItem(place.id, call.call_id, call.name, "", "in_progress", group)
+        custom = msgspec.structs.replace(blank, input=call.arguments, status="completed")
+        return [
+            place.added(blank),
+            place.tell(events.InputDelta, delta=call.arguments),
+            place.tell(events.InputDone, input=call.arguments),
+            place.done(custom),
+        ], custom
+    begun = FunctionCallItem(place.id, call.call_id, call.name, "", "in_progress", group)
+    item = msgspec.structs.replace(begun, arguments=call.arguments, status="completed")
+    return [
+        place.added(begun),
+        place.tell(events.ArgumentsDelta, delta=call.arguments),
+        place.tell(events.ArgumentsDone, name=call.name, arguments=call.arguments),
+        place.done(item),
+    ], item
+
+
+def _search_status(status: CallStatus) -> Any:  # a Literal that the two item kinds share
+    return "completed" if status == "completed" else "in_progress"
+
+
+def _call_of(work: Command | Patch | McpCall) -> tuple[str, str]:
+    """The name and the arguments under which the agent's work is shown."""
+    match work:
+        case Command():
+            return "shell", _json({"command": work.command})
+        case Patch():
+            changes = [{"path": path, "kind": kind, "diff": diff} for path, kind, diff in work.changes]
+            return "apply_patch", _json({"changes": changes})
+        case McpCall():
+            return f"{work.server}.{work.tool}", work.arguments
+
+
+def _outcome(work: Command | Patch | McpCall) -> tuple[str | None, str | None]:
+    """What it gave, and what went wrong."""
+    match work:
+        case Command():
+            problem = None if work.exit_code in (0, None) else f"exit code {work.exit_code}"
+            return work.output, problem
+        case Patch():
+            return None, None if work.succeeded else "the patch was not applied"
+        case McpCall():
+            return work.result, work.error
+
+
+def _json(value: dict[str, Any]) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,201 @@
+"""The input of a Responses request, and the history that it is. OpenAI API reference, "Create a model response", input.
+
+Every item that we send may come back as input: our own output items are among them.
+"""
+
+import base64
+import binascii
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from codex_proxy.dialects import body
+from codex_proxy.dialects.common import image
+from codex_proxy.errors import InvalidRequest, UnsupportedParameter
+from codex_proxy.turns import Answered, Called, History, Message, Part, Phase, Reasoned, Role, Text
+
+_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "developer", "developer": "developer"}
+_MAX_FILE_BYTES = 1024 * 1024
+
+
+class InputText(msgspec.Struct, frozen=True, tag_field="type", tag="input_text"):
+    text: str
+
+
+class InputImage(msgspec.Struct, frozen=True, tag_field="type", tag="input_image"):
+    image_url: str | None = None
+    file_id: str | None = None
+    detail: Literal["auto", "low", "high", "original"] | None = None
+
+
+class InputFile(msgspec.Struct, frozen=True, tag_field="type", tag="input_file"):
+    filename: str | None = None
+    file_data: str | None = None
+    file_url: str | None = None
+    file_id: str | None = None
+
+
+class OutputTextPart(msgspec.Struct, frozen=True, tag_field="type", tag="output_text"):
+    text: str
+
+
+class RefusalPart(msgspec.Struct, frozen=True, tag_field="type", tag="refusal"):
+    refusal: str
+
+
+class PlainText(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """What some clients send for input_text."""
+
+    text: str
+
+
+_Part = InputText | InputImage | InputFile | OutputTextPart | RefusalPart | PlainText
+_Parts = Annotated[list[_Part], msgspec.Meta(min_length=1)]
+
+
+class MessageItem(msgspec.Struct, frozen=True):
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | list[_Part]
+    phase: Phase | None = None
+
+
+class FunctionCall(msgspec.Struct, frozen=True):
+    call_id: str
+    name: str
+    arguments: str
+    namespace: str | None = None
+
+
+class CustomToolCall(msgspec.Struct, frozen=True):
+    call_id: str
+    name: str
+    input: str
+    namespace: str | None = None
+
+
+class CallOutput(msgspec.Struct, frozen=True):
+    call_id: str
+    output: str | _Parts
+
+
+class SummaryPart(msgspec.Struct, frozen=True):
+    text: str
+
+
+class ReasoningInput(msgspec.Struct, frozen=True):
+    id: str = ""
+    summary: list[SummaryPart] = []
+    encrypted_content: str | None = None
+
+
+class McpCallInput(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    arguments: str
+    output: str | None = None
+
+
+class _FreeformArgument(msgspec.Struct):
+    input: str
+
+
+def conversation(given: str | list[dict[str, Any]]) -> tuple[tuple[History, ...], tuple[Part, ...]]:
+    """The history, and the input: the last message if it is the user's, else nothing, and the model goes on.
+
+    Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault.
+    """
+    if isinstance(given, str):
+        if not given.strip():
+            raise InvalidRequest("The input is empty.", param="input")
+        return (), (Text(given),)
+    history = [found for index, item in enumerate(given) for found in _items(item, f"input[{index}]")]
+    _check_calls(history)
+    last = history[-1] if history else None
+    if isinstance(last, Message) and last.role == "user":
+        if not any(part for part in last.parts if not isinstance(part, Text) or part.text.strip()):
+            raise InvalidRequest("The last message is empty.", param=f"input[{len(given) - 1}].content")
+        return tuple(history[:-1]), last.parts
+    if not history:
+        raise InvalidRequest("The input is empty.", param="input")
+    return tuple(history), ()
+
+
+def _items(item: dict[str, Any], place: str) -> list[History]:
+    match item.get("type", "message"):
+        case "message":
+            return _message(body.convert(item, MessageItem, place), place)
+        case "function_call":
+            call = body.convert(item, FunctionCall, place)
+            return [Called(call.call_id, call.name, call.arguments, call.namespace)]
+        case "custom_tool_call":
+            custom = body.convert(item, CustomToolCall, place)
+            argument = msgspec.json.encode(_FreeformArgument(custom.input)).decode()
+            return [Called(custom.call_id, custom.name, argument, custom.namespace)]
+        case "function_call_output" | "custom_tool_call_output":
+            output = body.convert(item, CallOutput, place)
+            return [Answered(output.call_id, _parts(output.output, f"{place}.output"))]
+        case "reasoning":
+            thought = body.convert(item, ReasoningInput, place)
+            summary = tuple(part.text for part in thought.summary)
+            return [Reasoned(thought.id, summary, thought.encrypted_content)] if thought.encrypted_content else []
+        case "mcp_call":  # the agent's own work, as we told it
+            done = body.convert(item, McpCallInput, place)
+            return [Called(done.id, done.name, done.arguments), Answered(done.id, (Text(done.output or ""),))]
+        case "web_search_call":  # the provider's own work: what came of it is in the message after it
+            return []
+        case "item_reference":
+            raise UnsupportedParameter("item_reference needs stored responses, which this server does not have yet.", param=place)
+        case str(other):
+            raise UnsupportedParameter(f"Input items of type {other[:64]!r} are not supported.", param=f"{place}.type")
+        case _:
+            raise InvalidRequest("The type of an item is a string.", param=f"{place}.type")
+
+
+def _message(message: MessageItem, place: str) -> list[History]:
+    parts = _parts(message.content, f"{place}.content")
+    if not parts and message.role != "assistant":
+        raise InvalidRequest("The content is empty.", param=f"{place}.content")
+    return [Message(_ROLES[message.role], parts, message.phase)] if parts else []
+
+
+def _check_calls(history: list[History]) -> None:
+    called = {item.call_id for item in history if isinstance(item, Called)}
+    answered = {item.call_id for item in history if isinstance(item, Answered)}
+    if unanswered := sorted(called - answered):
+        raise InvalidRequest(f"No tool output found for function call {unanswered[0][:140]}.", param="input")
+    if uncalled := sorted(answered - called):
+        raise InvalidRequest(f"No tool call found for function call output with call_id {uncalled[0][:140]}.", param="input")
+
+
+def _parts(content: str | list[_Part], place: str) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (Text(content),)
+    return tuple(_part(part, f"{place}[{index}]") for index, part in enumerate(content))
+
+
+def _part(part: _Part, place: str) -> Part:
+    match part:
+        case InputText() | OutputTextPart() | PlainText():
+            return Text(part.text)
+        case RefusalPart():
+            return Text(part.refusal)
+        case InputImage(image_url=str(url)):
+            return image(url, part.detail, f"{place}.image_url")
+        case InputImage():
+            raise UnsupportedParameter("Images are taken as data: URLs in image_url; file ids are not known here.", param=place)
+        case InputFile():
+            return Text(_file_text(part, place))
+
+
+def _file_text(part: InputFile, place: str) -> str:
+    """A text file, as text."""
+    if part.file_data is None:
+        raise UnsupportedParameter("Files are taken as file_data; addresses and file ids are not known here.", param=place)
+    encoded = part.file_data.rpartition("base64,")[2]
+    if len(encoded) > _MAX_FILE_BYTES * 4 // 3:
+        raise InvalidRequest(f"A file may have {_MAX_FILE_BYTES // 1024} kB.", param=f"{place}.file_data")
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        raise UnsupportedParameter("Only text files in base64 are supported.", param=f"{place}.file_data") from error
+    return f"File {part.filename or 'without a name'}:\n{text}"

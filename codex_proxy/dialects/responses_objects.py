@@ -1,0 +1,90 @@
+"""The response object. OpenAI API reference, "The response object"; Open Responses requires every key, null when unset."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from codex_proxy.dialects.responses_items import OutputItem
+from codex_proxy.turns import Usage
+
+Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
+
+
+class InputDetails(msgspec.Struct, frozen=True):
+    cached_tokens: int
+    cache_write_tokens: int
+
+
+class OutputDetails(msgspec.Struct, frozen=True):
+    reasoning_tokens: int
+
+
+class ResponseUsage(msgspec.Struct, frozen=True):
+    """Tokens."""
+
+    input_tokens: int
+    input_tokens_details: InputDetails
+    output_tokens: int
+    output_tokens_details: OutputDetails
+    total_tokens: int
+
+    @classmethod
+    def of(cls, usage: Usage) -> "ResponseUsage":
+        read = InputDetails(usage.cached, usage.cache_write)
+        return cls(usage.input, read, usage.output, OutputDetails(usage.reasoning), usage.input + usage.output)
+
+
+class ResponseError(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+
+
+class IncompleteDetails(msgspec.Struct, frozen=True):
+    reason: Literal["max_output_tokens"]
+
+
+class ReasoningEcho(msgspec.Struct, frozen=True):
+    effort: str | None
+    summary: str | None
+
+
+class TextEcho(msgspec.Struct, frozen=True):
+    format: dict[str, Any]  # Any: the request's own text.format
+    verbosity: str | None = None
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """What is echoed is what the request said; what Codex does not know (temperature and the like) has no effect."""
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    completed_at: int | None = None
+    status: Status
+    background: bool = False
+    error: ResponseError | None = None
+    incomplete_details: IncompleteDetails | None = None
+    instructions: str | None = None
+    max_output_tokens: int | None = None
+    max_tool_calls: int | None = None
+    model: str
+    output: tuple[OutputItem, ...] = ()
+    parallel_tool_calls: bool = True
+    previous_response_id: str | None = None
+    prompt_cache_key: str | None = None
+    reasoning: ReasoningEcho
+    safety_identifier: str | None = None
+    service_tier: str = "default"
+    store: bool = False
+    temperature: float = 1.0
+    text: TextEcho
+    tool_choice: Any  # Any: the request's own
+    tools: list[dict[str, Any]]  # Any: the request's own
+    top_logprobs: int = 0
+    top_p: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    truncation: str = "disabled"
+    usage: ResponseUsage | None = None
+    metadata: dict[str, str] = {}
+    user: str | msgspec.UnsetType = msgspec.UNSET

@@ -1,0 +1,216 @@
+"""POST /v1/responses: the body, and what it asks for. OpenAI API reference, "Create a model response"; Open Responses."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from codex_proxy.dialects import body, responses_tools
+from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
+from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
+from codex_proxy.dialects.responses_input import conversation
+from codex_proxy.dialects.responses_objects import ReasoningEcho, Response, TextEcho
+from codex_proxy.errors import UnsupportedParameter
+from codex_proxy.turns import Message, Text, Turn, Wish
+
+_Name = Annotated[str, msgspec.Meta(max_length=256)]
+_Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
+_ENCRYPTED = "reasoning.encrypted_content"
+
+# Accepted without effect, and named in the header x-codex-ignored: Codex has no counterpart.
+IGNORED = (
+    *("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tool_calls", "truncation", "prompt_cache_key"),
+    *("prompt_cache_retention", "safety_identifier", "user", "store"),
+)
+
+
+class Reasoning(msgspec.Struct, frozen=True):
+    effort: Effort | None = None
+    summary: Literal["auto", "concise", "detailed", "none"] | None = None
+    generate_summary: Literal["auto", "concise", "detailed"] | None = None
+
+
+class TextFormat(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """Plain text."""
+
+
+class JsonObjectFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_object"):
+    """Some JSON object."""
+
+
+class JsonSchemaFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_schema"):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    schema: dict[str, Any]  # Any: a JSON Schema
+    strict: bool | None = None
+    description: str | None = None
+
+
+class TextOptions(msgspec.Struct, frozen=True):
+    format: TextFormat | JsonObjectFormat | JsonSchemaFormat | None = None
+    verbosity: Verbosity | None = None
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    include_obfuscation: bool | None = None
+
+
+class Body(msgspec.Struct, frozen=True):
+    """The members that we read or whose type we check; unknown ones are ignored, and said to be."""
+
+    input: str | list[dict[str, Any]]  # Any: items are decoded one by one, by their type
+    model: _Name | None = None
+    instructions: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: Annotated[list[dict[str, Any]], msgspec.Meta(max_length=128)] | None = None  # Any: decoded by their type
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None  # Any: decoded by its type
+    parallel_tool_calls: bool | None = None
+    text: TextOptions | None = None
+    reasoning: Reasoning | None = None
+    include: list[str] | None = None
+    max_output_tokens: TokenLimit | None = None
+    max_tool_calls: TokenLimit | None = None
+    metadata: Metadata | None = None
+    service_tier: ServiceTier | None = None
+    x_codex: XCodex | None = None
+    store: bool | None = None
+    background: bool | None = None
+    previous_response_id: _Name | None = None
+    conversation: str | dict[str, Any] | None = None  # Any: refused
+    prompt: dict[str, Any] | None = None  # Any: refused
+    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    presence_penalty: _Penalty | None = None
+    frequency_penalty: _Penalty | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    prompt_cache_key: _Name | None = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: _Name | None = None
+    user: _Name | None = None
+
+
+class ResponsesRequest(msgspec.Struct, frozen=True):
+    """A decoded request: what is asked of Codex (`wish`), how the answer is to be shown, and what is echoed in it."""
+
+    wish: Wish
+    asked: Body
+    show_activity: bool
+    show_encrypted: bool
+    json: bool  # the answer is to be JSON and nothing else
+    ignored: tuple[str, ...]
+
+    @property
+    def stream(self) -> bool:
+        return self.asked.stream or False
+
+    def blank_response(self, response_id: str, created_at: int, turn: Turn) -> Response:
+        """The response object as it is when the turn begins."""
+        asked = self.asked
+        text = asked.text or TextOptions()
+        return Response(
+            id=response_id,
+            created_at=created_at,
+            status="in_progress",
+            instructions=asked.instructions,
+            max_output_tokens=asked.max_output_tokens,
+            max_tool_calls=asked.max_tool_calls,
+            model=asked.model or turn.model,
+            parallel_tool_calls=asked.parallel_tool_calls is not False,
+            prompt_cache_key=asked.prompt_cache_key,
+            reasoning=ReasoningEcho(turn.effort, None if turn.summary == "none" else turn.summary),
+            safety_identifier=asked.safety_identifier,
+            service_tier=turn.service_tier or "default",
+            temperature=1.0 if asked.temperature is None else asked.temperature,
+            text=TextEcho(_format_echo(text), text.verbosity),
+            tool_choice=asked.tool_choice or "auto",
+            tools=[_tool_echo(tool) for tool in asked.tools or []],
+            top_p=1.0 if asked.top_p is None else asked.top_p,
+            presence_penalty=asked.presence_penalty or 0.0,
+            frequency_penalty=asked.frequency_penalty or 0.0,
+            truncation=asked.truncation or "disabled",
+            metadata=asked.metadata or {},
+            user=msgspec.UNSET if asked.user is None else asked.user,
+        )
+
+
+def decode(raw: bytes) -> ResponsesRequest:
+    """Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
+    asked = body.decode(raw, Body)
+    _refuse_unsupported(asked)
+    extra = asked.x_codex or XCodex()
+    history, prompt = conversation(asked.input)
+    instructions = (Message("developer", (Text(asked.instructions),)),) if asked.instructions else ()
+    form = _format(asked)
+    offered = responses_tools.decode(asked.tools or [], asked.tool_choice)
+    reasoning = asked.reasoning or Reasoning()
+    wish = Wish(
+        model=asked.model,
+        history=(*instructions, *history, *form.as_history()),
+        input=prompt,
+        tools=offered.tools,
+        must_call=offered.must_call,
+        one_call=asked.parallel_tool_calls is False,
+        output_schema=form.schema,
+        effort=reasoning.effort or extra.reasoning_effort,
+        effort_place="reasoning.effort" if reasoning.effort else "x_codex.reasoning_effort",
+        mode=extra.mode,
+        sandbox=extra.sandbox,
+        network=extra.network_access,
+        cwd=extra.cwd,
+        summary=reasoning.summary or reasoning.generate_summary,
+        hide_reasoning=extra.hide_reasoning,
+        expose_reasoning=extra.expose_reasoning or False,
+        verbosity=asked.text.verbosity if asked.text else None,
+        service_tier=service_tier(asked.service_tier),
+        web_search=offered.web_search,
+    )
+    return ResponsesRequest(
+        wish=wish,
+        asked=asked,
+        show_activity=extra.activity != "none",
+        show_encrypted=_ENCRYPTED in (asked.include or ()),
+        json=form.is_json,
+        ignored=(*body.ignored(raw, Body, IGNORED), *offered.ignored),
+    )
+
+
+def _refuse_unsupported(asked: Body) -> None:
+    refusals = {
+        "background": asked.background or False,
+        "previous_response_id": asked.previous_response_id is not None,
+        "conversation": asked.conversation is not None,
+        "prompt": asked.prompt is not None,
+        "top_logprobs": bool(asked.top_logprobs),
+        "include": "message.output_text.logprobs" in (asked.include or ()),
+    }
+    for name, refused in refusals.items():
+        if refused:
+            raise UnsupportedParameter(f"This server does not support {name!r} as given here.", param=name)
+
+
+def _format(asked: Body) -> OutputFormat:
+    match asked.text and asked.text.format:
+        case JsonObjectFormat():
+            return json_object()
+        case JsonSchemaFormat() as wanted:
+            return json_schema(wanted.schema, strict=wanted.strict or False, place="text.format.schema")
+        case _:
+            return OutputFormat()
+
+
+def _format_echo(text: TextOptions) -> dict[str, Any]:
+    match text.format:
+        case JsonSchemaFormat() as wanted:
+            described = {"name": wanted.name, "description": wanted.description, "schema": wanted.schema}
+            return {"type": "json_schema", **described, "strict": wanted.strict or False}
+        case JsonObjectFormat():
+            return {"type": "json_object"}
+        case _:
+            return {"type": "text"}
+
+
+def _tool_echo(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool as the API gives it back: with every member, null when unset."""
+    if tool.get("type") != "function":
+        return tool
+    return {"type": "function", "name": None, "description": None, "parameters": None, "strict": None} | tool

@@ -1,0 +1,210 @@
+"""TurnEvents -> the events of a Responses stream, and the response object that they add up to. Pure.
+
+An item is opened by its first event and closed by its last; items may overlap, and each keeps its output_index. What is
+open when the turn ends is closed as incomplete.
+"""
+
+import itertools
+from typing import assert_never
+
+import msgspec
+
+from codex_proxy.dialects import responses_events as events
+from codex_proxy.dialects.limit import TextLimit
+from codex_proxy.dialects.responses_builders import MessageBuilder, Place, ReasoningBuilder, WorkBuilder, call_events
+from codex_proxy.dialects.responses_events import StreamEvent
+from codex_proxy.dialects.responses_items import McpCallItem, OutputItem
+from codex_proxy.dialects.responses_objects import IncompleteDetails, Response, ResponseError, ResponseUsage
+from codex_proxy.errors import ProxyError
+from codex_proxy.turns import (
+    MessageCompleted,
+    MessageDelta,
+    MessageStarted,
+    PlanUpdated,
+    ReasoningCompleted,
+    ReasoningDelta,
+    ReasoningStarted,
+    ToolCalled,
+    TurnCompleted,
+    TurnEvent,
+    TurnFailed,
+    TurnStarted,
+    Usage,
+    WorkCompleted,
+    WorkProgress,
+    WorkStarted,
+)
+
+_Builder = MessageBuilder | ReasoningBuilder | WorkBuilder
+
+
+class ResponsesStream:
+    """Of one turn. When `enough` is true the client has all it wants, and the turn should be interrupted.
+
+    `response` is the object as it is now; `failure` why the turn failed, if it did.
+    """
+
+    def __init__(
+        self,
+        blank: Response,
+        *,
+        freeform_tools: frozenset[str] = frozenset(),
+        show_reasoning: bool = True,
+        show_encrypted: bool = False,
+        show_activity: bool = True,
+    ) -> None:
+        self.response = blank
+        self.failure: ProxyError | None = None
+        self._limit = TextLimit((), blank.max_output_tokens)
+        self._freeform_tools = freeform_tools
+        self._show_reasoning = show_reasoning
+        self._show_encrypted = show_encrypted
+        self._show_activity = show_activity
+        self._numbers = itertools.count()
+        self._open: dict[str, tuple[int, _Builder]] = {}  # what the turn calls an item -> its index, its builder
+        self._output: dict[int, OutputItem] = {}  # closed items
+        self._indices = itertools.count()
+
+    @property
+    def enough(self) -> bool:
+        return self._limit.reached is not None
+
+    def first(self) -> list[StreamEvent]:
+        """The events before all others."""
+        return [
+            events.Created(sequence_number=next(self._numbers), response=self.response),
+            events.InProgress(sequence_number=next(self._numbers), response=self.response),
+        ]
+
+    def feed(self, event: TurnEvent, now: int) -> list[StreamEvent]:
+        """What the client sees of one event; `now` is in seconds since the epoch, for the end."""
+        match event:
+            case MessageStarted():
+                return [] if self.enough else self._begin_message(event)
+            case MessageDelta():
+                return self._message_delta(event)
+            case MessageCompleted():
+                return self._close(event.item, "incomplete" if self.enough else "completed")
+            case ReasoningStarted() | ReasoningDelta() | ReasoningCompleted():
+                return self._reason(event) if self._show_reasoning or self._show_encrypted else []
+            case WorkStarted() | WorkCompleted() | PlanUpdated():
+                return self._work(event)
+            case ToolCalled():
+                index = next(self._indices)
+                freeform = event.name in self._freeform_tools
+                place = Place(self._numbers, index, "ctc" if freeform else "fc", event.call_id)
+                told, self._output[index] = call_events(place, event, freeform=freeform)
+                return told
+            case TurnCompleted():
+                return [*self._close_all(), self._end(event.usage, now)]
+            case TurnFailed():
+                return [*self._close_all(), self._fail(event, now)]
+            case TurnStarted() | WorkProgress():
+                return []
+            case _:
+                assert_never(event)
+
+    def _begin_message(self, event: MessageStarted) -> list[StreamEvent]:
+        index = next(self._indices)
+        builder = MessageBuilder(Place(self._numbers, index, "msg", event.item), event.phase)
+        self._open[event.item] = (index, builder)
+        return builder.open()
+
+    def _message_delta(self, event: MessageDelta) -> list[StreamEvent]:
+        _, builder = self._open.get(event.item, (0, None))
+        shown = self._limit.feed(event.text) if isinstance(builder, MessageBuilder) else ""
+        return builder.delta(shown) if shown and isinstance(builder, MessageBuilder) else []
+
+    def _reason(self, event: ReasoningStarted | ReasoningDelta | ReasoningCompleted) -> list[StreamEvent]:
+        told: list[StreamEvent] = []
+        if event.item not in self._open:
+            index = next(self._indices)
+            opened = ReasoningBuilder(Place(self._numbers, index, "rs", event.item), show_encrypted=self._show_encrypted)
+            self._open[event.item] = (index, opened)
+            told = opened.open()
+        _, builder = self._open[event.item]
+        if isinstance(event, ReasoningDelta) and isinstance(builder, ReasoningBuilder) and self._show_reasoning:
+            told += builder.delta(event.part, event.text, raw=event.raw)
+        if isinstance(event, ReasoningCompleted) and isinstance(builder, ReasoningBuilder):
+            index, _ = self._open.pop(event.item)
+            closing, self._output[index] = builder.close(event.encrypted)
+            told += closing
+        return told
+
+    def _work(self, event: WorkStarted | WorkCompleted | PlanUpdated) -> list[StreamEvent]:
+        if not self._show_activity:
+            return []
+        if isinstance(event, PlanUpdated):
+            return self._plan(event)
+        told: list[StreamEvent] = []
+        if event.item not in self._open:
+            index = next(self._indices)
+            prefix = "ws" if event.work.__struct_config__.tag == "search" else "mcp"
+            opened = WorkBuilder(Place(self._numbers, index, prefix, event.item), event.work)
+            self._open[event.item] = (index, opened)
+            told = opened.open()
+        if isinstance(event, WorkCompleted):
+            index, builder = self._open.pop(event.item)
+            if isinstance(builder, WorkBuilder):
+                closing, self._output[index] = builder.close(event.work)
+                told += closing
+        return told
+
+    def _plan(self, event: PlanUpdated) -> list[StreamEvent]:
+        """The plan as a call that is over at once."""
+        index = next(self._indices)
+        place = Place(self._numbers, index, "mcp", f"plan_{index}")
+        arguments = msgspec.json.encode({"plan": [{"step": step, "status": status} for step, status in event.steps]}).decode()
+        begun = McpCallItem(place.id, "update_plan", "", "in_progress")
+        self._output[index] = item = msgspec.structs.replace(begun, arguments=arguments, status="completed")
+        return [
+            place.added(begun),
+            place.tell(events.McpInProgress),
+            place.tell(events.McpArgumentsDelta, delta=arguments),
+            place.tell(events.McpArgumentsDone, arguments=arguments),
+            place.tell(events.McpCompleted),
+            place.done(item),
+        ]
+
+    def _close(self, name: str, status: str) -> list[StreamEvent]:
+        index, builder = self._open.pop(name, (0, None))
+        if not isinstance(builder, MessageBuilder):
+            return []
+        told, self._output[index] = builder.close("completed" if status == "completed" else "incomplete")
+        return told
+
+    def _close_all(self) -> list[StreamEvent]:
+        told: list[StreamEvent] = []
+        for index, builder in self._open.values():
+            closing, self._output[index] = builder.close()
+            told += closing
+        self._open.clear()
+        return told
+
+    def _end(self, usage: Usage | None, now: int) -> StreamEvent:
+        self._settle(usage, now)
+        if self._limit.reached:
+            details = IncompleteDetails("max_output_tokens")
+            self.response = msgspec.structs.replace(
+                self.response, status="incomplete", incomplete_details=details, completed_at=None
+            )
+            return events.Incomplete(sequence_number=next(self._numbers), response=self.response)
+        self.response = msgspec.structs.replace(self.response, status="completed")
+        return events.Completed(sequence_number=next(self._numbers), response=self.response)
+
+    def _fail(self, event: TurnFailed, now: int) -> StreamEvent:
+        if self._limit.reached:
+            return self._end(event.usage, now)
+        self.failure = event.error
+        self._settle(event.usage, now)
+        error = ResponseError(event.error.code or "server_error", event.error.message)
+        self.response = msgspec.structs.replace(self.response, status="failed", error=error, completed_at=None)
+        return events.Failed(sequence_number=next(self._numbers), response=self.response)
+
+    def _settle(self, usage: Usage | None, now: int) -> None:
+        self.response = msgspec.structs.replace(
+            self.response,
+            completed_at=now,
+            output=tuple(self._output[index] for index in sorted(self._output)),
+            usage=ResponseUsage.of(usage) if usage else None,
+        )
