@@ -41,8 +41,8 @@ class Catalog(msgspec.Struct, frozen=True):
         """Resolve a model name. Raises ModelNotFound, naming what exists."""
         if name is None:
             return self.choose(self.default)
-        rest, mode = _split_mode(name)
         by_id = {model.id: model for model in self.models}
+        rest, mode = (name, None) if name in by_id else _split_mode(name)
         if rest in by_id:
             return Choice(by_id[rest], None, mode)
         base, _, effort = rest.rpartition(" ")
@@ -65,17 +65,17 @@ class Catalog(msgspec.Struct, frozen=True):
         ]
 
 
-def effort_for(choice: Choice, requested: str | None, server_default: str) -> str | None:
+def effort_for(choice: Choice, requested: str | None, server_default: str, place: str) -> str | None:
     """The effort of a turn: the request's, else the name's, else the server's where the model has it, else None (its own).
 
-    Raises InvalidRequest when the request asks for one that the model does not have.
+    Raises InvalidRequest when the request asks for one that the model does not have; `place` is where it does.
     """
     efforts = choice.model.efforts
     if requested is not None:
         if efforts and requested not in efforts:
             raise InvalidRequest(
                 f"The model {choice.model.id} has no reasoning effort {requested!r}. It has: {', '.join(efforts)}.",
-                param="reasoning_effort",
+                param=place,
             )
         return requested
     if choice.effort is not None:

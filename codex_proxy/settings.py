@@ -168,7 +168,10 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
         f"{name} is set, but this version of codex-proxy cannot do that yet. Unset it." for name in NOT_YET if values.get(name)
     ]
     if "codex_home" not in members and (home := environ.get("CODEX_HOME")):
-        members["codex_home"] = Path(home).expanduser().absolute()
+        try:
+            members["codex_home"] = path(home)
+        except ValueError as error:
+            problems.append(f"CODEX_HOME={home!r} is not valid: {error}.")
     settings = Settings(**members, env_file=env_file, environ=environ)
     problems += _contradictions(settings)
     if problems:
@@ -204,7 +207,9 @@ def _odd_names(values: Mapping[str, str]) -> list[str]:
     for name in values:
         if name in _NAMES or not name.startswith(_OURS):
             continue
-        if close := difflib.get_close_matches(name.removeprefix("CODEX_PROXY_"), _NAMES, n=1, cutoff=0.84):
+        bare = name.removeprefix("CODEX_PROXY_")
+        tried = (name, bare, f"PROXY_{bare}", f"CODEX_{bare}")
+        if close := [found for word in tried for found in difflib.get_close_matches(word, _NAMES, n=1, cutoff=0.84)]:
             warnings.append(f"{name} is not a setting. Did you mean {close[0]}?")
     return warnings
 
@@ -225,7 +230,9 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.api_key is not None and not settings.api_key.isascii():
         problems.append("PROXY_API_KEY=… is not valid: a bearer token is ASCII.")
     if settings.env_file is not None:
-        inside = [root for root in (settings.workdir, *settings.workspaces) if settings.env_file.resolve().is_relative_to(root)]
+        roots = (settings.workdir, *settings.workspaces)
+        places = (settings.env_file.absolute(), settings.env_file.resolve())  # a link in a workspace can be replaced
+        inside = [root for root in roots for place in places if place.is_relative_to(root)]
         if inside:
             problems.append(
                 f"{settings.env_file} lies inside the workspace {inside[0]}: an agent could have written it. "

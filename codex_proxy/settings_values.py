@@ -1,5 +1,6 @@
 """How the text of one setting becomes its value: small readers that raise ValueError with what is allowed."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,10 +27,9 @@ def whole(lowest: int, highest: int, least: int | None = None) -> Callable[[str]
 
     def read(value: str) -> int:
         problem = f"allowed is a whole number from {lowest if least is None else least} to {highest}"
-        try:
-            number = int(value)
-        except ValueError:
-            raise ValueError(problem) from None
+        if not re.fullmatch(r"-?[0-9]{1,18}", value):
+            raise ValueError(problem)
+        number = int(value)
         if not lowest <= number <= highest:
             raise ValueError(problem)
         return number if least is None else max(number, least)
@@ -74,9 +74,10 @@ def comma_list(value: str) -> tuple[str, ...]:
 
 def path(value: str) -> Path:
     """A path, made absolute, links and ~ resolved; it need not exist."""
-    if "\0" in value:
-        raise ValueError("a path has no NUL byte")
-    return Path(value).expanduser().resolve()
+    try:
+        return Path(value).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"this path cannot be followed ({error})") from error
 
 
 def colon_list(value: str) -> tuple[Path, ...]:
@@ -86,7 +87,11 @@ def colon_list(value: str) -> tuple[Path, ...]:
 
 def existing_file(value: str, cwd: Path) -> Path:
     """A file that is there; relative names start at `cwd`."""
-    found = cwd / Path(value).expanduser()
-    if not found.is_file():
+    try:
+        found = cwd / Path(value).expanduser()
+        there = found.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"this path cannot be followed ({error})") from error
+    if not there:
         raise ValueError("there is no such file")
     return found

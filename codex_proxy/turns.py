@@ -96,6 +96,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     one_call: bool = False  # at most one call in an answer
     output_schema: str | None = None  # a strict JSON Schema for the answer, as JSON text
     effort: str | None = None
+    effort_place: str = "reasoning_effort"  # where the request says so, for an error
     mode: Mode | None = None
     sandbox: Sandbox | None = None
     network: bool | None = None

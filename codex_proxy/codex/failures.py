@@ -23,6 +23,7 @@ from codex_proxy.errors import (
 )
 
 _RETRY_AFTER = 20.0  # seconds; a provider's 429 reaches us without its own
+_QUOTA_RETRY_AFTER, _LOGIN_RETRY_AFTER = 300.0, 60.0
 _ADDRESS = re.compile(r"\b\w+://\S+")
 
 
@@ -34,7 +35,7 @@ def failure(error: wire.TurnError) -> ProxyError:
         case "contextWindowExceeded", _:
             return ContextTooLong("The conversation is longer than the model takes.", param="messages", detail=detail)
         case (("usageLimitExceeded" | "sessionBudgetExceeded"), _):
-            return QuotaExceeded("The Codex account's quota is used up.", detail=detail)
+            return QuotaExceeded("The Codex account's quota is used up.", detail=detail, retry_after=_QUOTA_RETRY_AFTER)
         case "rateLimitExceeded", _:
             return RateLimited("The model provider's rate limit is reached.", detail=detail, retry_after=_RETRY_AFTER)
         case _, 429:
@@ -42,7 +43,7 @@ def failure(error: wire.TurnError) -> ProxyError:
         case "modelNotFound", _:
             return ModelNotFound("The model provider does not know this model.", param="model", detail=detail)
         case "unauthorized", _:
-            return NotReady("Codex is not logged in at its model provider.", detail=detail)
+            return NotReady("Codex is not logged in at its model provider.", detail=detail, retry_after=_LOGIN_RETRY_AFTER)
         case (("cyberPolicy" | "misalignmentPolicyViolation"), _):
             return InvalidRequest("The model provider refused the request by its usage policy.", detail=detail)
         case "sandboxError", _:

@@ -17,13 +17,16 @@ def codex_home(settings: Settings) -> Path:
 
 
 def denied_paths(settings: Settings) -> tuple[str, ...]:
-    """Absolute real paths that commands may not read; none with CODEX_PROTECT_SECRETS=0."""
+    """Absolute real paths that commands may not read, of those that exist; none with CODEX_PROTECT_SECRETS=0.
+
+    A rule for a missing place inside a writable workspace would keep every command from starting (0.163.0).
+    """
     if not settings.protect_secrets:
         return ()
     places = [codex_home(settings), *(_user_home(settings) / place for place in _SECRET_PLACES), *settings.deny_read]
     if settings.env_file is not None:
         places.append(settings.env_file)
-    return tuple(dict.fromkeys(os.path.realpath(place) for place in places))
+    return tuple(dict.fromkeys(os.path.realpath(place) for place in places if os.path.exists(place)))
 
 
 def make_directories(settings: Settings) -> None:

@@ -223,7 +223,8 @@ def _work(item: wire.Item) -> Work | None:
             return Patch(changes, item.status in ("inProgress", "completed"))
         case "mcpToolCall":
             result = None if item.result is None else msgspec.json.encode(item.result).decode()
-            error = item.error.message if item.error else None
+            failed = "The tool reported an error." if item.status == "failed" else None
+            error = item.error.message if item.error else failed
             return McpCall(item.server, item.tool, bytes(item.arguments).decode(), result, error)
         case "webSearch":
             action = str((item.action or {}).get("type", "search"))

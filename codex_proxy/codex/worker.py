@@ -59,7 +59,6 @@ class Worker:
         self._process = process
         self._connection = connection
         self._settings = settings
-        self._denied = home.denied_paths(settings)
         self._home = home.codex_home(settings)
         self._waiting: tuple[Recipe, str] | None = None  # a thread that was started ahead
         self._last: Recipe | None = None
@@ -155,7 +154,7 @@ class Worker:
             model=model,
             mode=self.mode,
             cwd=cwd,
-            denied=self._denied,
+            denied=home.denied_paths(self._settings),
             documents=documents.look(Path(cwd), self._home, self.facts.document_names),
             web_search=False,
             verbosity=None,

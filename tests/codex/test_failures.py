@@ -1,0 +1,101 @@
+"""Why Codex says that a turn failed, and what a client is told of it."""
+
+from typing import Any
+
+import pytest
+
+from codex_proxy.codex.failures import failure
+from codex_proxy.codex.wire import TurnError
+from codex_proxy.errors import (
+    ContextTooLong,
+    InvalidRequest,
+    ModelNotFound,
+    NotReady,
+    ProxyError,
+    QuotaExceeded,
+    RateLimited,
+    UpstreamFailed,
+    WorkerFailed,
+)
+
+_INSIDE = "unexpected status from http://10.0.0.7:9912/v1/responses, see /home/someone/.codex"
+
+
+@pytest.mark.parametrize(
+    ("info", "kind"),
+    [
+        ("contextWindowExceeded", ContextTooLong),
+        ("usageLimitExceeded", QuotaExceeded),
+        ("sessionBudgetExceeded", QuotaExceeded),
+        ("rateLimitExceeded", RateLimited),
+        ({"responseTooManyFailedAttempts": {"httpStatusCode": 429}}, RateLimited),
+        ({"responseTooManyFailedAttempts": {"httpStatusCode": 500}}, UpstreamFailed),
+        ({"httpConnectionFailed": {"httpStatusCode": 401}}, UpstreamFailed),
+        ({"httpConnectionFailed": {"httpStatusCode": 403}}, UpstreamFailed),
+        ({"httpConnectionFailed": {"httpStatusCode": None}}, UpstreamFailed),
+        ({"responseStreamDisconnected": {}}, UpstreamFailed),
+        ({"responseStreamDisconnected": None}, UpstreamFailed),
+        ("internalServerError", UpstreamFailed),
+        ("serverOverloaded", UpstreamFailed),
+        ("modelNotFound", ModelNotFound),
+        ("unauthorized", NotReady),
+        ("cyberPolicy", InvalidRequest),
+        ("misalignmentPolicyViolation", InvalidRequest),
+        ("sandboxError", WorkerFailed),
+        ("other", UpstreamFailed),
+        ("aNewWord", UpstreamFailed),
+        ({"aNewWord": {"why": "because"}}, UpstreamFailed),
+        ({}, UpstreamFailed),
+        ("", UpstreamFailed),
+        (None, UpstreamFailed),
+    ],
+)
+def test_a_reason_has_its_error_and_what_codex_said_is_for_the_log(
+    info: Any, kind: type[ProxyError]
+) -> None:  # Any: the wire's own
+    error = failure(TurnError(_INSIDE, info))
+    assert type(error) is kind
+    assert _INSIDE in error.detail
+    assert not {"http", "10.0.0.7", "9912", "someone"} & set(error.message.replace("/", " ").replace(":", " ").split())
+
+
+def test_the_status_of_the_provider_is_told() -> None:
+    error = failure(TurnError(_INSIDE, {"httpConnectionFailed": {"httpStatusCode": 503}}))
+    assert error.message == "The model provider answers 503."
+
+
+@pytest.mark.parametrize(
+    ("info", "param"), [("contextWindowExceeded", "messages"), ("modelNotFound", "model"), ("usageLimitExceeded", None)]
+)
+def test_the_member_at_fault_is_named(info: str, param: str | None) -> None:
+    assert failure(TurnError(_INSIDE, info)).param == param
+
+
+@pytest.mark.parametrize("info", ["rateLimitExceeded", {"responseTooManyFailedAttempts": {"httpStatusCode": 429}}])
+def test_a_rate_limit_says_when_to_try_again(info: Any) -> None:  # Any: the wire's own
+    assert failure(TurnError(_INSIDE, info)).retry_after
+
+
+@pytest.mark.parametrize("info", ["unauthorized", "usageLimitExceeded"])
+def test_what_is_answered_503_or_429_says_when_to_try_again(info: str) -> None:
+    assert failure(TurnError(_INSIDE, info)).retry_after
+
+
+@pytest.mark.parametrize("info", ["other", "badRequest", None])
+def test_what_the_provider_wrote_into_a_400_is_passed_on_without_addresses(info: str | None) -> None:
+    said = '{"error":{"message":"Unknown parameter: foo. See https://docs.internal/errors?id=1 or mail us.","type":"invalid"}}'
+    error = failure(TurnError(said, info))
+    assert type(error) is InvalidRequest
+    assert error.message == "The model provider refused the request: Unknown parameter: foo. See … or mail us."
+
+
+def test_what_the_provider_wrote_is_cut() -> None:
+    error = failure(TurnError('{"error":{"message":"' + "x" * 100_000 + '"}}', "other"))
+    assert len(error.message) < 600
+
+
+@pytest.mark.parametrize(
+    "said", ["", "null", "[]", "{}", '{"error":null}', '{"error":"text"}', '{"error":{}}', '{"error":{"message":1}}', "{"]
+)
+def test_a_message_that_is_no_refusal_of_a_provider_is_a_broken_connection(said: str) -> None:
+    assert type(failure(TurnError(said, "other"))) is UpstreamFailed

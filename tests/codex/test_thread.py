@@ -1,0 +1,207 @@
+"""The recipe of a thread and the parameters of its turns: what every agent thread must have, and what none may."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from codex_proxy.codex.documents import Documents
+from codex_proxy.codex.thread import Recipe, history_items, turn_params
+from codex_proxy.turns import Image, Message, Text, Turn
+
+_NONE = Documents(project=(), user=())
+_SOME = Documents(project=(("/w/AGENTS.md", 1),), user=())
+_DENIED = ("/home/someone/.codex", "/home/someone/.ssh")
+_AGENT = Recipe("m", "agent", "/w", _DENIED, _NONE, web_search=False, verbosity=None, raw_reasoning=False, mcp_servers=())
+_CHAT = msgspec.structs.replace(_AGENT, mode="chat", mcp_servers=("clock", "files"))
+_TURN = Turn("t", "m", None, "agent", "read-only", False, "/w", (), (Text("hi"),))
+
+_untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machines are noisy
+_texts = st.text(max_size=8)
+_recipes = st.builds(
+    Recipe,
+    model=_texts,
+    mode=st.sampled_from(("agent", "chat")),
+    cwd=_texts,
+    denied=st.lists(_texts, max_size=3).map(tuple),
+    documents=st.sampled_from((_NONE, _SOME)),
+    web_search=st.booleans(),
+    verbosity=st.sampled_from((None, "low", "high")),
+    raw_reasoning=st.booleans(),
+    mcp_servers=st.lists(_texts, max_size=3, unique=True).map(tuple),
+)
+
+
+@_untimed
+@given(_recipes)
+def test_no_thread_is_ever_started_with_a_sandbox_member_or_with_approvals(recipe: Recipe) -> None:
+    params = recipe.start_params()
+    assert not {"sandbox", "sandboxPolicy", "permissions", "sandbox_mode"} & set(params)
+    assert not {"sandbox", "sandbox_mode", "sandbox_workspace_write", "approval_policy", "projects"} & set(params["config"])
+    assert (params["approvalPolicy"], params["ephemeral"]) == ("never", True)
+    assert (params["model"], params["cwd"], params["experimentalRawEvents"]) == (recipe.model, recipe.cwd, True)
+    msgspec.json.encode(params)
+
+
+@_untimed
+@given(_recipes.filter(lambda recipe: recipe.mode == "agent"))
+def test_every_agent_thread_has_the_deny_rules_and_a_core_environment(recipe: Recipe) -> None:
+    config = recipe.start_params()["config"]
+    assert config["default_permissions"] == "proxy"
+    assert config["permissions"] == {"proxy": {"extends": ":read-only", "filesystem": dict.fromkeys(recipe.denied, "deny")}}
+    assert config["shell_environment_policy"] == {"inherit": "core"}
+
+
+@_untimed
+@given(_recipes.filter(lambda recipe: recipe.mode == "chat"))
+def test_every_chat_thread_has_no_environment_no_tool_and_no_mcp_server(recipe: Recipe) -> None:
+    params = recipe.start_params()
+    config = params["config"]
+    assert (params["environments"], bool(params["baseInstructions"])) == ([], True)
+    assert (config["tools"]["view_image"], config["include_apply_patch_tool"]) == (False, False)
+    assert (config["project_doc_max_bytes"], config["skills"]) == (0, {"include_instructions": False})
+    assert config.get("mcp_servers", {}) == {name: {"enabled": False} for name in recipe.mcp_servers}
+
+
+def test_the_params_of_an_agent_thread() -> None:
+    assert _AGENT.start_params() == {
+        "ephemeral": True,
+        "approvalPolicy": "never",
+        "cwd": "/w",
+        "model": "m",
+        "experimentalRawEvents": True,
+        "config": {
+            "default_permissions": "proxy",
+            "permissions": {
+                "proxy": {
+                    "extends": ":read-only",
+                    "filesystem": {"/home/someone/.codex": "deny", "/home/someone/.ssh": "deny"},
+                }
+            },
+            "shell_environment_policy": {"inherit": "core"},
+            "project_doc_max_bytes": 0,
+        },
+    }
+
+
+def test_the_params_of_a_chat_thread() -> None:
+    assert _CHAT.start_params() == {
+        "ephemeral": True,
+        "approvalPolicy": "never",
+        "cwd": "/w",
+        "model": "m",
+        "experimentalRawEvents": True,
+        "environments": [],
+        "baseInstructions": "You are a helpful assistant.",
+        "config": {
+            "tools": {"view_image": False},
+            "include_apply_patch_tool": False,
+            "include_permissions_instructions": False,
+            "include_environment_context": False,
+            "skills": {"include_instructions": False},
+            "project_doc_max_bytes": 0,
+            "web_search": "disabled",
+            "mcp_servers": {"clock": {"enabled": False}, "files": {"enabled": False}},
+        },
+    }
+
+
+def test_documents_are_looked_for_where_there_are_some() -> None:
+    assert "project_doc_max_bytes" not in msgspec.structs.replace(_AGENT, documents=_SOME).start_params()["config"]
+    assert msgspec.structs.replace(_CHAT, documents=_SOME).start_params()["config"]["project_doc_max_bytes"] == 0
+
+
+@pytest.mark.parametrize(("recipe", "without"), [(_AGENT, None), (_CHAT, "disabled")])
+def test_what_a_request_asks_for_reaches_the_config(recipe: Recipe, without: str | None) -> None:
+    config = recipe.start_params()["config"]
+    assert (config.get("web_search"), "model_verbosity" in config, "show_raw_agent_reasoning" in config) == (without, False, False)
+    config = msgspec.structs.replace(recipe, web_search=True, verbosity="low", raw_reasoning=True).start_params()["config"]
+    assert (config["web_search"], config["model_verbosity"], config["show_raw_agent_reasoning"]) == ("live", "low", True)
+
+
+def test_one_threads_config_leaves_the_next_ones_alone() -> None:
+    for recipe in (_CHAT, _AGENT):
+        before = recipe.start_params()
+        msgspec.structs.replace(recipe, web_search=True, verbosity="low", raw_reasoning=True).start_params()
+        assert recipe.start_params() == before
+
+
+def test_a_plain_turn_says_no_more_than_it_must() -> None:
+    assert turn_params("thread", _TURN) == {"threadId": "thread", "input": [{"type": "text", "text": "hi"}], "summary": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "sandbox", "network", "policy"),
+    [
+        ("agent", "read-only", False, None),
+        ("agent", "workspace-write", False, False),
+        ("agent", "workspace-write", True, True),
+        ("chat", "read-only", False, None),
+        ("chat", "workspace-write", True, None),
+        ("chat", "danger-full-access", False, None),
+    ],
+)
+def test_the_sandbox_of_a_turn_is_its_policy_and_tmp_is_not_writable(
+    mode: str, sandbox: str, network: bool, policy: bool | None
+) -> None:
+    params = turn_params("thread", msgspec.structs.replace(_TURN, mode=mode, sandbox=sandbox, network=network))
+    writable: dict[str, Any] = {  # Any: any JSON
+        "type": "workspaceWrite",
+        "writableRoots": [],
+        "networkAccess": policy,
+        "excludeTmpdirEnvVar": True,
+        "excludeSlashTmp": True,
+    }
+    assert params.get("sandboxPolicy") == (None if policy is None else writable)
+
+
+def test_danger_mode_is_a_policy_of_one_word() -> None:
+    params = turn_params("thread", msgspec.structs.replace(_TURN, sandbox="danger-full-access"))
+    assert params["sandboxPolicy"] == {"type": "dangerFullAccess"}
+
+
+def test_what_a_turn_asks_for_reaches_its_params() -> None:
+    turn = msgspec.structs.replace(_TURN, input=(), effort="high", service_tier="flex", summary="none")
+    assert turn_params("thread", turn) == {
+        "threadId": "thread",
+        "input": [],
+        "summary": "none",
+        "effort": "high",
+        "serviceTier": "flex",
+    }
+
+
+def test_parts_of_the_input_have_the_protocols_form() -> None:
+    turn = msgspec.structs.replace(_TURN, input=(Text("see"), Image("data:a"), Image("data:b", "high")))
+    assert turn_params("thread", turn)["input"] == [
+        {"type": "text", "text": "see"},
+        {"type": "image", "url": "data:a"},
+        {"type": "image", "url": "data:b", "detail": "high"},
+    ]
+
+
+def test_history_keeps_roles_and_order_as_items_of_the_responses_api() -> None:
+    history = (
+        Message("developer", (Text("be kind"),)),
+        Message("user", (Text("see"), Image("data:a", "low"), Image("data:b"))),
+        Message("assistant", (Text("I see"), Text("it"))),
+    )
+    assert history_items(history) == [
+        {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "be kind"}]},
+        {
+            "type": "message",
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "see"},
+                {"type": "input_image", "image_url": "data:a", "detail": "low"},
+                {"type": "input_image", "image_url": "data:b"},
+            ],
+        },
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "I see"}, {"type": "output_text", "text": "it"}],
+        },
+    ]

@@ -1,0 +1,167 @@
+"""Lines of the CLI in, TurnEvents out: recorded turns, messages, reasoning, usage, and what is unknown."""
+
+import msgspec
+import pytest
+
+from codex_proxy.codex.translate import Translator
+from codex_proxy.turns import (
+    Command,
+    McpCall,
+    MessageCompleted,
+    MessageDelta,
+    MessageStarted,
+    Patch,
+    ReasoningCompleted,
+    ReasoningDelta,
+    ReasoningStarted,
+    Search,
+    TurnEvent,
+    Usage,
+    WorkCompleted,
+    WorkStarted,
+)
+from tests.codex.lines import item_completed, item_started, line, recorded, translate, translated
+
+_NOON = '{"content":[{"type":"text","text":"12:00"}],"structuredContent":null,"_meta":null}'
+_NOWHERE = '{"content":[{"type":"text","text":"no such city"}],"structuredContent":null,"_meta":null}'
+
+
+def test_a_recorded_turn_with_reasoning_commands_a_patch_and_a_search() -> None:
+    translator = Translator(raw_reasoning=False)
+    printed = Command("printf 'one\\ntwo\\n'")
+    patch = Patch((("/home/someone/workspace/notes.txt", "add", "one\n"),))
+    assert recorded("turn-0.163.0.jsonl", translator) == [
+        ReasoningStarted("rs_resp_1_0"),
+        ReasoningDelta("rs_resp_1_0", 0, "**Looking around**"),
+        ReasoningDelta("rs_resp_1_0", 1, "**Then acting**"),
+        ReasoningCompleted("rs_resp_1_0", ("**Looking around**", "**Then acting**")),
+        MessageStarted("msg_resp_1_1", commentary=True),
+        *(MessageDelta("msg_resp_1_1", piece) for piece in ("I ", "will ", "look ", "first.")),
+        MessageCompleted("msg_resp_1_1", "I will look first."),
+        WorkStarted("call_ok", printed),
+        WorkCompleted("call_ok", Command(printed.command, "one\ntwo\n", 0)),
+        WorkStarted("call_bad", Command("exit 3")),
+        WorkCompleted("call_bad", Command("exit 3", "", 3)),
+        WorkStarted("call_patch", patch),
+        WorkCompleted("call_patch", patch),
+        WorkStarted("ws_1", Search("codex")),
+        WorkCompleted("ws_1", Search("codex")),
+        MessageStarted("msg_resp_4_0", commentary=False),
+        *(MessageDelta("msg_resp_4_0", piece) for piece in ("All ", "is ", "done.")),
+        MessageCompleted("msg_resp_4_0", "All is done."),
+    ]
+    assert translator.usage == Usage(input=130, cached=40, output=35, reasoning=7)
+    assert translator.ran_something
+
+
+def test_a_recorded_turn_with_calls_of_an_mcp_server() -> None:
+    translator = Translator(raw_reasoning=False)
+    noon, nowhere = ('{"city":"Bern"}', _NOON), ('{"city":"Atlantis"}', _NOWHERE)
+    assert recorded("mcp-0.163.0.jsonl", translator)[:4] == [
+        WorkStarted("call_mcp_bad", McpCall("clock", "time_in", nowhere[0])),
+        WorkStarted("call_mcp", McpCall("clock", "time_in", noon[0])),
+        WorkCompleted("call_mcp_bad", McpCall("clock", "time_in", *nowhere)),
+        WorkCompleted("call_mcp", McpCall("clock", "time_in", *noon)),
+    ]
+    assert translator.ran_something
+
+
+@pytest.mark.parametrize("name", ["turn-0.163.0.jsonl", "mcp-0.163.0.jsonl"])
+def test_every_item_begins_once_ends_once_and_its_text_is_that_of_its_deltas(name: str) -> None:
+    started: dict[str, TurnEvent] = {}
+    texts: dict[str, str] = {}
+    for event in recorded(name, Translator(raw_reasoning=False)):
+        match event:
+            case MessageStarted() | ReasoningStarted() | WorkStarted():
+                assert event.item not in started
+                started[event.item] = event
+            case MessageDelta() | ReasoningDelta():
+                assert event.item in started
+                texts[event.item] = texts.get(event.item, "") + event.text
+            case MessageCompleted():
+                assert texts.pop(event.item) == event.text
+                del started[event.item]
+            case ReasoningCompleted():
+                assert texts.pop(event.item) == "".join(event.summary)
+                del started[event.item]
+            case WorkCompleted():
+                del started[event.item]
+    assert started == {}
+
+
+def test_a_message_that_came_whole_has_one_delta() -> None:
+    item = {"type": "agentMessage", "id": "m1"}
+    assert translated(item_started(**item, text=""), item_completed(**item, text="Hello.")) == [
+        MessageStarted("m1", commentary=False),
+        MessageDelta("m1", "Hello."),
+        MessageCompleted("m1", "Hello."),
+    ]
+
+
+def test_the_rest_of_a_message_that_came_in_part_is_one_more_delta() -> None:
+    item = {"type": "agentMessage", "id": "m1"}
+    lines = (
+        item_started(**item, text=""),
+        line("item/agentMessage/delta", itemId="m1", delta="Hel"),
+        item_completed(**item, text="Hello."),
+    )
+    assert translated(*lines)[1:] == [MessageDelta("m1", "Hel"), MessageDelta("m1", "lo."), MessageCompleted("m1", "Hello.")]
+
+
+def test_deltas_of_two_messages_that_overlap_stay_apart() -> None:
+    one, two = {"type": "agentMessage", "id": "m1"}, {"type": "agentMessage", "id": "m2"}
+    lines = (
+        *(item_started(**one), item_started(**two)),
+        *(line("item/agentMessage/delta", itemId=item, delta=text) for item, text in (("m1", "a"), ("m2", "b"), ("m1", "c"))),
+        *(item_completed(**one, text="ac"), item_completed(**two, text="b!")),
+    )
+    assert translated(*lines)[5:] == [MessageCompleted("m1", "ac"), MessageDelta("m2", "!"), MessageCompleted("m2", "b!")]
+
+
+@pytest.mark.parametrize(
+    ("phase", "commentary"), [("commentary", True), ("final_answer", False), (None, False), ("new_phase", False)]
+)
+def test_only_a_message_of_the_commentary_phase_is_commentary(phase: str | None, commentary: bool) -> None:
+    assert translated(item_started(type="agentMessage", id="m1", phase=phase)) == [MessageStarted("m1", commentary)]
+
+
+def test_raw_reasoning_is_told_only_when_it_was_asked_for() -> None:
+    raw = line("item/reasoning/textDelta", itemId="r1", contentIndex=1, delta="hm")
+    assert translated(raw) == []
+    assert translated(raw, raw_reasoning=True) == [ReasoningDelta("r1", 1, "hm", raw=True)]
+
+
+def test_the_totals_of_the_thread_are_the_usage_of_the_turn() -> None:
+    translator = Translator(raw_reasoning=False)
+    assert translator.usage is None
+    for total in (1, 2):
+        counts = {"inputTokens": 10, "cachedInputTokens": 4, "outputTokens": 3, "reasoningOutputTokens": 1}
+        totals = {name: count * total for name, count in counts.items()} | {"cacheWriteInputTokens": 5}
+        translate(translator, [line("thread/tokenUsage/updated", tokenUsage={"total": totals, "last": counts})])
+    assert translator.usage == Usage(input=20, cached=8, output=6, reasoning=2, cache_write=5)
+
+
+def test_what_is_unknown_is_no_event() -> None:
+    lines = (
+        line("item/started", item={"type": "somethingNew", "id": "x1", "text": 'a"b', "new": [1]}),
+        line("item/completed", item={"type": "userMessage", "id": "u1"}),
+        line("thread/somethingNew", item=1),
+        line("warning", message="careful"),
+    )
+    assert translated(*lines) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("item/started", b"{}"),
+        ("item/started", b'{"item":{"type":"agentMessage"}}'),
+        ("item/agentMessage/delta", b'{"itemId":1,"delta":"x"}'),
+        ("turn/plan/updated", b'{"plan":null}'),
+        ("thread/tokenUsage/updated", b'{"tokenUsage":{"total":{"inputTokens":"1"}}}'),
+        ("rawResponseItem/completed", b"[]"),
+    ],
+)
+def test_a_known_line_of_another_form_is_an_error(method: str, params: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        Translator(raw_reasoning=False).translate(method, msgspec.Raw(params))
