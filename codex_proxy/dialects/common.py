@@ -3,11 +3,11 @@
 import base64
 import binascii
 import re
-from typing import Annotated, Any, Literal, assert_never
+from typing import Annotated, Literal, assert_never
 
 import msgspec
 
-from codex_proxy.errors import InvalidRequest, ProxyError
+from codex_proxy.errors import InvalidRequest
 from codex_proxy.turns import Command, Image, McpCall, Mode, Patch, Sandbox, Search, Work
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"]
@@ -39,9 +39,19 @@ class XCodex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activity: Literal["reasoning", "none"] | None = None
 
 
-def error_body(error: ProxyError, type_: str) -> dict[str, Any]:
-    """OpenAI's error object."""
-    return {"error": {"message": error.message, "type": type_, "param": error.param, "code": error.code}}
+class ErrorObject(msgspec.Struct, frozen=True):
+    """What went wrong. `param` is the path of the request member at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """OpenAI's error form: the body of every refusal, and the frame that ends a stream."""
+
+    error: ErrorObject
 
 
 def image(url: str, detail: str | None, place: str) -> Image:

@@ -21,7 +21,7 @@ from codex_proxy.codex.command import Command
 from codex_proxy.codex.worker import Worker
 from codex_proxy.settings import Settings
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.web import chat, errors, health, hosts, limits, models, responses
+from codex_proxy.web import chat, errors, health, hosts, limits, models, openapi, responses
 from codex_proxy.web.server import SERVER, Server
 
 _log = logging.getLogger(__name__)
@@ -32,13 +32,14 @@ _REQUEST_ID = web.RequestKey("request_id", str)
 _BEGAN = web.RequestKey("began", float)
 
 
-_ROUTES = (
+ROUTES = (
     ("POST", "/v1/chat/completions", chat.create),
     ("POST", "/v1/responses", responses.create),
     ("GET", "/v1/models", models.list_all),
     ("GET", "/v1/models/{id:.+}", models.show),
     ("GET", "/health", health.health),
     ("GET", "/ready", health.ready),
+    ("GET", "/openapi.json", openapi.show),
 )
 
 
@@ -51,7 +52,7 @@ def create_app(settings: Settings, cli: Command) -> web.Application:
     starting = asyncio.Lock()
     server = app[SERVER] = Server(settings, functools.partial(Worker.started, cli, settings, starting))
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate])
-    for method, path, handler in _ROUTES:
+    for method, path, handler in ROUTES:
         app.router.add_route(method, path, handler, expect_handler=_go_on)
     stack = AsyncExitStack()
 

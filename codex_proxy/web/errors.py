@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from codex_proxy import errors
-from codex_proxy.dialects.common import error_body
+from codex_proxy.dialects.common import ErrorBody, ErrorObject
 from codex_proxy.errors import ProxyError
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
 
 def body(error: ProxyError) -> bytes:
     """OpenAI's error object as JSON: of an answer, and of the frame that ends a stream."""
-    return msgspec.json.encode(error_body(error, _TABLE[type(error)][1]))
+    return msgspec.json.encode(ErrorBody(ErrorObject(error.message, _TABLE[type(error)][1], error.param, error.code)))
 
 
 def response(error: ProxyError) -> web.Response:

@@ -10,16 +10,24 @@ from codex_proxy.web.server import SERVER
 _RETRY_AFTER = "2"
 
 
+class Health(msgspec.Struct, frozen=True):
+    """`reason`: why no turn could run now."""
+
+    status: str
+    version: str | msgspec.UnsetType = msgspec.UNSET
+    reason: str | msgspec.UnsetType = msgspec.UNSET
+
+
 async def health(_: web.Request) -> web.Response:
     """Always 200."""
-    return errors.json_response(msgspec.json.encode({"status": "ok", "version": __version__}))
+    return errors.json_response(msgspec.json.encode(Health("ok", version=__version__)))
 
 
 async def ready(request: web.Request) -> web.Response:
     """200, or 503 and the reason."""
     trouble = request.app[SERVER].trouble()
     if trouble is None:
-        return errors.json_response(b'{"status":"ready"}')
-    answer = errors.json_response(msgspec.json.encode({"status": "not ready", "reason": trouble}), 503)
+        return errors.json_response(msgspec.json.encode(Health("ready")))
+    answer = errors.json_response(msgspec.json.encode(Health("not ready", reason=trouble)), 503)
     answer.headers["Retry-After"] = _RETRY_AFTER
     return answer

@@ -1,6 +1,6 @@
 """GET /v1/models and /v1/models/{id}: the CLI's catalogue, and every `<model> <effort>`."""
 
-from typing import Any
+from typing import Literal
 
 import msgspec
 from aiohttp import web
@@ -14,13 +14,38 @@ _CREATED = 1_700_000_000  # the CLI tells no date, and clients want a number tha
 _OWNER = "openai"
 
 
+class ModelExtras(msgspec.Struct, frozen=True):
+    """What the OpenAI API has no member for. `reasoning_effort`: what a request with this name gets by default."""
+
+    model: str
+    reasoning_effort: str | None
+    reasoning_efforts: tuple[str, ...]
+    input_modalities: tuple[str, ...]
+
+
+class ModelEntry(msgspec.Struct, frozen=True):
+    """A name that a request may use."""
+
+    id: str
+    x_codex: ModelExtras
+    object: Literal["model"] = "model"
+    created: int = _CREATED
+    owned_by: str = _OWNER
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """All of them, in the CLI's order."""
+
+    data: tuple[ModelEntry, ...]
+    object: Literal["list"] = "list"
+
+
 async def list_all(request: web.Request) -> web.Response:
     """All of them, in the CLI's order."""
     server = request.app[SERVER]
     server.check_key(request)
     names = server.facts().catalog.names()
-    entries = [_entry(name, model, effort) for name, model, effort in names]
-    return errors.json_response(msgspec.json.encode({"object": "list", "data": entries}))
+    return errors.json_response(msgspec.json.encode(ModelList(tuple(_entry(*name) for name in names))))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -36,11 +61,5 @@ async def show(request: web.Request) -> web.Response:
     return errors.json_response(msgspec.json.encode(_entry(name, choice.model, choice.effort)))
 
 
-def _entry(name: str, model: Model, effort: str | None) -> dict[str, Any]:
-    extras = {
-        "model": model.id,
-        "reasoning_effort": effort or model.default_effort,
-        "reasoning_efforts": model.efforts,
-        "input_modalities": model.modalities,
-    }
-    return {"id": name, "object": "model", "created": _CREATED, "owned_by": _OWNER, "x_codex": extras}
+def _entry(name: str, model: Model, effort: str | None) -> ModelEntry:
+    return ModelEntry(name, ModelExtras(model.id, effort or model.default_effort, model.efforts, model.modalities))

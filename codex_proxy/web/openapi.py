@@ -1,0 +1,78 @@
+"""GET /openapi.json: the OpenAPI 3.1 document of all routes, made from the structs that decode requests and make answers."""
+
+import functools
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from codex_proxy import __version__
+from codex_proxy.dialects import chat_request, responses_request
+from codex_proxy.dialects.chat_objects import ChatCompletion, ChatCompletionChunk
+from codex_proxy.dialects.common import ErrorBody
+from codex_proxy.dialects.responses_events import StreamEvent
+from codex_proxy.dialects.responses_objects import Response
+from codex_proxy.web import errors
+from codex_proxy.web.health import Health
+from codex_proxy.web.models import ModelEntry, ModelList
+
+_REF = "#/components/schemas/{name}"
+_TYPES = (
+    *(chat_request.Body, ChatCompletion, ChatCompletionChunk, responses_request.Body, Response, StreamEvent),
+    *(ModelEntry, ModelList, Health, ErrorBody),
+)
+_PACKAGE = b"codex_proxy.dialects."  # msgspec puts it before names that two modules have
+
+
+async def show(_: web.Request) -> web.Response:
+    """The document. It holds nothing of this server's settings, so it asks for no key."""
+    return errors.json_response(document())
+
+
+@functools.cache
+def document() -> bytes:
+    """The document as JSON."""
+    schemas, components = msgspec.json.schema_components(_TYPES, ref_template=_REF)
+    found = {
+        "openapi": "3.1.0",
+        "info": {"title": "codex-proxy", "version": __version__, "summary": "The Codex CLI behind the OpenAI API."},
+        "paths": _paths(dict(zip(_TYPES, schemas, strict=True))),
+        "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"key": []}, {}],
+    }
+    return msgspec.json.encode(found).replace(_PACKAGE, b"")
+
+
+def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struct or a union of them
+    error = {"description": "Anything that went wrong", "content": _json(schema[ErrorBody])}
+
+    def operation(name: str, summary: str, answer: dict[str, Any], **more: Any) -> dict[str, Any]:
+        responses = {"200": {"description": "The answer", "content": answer}, "default": error}
+        return {"operationId": name, "summary": summary, "responses": responses, **more}
+
+    def turn(name: str, summary: str, body: Any, whole: Any, event: Any) -> dict[str, Any]:
+        asked = {"required": True, "content": _json(schema[body])}
+        answer = _json(schema[whole]) | {"text/event-stream": {"schema": {"type": "string"}, "x-event-schema": schema[event]}}
+        return {"post": operation(name, summary, answer, requestBody=asked)}
+
+    name = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    not_ready = {"description": "No turn could run now", "content": _json(schema[Health])}
+    ready = operation("ready", "Whether a turn could run now", _json(schema[Health]), security=[])
+    ready["responses"]["503"] = not_ready
+    return {
+        "/v1/chat/completions": turn(
+            "createChatCompletion", "Run a turn, chat dialect", chat_request.Body, ChatCompletion, ChatCompletionChunk
+        ),
+        "/v1/responses": turn("createResponse", "Run a turn, responses dialect", responses_request.Body, Response, StreamEvent),
+        "/v1/models": {"get": operation("listModels", "The names that a request may use", _json(schema[ModelList]))},
+        "/v1/models/{id}": {"get": operation("retrieveModel", "One of them", _json(schema[ModelEntry]), parameters=[name])},
+        "/health": {"get": operation("health", "The process lives", _json(schema[Health]), security=[])},
+        "/ready": {"get": ready},
+        "/openapi.json": {
+            "get": operation("openapi", "This document", _json({"type": "object"}), security=[]),
+        },
+    }
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
