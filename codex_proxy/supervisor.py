@@ -24,6 +24,7 @@ from codex_proxy.turns import Mode, Turn, TurnCompleted, TurnEvent, TurnFailed
 _log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.1, 30.0  # seconds between failing starts
+_LOGIN_CHECKED_EVERY = 2.0  # seconds, while no turn can run for want of a login
 _INTERRUPT_GRACE = 2.0  # seconds from turn/interrupt, seen to take 2 to 50 ms, to the end of the turn
 
 
@@ -44,9 +45,11 @@ class Supervisor:
         async with WarmWorkers.opened(self._start) as workers:
             while True:
                 await self._warm_up(workers)
-                job = await self._next_job(await workers.take(self._default_mode))
-                if job is not None:
+                idle = await workers.take(self._default_mode)
+                if (job := await self._next_job(idle)) is not None:
                     await self._see_to_its_end(job, workers)
+                elif not idle.facts.usable and idle.outdated:  # somebody has logged in meanwhile
+                    workers.discard(idle)
 
     async def _warm_up(self, workers: WarmWorkers) -> None:
         """Have the worker of the default mode warm, however long that takes."""
@@ -64,11 +67,12 @@ class Supervisor:
                 return
 
     async def _next_job(self, idle: Worker) -> Job | None:
-        """The next job; None when the idle worker died while waiting for it."""
+        """The next job; None when the idle worker died while waiting for it, or waits for a login already for some time."""
+        patience = None if idle.facts.usable else _LOGIN_CHECKED_EVERY
         taking = spawn("take a job", self._jobs.take())
         watching = spawn("watch an idle worker", idle.gone.wait())
         try:
-            await asyncio.wait([taking, watching], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([taking, watching], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             await see_out(taking)
             if not taking.cancelled():  # taken in the same moment

@@ -46,6 +46,12 @@ def make_directories(settings: Settings) -> None:
             )
 
 
+def login_stamp(settings: Settings) -> tuple[float, ...]:
+    """Changes whenever somebody logs in or out, or changes the configuration."""
+    files = (codex_home(settings) / name for name in ("auth.json", "config.toml"))
+    return tuple(file.stat().st_mtime if file.exists() else 0.0 for file in files)
+
+
 def make_home(settings: Settings) -> None:
     """Make Codex's home where it is missing: the CLI does not start without. Raises SettingsError."""
     _make(codex_home(settings), "CODEX_CONFIG_DIR", 0o700)

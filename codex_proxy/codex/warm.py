@@ -63,6 +63,11 @@ class WarmWorkers:
         for kept in [kept for kept in self._leaving if kept.holds(worker)]:
             kept.released.set()
 
+    def discard(self, worker: Worker) -> None:
+        """Not used again, for a reason that the worker does not know."""
+        worker.spent = True
+        self.give_back(worker)
+
     async def settle(self) -> None:
         """Have every worker start its next thread before it is needed; one that cannot is replaced."""
         for kept in list(self._kept.values()):

@@ -56,6 +56,7 @@ class Worker:
         self.gone = process.gone
         self.spent = False
         self.ending = False
+        self._login = home.login_stamp(settings)
         self._process = process
         self._connection = connection
         self._settings = settings
@@ -86,6 +87,11 @@ class Worker:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def outdated(self) -> bool:
+        """Whether somebody has logged in or out, or changed the configuration, since the process started."""
+        return home.login_stamp(self._settings) != self._login
 
     @property
     def unprepared(self) -> bool:

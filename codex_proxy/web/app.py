@@ -103,7 +103,15 @@ async def serve(settings: Settings, cli: Command, announce: Callable[[str], None
 
 async def _announce(server: Server, address: str, announce: Callable[[str], None]) -> None:
     await server.supervisors.wait_ready()
+    _warn_of_effort(server)
     announce(address)
+
+
+def _warn_of_effort(server: Server) -> None:
+    model, effort = server.facts().catalog.choose(None).model, server.settings.reasoning_effort
+    if model.efforts and effort not in model.efforts:
+        has = ", ".join(model.efforts)
+        _log.warning("CODEX_REASONING_EFFORT=%s: %s has %s; its own default is used", effort, model.id, has)
 
 
 async def _go_on(request: web.Request) -> None:
