@@ -137,6 +137,30 @@ class NotReady(ProxyError):
     code = "not_ready"
 
 
+class StorageFull(ProxyError):
+    """The store cannot keep anything more: the disk is full."""
+
+    code = "insufficient_storage"
+
+
+class StoreUnavailable(ProxyError):
+    """The store cannot be reached or does not work."""
+
+    code = "store_unavailable"
+
+
+class ResponseNotFound(ProxyError):
+    """No such response, or it belongs to somebody else, which is the same."""
+
+    code = "response_not_found"
+
+
+class IdempotencyConflict(ProxyError):
+    """The idempotency key came with another body before."""
+
+    code = "idempotency_key_reused"
+
+
 class TurnTimeout(ProxyError):
     """The turn ran out of time."""
 

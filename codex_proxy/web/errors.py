@@ -25,6 +25,8 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
     errors.OriginNotAllowed: (403, _INVALID),
     errors.ModelNotFound: (404, _INVALID),
     errors.RouteNotFound: (404, _INVALID),
+    errors.ResponseNotFound: (404, _INVALID),
+    errors.IdempotencyConflict: (409, _INVALID),
     errors.MethodNotAllowed: (405, _INVALID),
     errors.BodyTooLarge: (413, _INVALID),
     errors.UnsupportedMediaType: (415, _INVALID),
@@ -37,6 +39,8 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
     errors.QueueFull: (503, _SERVER),
     errors.ShuttingDown: (503, _SERVER),
     errors.NotReady: (503, _SERVER),
+    errors.StorageFull: (503, _SERVER),
+    errors.StoreUnavailable: (503, _SERVER),
     errors.TurnTimeout: (504, _SERVER),
 }
 
