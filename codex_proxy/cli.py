@@ -17,7 +17,7 @@ from codex_proxy.codex.worker import Worker
 from codex_proxy.demo import script
 from codex_proxy.demo.home import prepared
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.errors import CommandNotFound, WorkerFailed
+from codex_proxy.errors import CommandNotFound, StorageFull, StoreUnavailable, WorkerFailed
 from codex_proxy.settings import Settings, SettingsError
 from codex_proxy.web import app
 
@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except (SettingsError, CommandNotFound) as error:
         print(error, file=sys.stderr)
+        return _NOT_STARTED
+    except (StoreUnavailable, StorageFull) as error:
+        print(f"{error} {error.detail} Set PROXY_STORE.", file=sys.stderr)
         return _NOT_STARTED
     except WorkerFailed as error:
         print(f"{error} {error.detail}", file=sys.stderr)

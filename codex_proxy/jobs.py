@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 
 from codex_proxy.errors import NotReady, ProxyError, QueueFull, ShuttingDown
-from codex_proxy.turns import Turn, TurnCompleted, TurnEvent, TurnFailed
+from codex_proxy.turns import Turn, TurnEnd, TurnEvent, TurnFailed
 
 EVENTS_AHEAD = 256  # events that may wait for a client that does not read
 _RETRY_AFTER = 5.0  # seconds; a turn takes seconds to minutes, and the queue moves with every one
@@ -35,7 +35,7 @@ class Job:
 
     async def publish(self, event: TurnEvent) -> None:
         """Pass an event on, and wait for room. What is published for a client that has left is dropped."""
-        if isinstance(event, TurnCompleted | TurnFailed):
+        if isinstance(event, TurnEnd):
             self.end(event)
             return
         self._begun = True
@@ -43,7 +43,7 @@ class Job:
         if not self.abandoned:
             self._append(event)
 
-    def end(self, event: TurnCompleted | TurnFailed) -> None:
+    def end(self, event: TurnEnd) -> None:
         """The last event. A second end is ignored: the first one is what happened."""
         if not self.ended:
             if isinstance(event, TurnFailed):
@@ -59,7 +59,7 @@ class Job:
         if len(self._events) <= EVENTS_AHEAD:
             self._room.set()
         event = self._events.popleft()
-        self.read = isinstance(event, TurnCompleted | TurnFailed)
+        self.read = isinstance(event, TurnEnd)
         return event
 
     def interrupt(self) -> None:

@@ -42,6 +42,7 @@ def decide(wish: Wish, named: Named, settings: Settings, *, provider_local: bool
         must_call=wish.must_call,
         one_call=wish.one_call,
         output_schema=wish.output_schema,
+        record=wish.record,
         summary=summary,
         raw_reasoning=wish.expose_reasoning and summary != "none",
         verbosity=wish.verbosity,

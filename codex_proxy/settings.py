@@ -23,6 +23,7 @@ from codex_proxy.settings_values import (
     path,
     port,
     seconds,
+    store_address,
     text,
     whole,
 )
@@ -46,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_hosts: tuple[str, ...] = _LOOPBACK_NAMES
     cors_origins: tuple[str, ...] = ()
     max_body_mb: int = 32
+    store: str = "memory"  # memory, sqlite (in state_directory), sqlite:///path, redis://…
+    store_ttl_hours: int = 720
+    store_max_mb: int = 512
     rate_limit_per_minute: int = 60
     codex_path: str = "codex"
     workdir: Path = Path("/workspace")
@@ -74,6 +78,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     env_file: Path | None = None  # the file that was loaded
     environ: Mapping[str, str] = {}  # the OS environment as it was at start, for the child's allow-list
 
+    @property
+    def store_file(self) -> Path | None:
+        """The file of a sqlite store: named, or in the state directory ($STATE_DIRECTORY under systemd)."""
+        if self.store == "sqlite":
+            home = Path(self.environ.get("HOME") or Path.home())
+            usual = Path(self.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "codex-proxy"
+            return Path(self.environ.get("STATE_DIRECTORY") or usual) / "responses.sqlite"
+        return Path(self.store.removeprefix("sqlite://")) if self.store.startswith("sqlite://") else None
+
 
 class Setting(msgspec.Struct, frozen=True):
     """One name of the environment: which member of Settings it sets and how its text is read."""
@@ -92,6 +105,9 @@ SETTINGS = (
     Setting("PROXY_ALLOWED_HOSTS", "allowed_hosts", comma_list),
     Setting("PROXY_CORS_ORIGINS", "cors_origins", comma_list),
     Setting("PROXY_MAX_BODY_MB", "max_body_mb", whole(1, 1024)),
+    Setting("PROXY_STORE", "store", store_address),
+    Setting("PROXY_STORE_TTL_HOURS", "store_ttl_hours", whole(1, 1_000_000)),
+    Setting("PROXY_STORE_MAX_MB", "store_max_mb", whole(1, 1_000_000)),
     Setting("RATE_LIMIT_PER_MINUTE", "rate_limit_per_minute", whole(0, 1_000_000)),
     Setting("CODEX_PATH", "codex_path", text),
     Setting("CODEX_WORKDIR", "workdir", path),
@@ -124,9 +140,6 @@ NOT_YET = (
     "PROXY_API_KEYS_FILE",
     "PROXY_TRUSTED_PROXIES",
     "PROXY_IMAGE_FETCH",
-    "PROXY_STORE",
-    "PROXY_STORE_TTL_HOURS",
-    "PROXY_STORE_MAX_MB",
     "CODEX_WRAPPER_PROFILE_DIR",
 )
 DEPRECATED = ("CODEX_MODEL",)
@@ -215,7 +228,7 @@ def _odd_names(values: Mapping[str, str]) -> list[str]:
 
 
 def _shown(name: str, value: str) -> str:
-    return "…" if name == "PROXY_API_KEY" else repr(value)
+    return "…" if name in ("PROXY_API_KEY", "PROXY_STORE") else repr(value)  # a redis address holds a password
 
 
 def _contradictions(settings: Settings) -> list[str]:

@@ -67,6 +67,13 @@ def choice(*allowed: str) -> Callable[[str], str]:
     return read
 
 
+def store_address(value: str) -> str:
+    """Where responses are kept."""
+    if value in ("memory", "sqlite") or value.startswith(("sqlite:///", "redis://", "rediss://", "unix://")):
+        return value
+    raise ValueError("allowed are memory, sqlite, sqlite:///absolute/path and redis://host:port/db")
+
+
 def comma_list(value: str) -> tuple[str, ...]:
     """Words separated by commas."""
     return tuple(word.strip() for word in value.split(",") if word.strip())

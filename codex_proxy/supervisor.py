@@ -19,7 +19,7 @@ from codex_proxy.jobs import Job, JobQueue
 from codex_proxy.logs import turn_id
 from codex_proxy.settings import Settings
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.turns import Mode, Turn, TurnCompleted, TurnEvent, TurnFailed
+from codex_proxy.turns import Mode, Turn, TurnCompleted, TurnEnd, TurnEvent, TurnFailed
 
 _log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Supervisor:
             await see_out(interrupter)
             workers.give_back(worker)
 
-    def _out_of_time(self, job: Job) -> TurnCompleted | TurnFailed:
+    def _out_of_time(self, job: Job) -> TurnEnd:
         if job.interrupted.is_set():  # the worker did not confirm, and is stopped
             return TurnCompleted(None, interrupted=True)
         return TurnFailed(TurnTimeout(f"The turn took longer than {self._turn_timeout:g} s and was stopped."))
@@ -140,12 +140,12 @@ class _Outcome:
     """What became of a turn, for its one line in the log."""
 
     def __init__(self, turn: Turn) -> None:
-        self.end: TurnCompleted | TurnFailed = TurnFailed(_shutting_down())  # what it is when nothing else happens
+        self.end: TurnEnd = TurnFailed(_shutting_down())  # what it is when nothing else happens
         self._turn = turn
         self._began = time.monotonic()
 
     def note(self, event: TurnEvent) -> None:
-        if isinstance(event, TurnCompleted | TurnFailed):
+        if isinstance(event, TurnEnd):
             self.end = event
 
     def log(self) -> None:

@@ -1,8 +1,7 @@
 """The two ends meet here, and only here: a Turn goes in, a closed union of TurnEvents comes out.
 
-Nothing in this module knows HTTP, a dialect or the Codex protocol. A turn's events end with exactly one TurnCompleted
-or TurnFailed. Between `…Started` and `…Completed` of one item its deltas come in order; the text of a completed item is
-the concatenation of its deltas. Items may overlap.
+Nothing in here knows HTTP, a dialect or the Codex protocol. A turn's events end with exactly one TurnEnd. Between the
+start and the end of one item its deltas come in order, and add up to its text. Items may overlap.
 """
 
 from typing import Literal
@@ -66,7 +65,14 @@ class Reasoned(msgspec.Struct, frozen=True, tag="reasoned"):
     encrypted: str
 
 
-History = Message | Called | Answered | Reasoned
+class Verbatim(msgspec.Struct, frozen=True, tag="verbatim"):
+    """An item in the provider's own form, as JSON text; `calls` is the call id, if it is a call of a client's tool."""
+
+    item: str
+    calls: str | None = None
+
+
+History = Message | Called | Answered | Reasoned | Verbatim
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -95,6 +101,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     must_call: bool = False  # one of the tools has to be called
     one_call: bool = False  # at most one call in an answer
     output_schema: str | None = None  # a strict JSON Schema for the answer, as JSON text
+    record: bool = False  # tell of the items as they are, for a continuation
     effort: str | None = None
     effort_place: str = "reasoning_effort"  # where the request says so, for an error
     mode: Mode | None = None
@@ -110,9 +117,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_image(self) -> bool:
-        spoken = [item.parts for item in self.history if isinstance(item, Message | Answered)]
-        parts = [*self.input, *(part for parts in spoken for part in parts)]
-        return any(isinstance(part, Image) for part in parts)
+        spoken = [self.input, *(item.parts for item in self.history if isinstance(item, Message | Answered))]
+        return any(isinstance(part, Image) for parts in spoken for part in parts)
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -131,6 +137,7 @@ class Turn(msgspec.Struct, frozen=True):
     must_call: bool = False
     one_call: bool = False
     output_schema: str | None = None
+    record: bool = False
     summary: Summary = "auto"
     raw_reasoning: bool = False
     verbosity: str | None = None
@@ -267,6 +274,12 @@ class ToolCalled(msgspec.Struct, frozen=True, tag="tool_called"):
     namespace: str | None = None
 
 
+class Recorded(msgspec.Struct, frozen=True, tag="recorded"):
+    """What the model said or was given, for the history of a continuation; only in a turn that wants it."""
+
+    item: Verbatim
+
+
 class TurnCompleted(msgspec.Struct, frozen=True, tag="turn_completed"):
     """The end. `interrupted` when we cut it off; usage None when Codex reported none."""
 
@@ -281,19 +294,8 @@ class TurnFailed(msgspec.Struct, frozen=True, tag="turn_failed"):
     usage: Usage | None = None
 
 
-TurnEvent = (
-    TurnStarted
-    | MessageStarted
-    | MessageDelta
-    | MessageCompleted
-    | ReasoningStarted
-    | ReasoningDelta
-    | ReasoningCompleted
-    | WorkStarted
-    | WorkProgress
-    | WorkCompleted
-    | PlanUpdated
-    | ToolCalled
-    | TurnCompleted
-    | TurnFailed
-)
+MessageEvent = MessageStarted | MessageDelta | MessageCompleted
+ReasoningEvent = ReasoningStarted | ReasoningDelta | ReasoningCompleted
+WorkEvent = WorkStarted | WorkProgress | WorkCompleted | PlanUpdated
+TurnEnd = TurnCompleted | TurnFailed
+TurnEvent = TurnStarted | MessageEvent | ReasoningEvent | WorkEvent | ToolCalled | Recorded | TurnEnd

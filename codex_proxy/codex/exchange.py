@@ -93,7 +93,7 @@ class Exchange:
                     return
                 case "rawResponse/completed":
                     said_something = False
-                    for call in self._translator.calls:
+                    for call in self._translator.tell_calls():
                         yield call
                     if self._translator.calls:
                         await self._post_interrupt()

@@ -24,8 +24,7 @@ def denied_paths(settings: Settings) -> tuple[str, ...]:
     if not settings.protect_secrets:
         return ()
     places = [codex_home(settings), *(_user_home(settings) / place for place in _SECRET_PLACES), *settings.deny_read]
-    if settings.env_file is not None:
-        places.append(settings.env_file)
+    places += [place for place in (settings.env_file, settings.store_file) if place is not None]
     return tuple(dict.fromkeys(os.path.realpath(place) for place in places if os.path.exists(place)))
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from codex_proxy.codex import tools
 from codex_proxy.codex.documents import Documents
-from codex_proxy.turns import Answered, Called, History, Image, Message, Mode, Part, Reasoned, Role, Text, Tool, Turn
+from codex_proxy.turns import Answered, Called, History, Image, Message, Mode, Part, Reasoned, Role, Text, Tool, Turn, Verbatim
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
 _PROFILE = "proxy"
@@ -119,6 +119,9 @@ def _history_item(item: History) -> dict[str, Any]:
         case Reasoned():
             summary = [{"type": "summary_text", "text": text} for text in item.summary]
             return {"type": "reasoning", "id": item.item, "summary": summary, "encrypted_content": item.encrypted}
+        case Verbatim():
+            found: dict[str, Any] = msgspec.json.decode(item.item)
+            return found
         case _:
             assert_never(item)
 

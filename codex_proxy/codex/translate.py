@@ -22,12 +22,14 @@ from codex_proxy.turns import (
     ReasoningCompleted,
     ReasoningDelta,
     ReasoningStarted,
+    Recorded,
     Search,
     Tool,
     ToolCalled,
     Turn,
     TurnEvent,
     Usage,
+    Verbatim,
     Work,
     WorkCompleted,
     WorkProgress,
@@ -38,6 +40,7 @@ _SEARCH_ACTIONS = {"openPage": "open_page", "findInPage": "find_in_page"}
 _PLAN_STATUS = {"inProgress": "in_progress"}
 
 _PHASES: dict[str | None, Phase] = {"commentary": "commentary", "final_answer": "final_answer"}
+_PRIVATE = "internal_chat_message_metadata_passthrough"
 _SHELL = "exec_command"
 _EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
 
@@ -60,6 +63,7 @@ class Translator:
         self.usage: Usage | None = None
         self.ran_something = False
         self.calls: list[ToolCalled] = []  # of the client's tools, by the model response that is under way
+        self._calls_told = False
         self._turn = turn
         self._clients_tools = {
             (tool.namespace and tools.to_model(tool.namespace), tools.to_model(tool.name)): tool for tool in turn.tools
@@ -139,6 +143,22 @@ class Translator:
 
     def _raw_item(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _raw.decode(params).item
+        return [*self._recorded(item, params), *self._told(item)]
+
+    def _recorded(self, item: wire.RawItem, params: msgspec.Raw) -> list[TurnEvent]:
+        """The item itself, if the turn is recorded: of what the model said and was given, not of what Codex put before it."""
+        said_before = item.type == "message" and item.role != "assistant"
+        if not self._turn.record or said_before or self._calls_told:
+            return []
+        whole = _whole_item.decode(params).item
+        whole.pop(_PRIVATE, None)
+        clients = (item.namespace, item.name) in self._clients_tools
+        if clients and self._turn.one_call and self.calls:
+            return []  # it is not told either
+        calls = item.call_id if item.type == "function_call" and clients else None
+        return [Recorded(Verbatim(msgspec.json.encode(whole).decode(), calls=calls))]
+
+    def _told(self, item: wire.RawItem) -> list[TurnEvent]:
         if item.type == "reasoning" and item.id is not None:
             return self._reasoning_completed(item.id, item)
         if item.type == "function_call" and (tool := self._clients_tools.get((item.namespace, item.name))):
@@ -170,6 +190,11 @@ class Translator:
         if not (self.calls and self._turn.one_call):
             self.calls.append(ToolCalled(item.call_id, tool.name, arguments, tool.namespace))
 
+    def tell_calls(self) -> list[ToolCalled]:
+        """The calls of a model response that is complete. What comes after them is only how Codex winds up the turn."""
+        self._calls_told = bool(self.calls)
+        return self.calls
+
     def forget_calls(self) -> None:
         """The model response that they were in is asked for again."""
         self.calls.clear()
@@ -190,6 +215,7 @@ class Translator:
 _item = msgspec.json.Decoder(wire.ItemNews)
 _delta = msgspec.json.Decoder(wire.Delta)
 _raw = msgspec.json.Decoder(wire.RawItemNews)
+_whole_item = msgspec.json.Decoder(wire.WholeItemNews)
 
 
 def _shell_command(arguments: str) -> str:

@@ -177,6 +177,7 @@ class RawItem(msgspec.Struct, frozen=True):
     type: str
     name: str = ""
     id: str | None = None
+    role: str = ""
     call_id: str = ""
     namespace: str | None = None
     arguments: str = ""
@@ -193,6 +194,12 @@ class RawItemNews(msgspec.Struct, frozen=True):
     """rawResponseItem/completed."""
 
     item: RawItem
+
+
+class WholeItemNews(msgspec.Struct, frozen=True):
+    """rawResponseItem/completed, with all that is in it."""
+
+    item: dict[str, Any]  # Any: the provider's own
 
 
 class ShellArguments(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from codex_proxy.turns import (
     ReasoningCompleted,
     ReasoningDelta,
     ReasoningStarted,
+    Recorded,
     Search,
     ToolCalled,
     TurnCompleted,
@@ -115,7 +116,7 @@ class ChatDeltas:
                 return [Content(rest), end] if rest else [end]
             case TurnFailed():
                 return [Finish(self._limit.reached, event.usage) if self._limit.reached else Failure(event.error)]
-            case TurnStarted() | MessageCompleted() | ReasoningStarted() | ReasoningCompleted() | WorkProgress():
+            case TurnStarted() | MessageCompleted() | ReasoningStarted() | ReasoningCompleted() | WorkProgress() | Recorded():
                 return []
             case _:
                 assert_never(event)

@@ -34,6 +34,10 @@ class Created(_OfResponse, frozen=True, kw_only=True, tag="response.created"):
     pass
 
 
+class Queued(_OfResponse, frozen=True, kw_only=True, tag="response.queued"):
+    pass
+
+
 class InProgress(_OfResponse, frozen=True, kw_only=True, tag="response.in_progress"):
     pass
 
@@ -48,6 +52,14 @@ class Incomplete(_OfResponse, frozen=True, kw_only=True, tag="response.incomplet
 
 class Failed(_OfResponse, frozen=True, kw_only=True, tag="response.failed"):
     pass
+
+
+class Error(_Event, frozen=True, kw_only=True, tag="error"):
+    """Something that is not the turn's own failure, after the stream has begun."""
+
+    code: str | None
+    message: str
+    param: str | None = None
 
 
 class ItemAdded(_Event, frozen=True, kw_only=True, tag="response.output_item.added"):
@@ -153,10 +165,12 @@ class SearchCompleted(_OfItem, frozen=True, kw_only=True, tag="response.web_sear
 
 StreamEvent = (
     Created
+    | Queued
     | InProgress
     | Completed
     | Incomplete
     | Failed
+    | Error
     | ItemAdded
     | ItemDone
     | PartAdded

@@ -5,6 +5,7 @@ Every item that we send may come back as input: our own output items are among t
 
 import base64
 import binascii
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from codex_proxy.dialects import body
 from codex_proxy.dialects.common import image
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Answered, Called, History, Message, Part, Phase, Reasoned, Role, Text
+from codex_proxy.turns import Answered, Called, History, Message, Part, Phase, Reasoned, Role, Text, Verbatim
 
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "developer", "developer": "developer"}
 _MAX_FILE_BYTES = 1024 * 1024
@@ -109,7 +110,6 @@ def conversation(given: str | list[dict[str, Any]]) -> tuple[tuple[History, ...]
             raise InvalidRequest("The input is empty.", param="input")
         return (), (Text(given),)
     history = [found for index, item in enumerate(given) for found in _items(item, f"input[{index}]")]
-    _check_calls(history)
     last = history[-1] if history else None
     if isinstance(last, Message) and last.role == "user":
         if not any(part for part in last.parts if not isinstance(part, Text) or part.text.strip()):
@@ -158,9 +158,16 @@ def _message(message: MessageItem, place: str) -> list[History]:
     return [Message(_ROLES[message.role], parts, message.phase)] if parts else []
 
 
-def _check_calls(history: list[History]) -> None:
-    called = {item.call_id for item in history if isinstance(item, Called)}
-    answered = {item.call_id for item in history if isinstance(item, Answered)}
+def check_calls(history: Iterable[History]) -> None:
+    """Every call of the client's tools has its output, and every output its call. Raises InvalidRequest."""
+    called: set[str] = set()
+    answered: set[str] = set()
+    for item in history:
+        match item:
+            case Called(call_id=call_id) | Verbatim(calls=str(call_id)):
+                called.add(call_id)
+            case Answered(call_id=call_id):
+                answered.add(call_id)
     if unanswered := sorted(called - answered):
         raise InvalidRequest(f"No tool output found for function call {unanswered[0][:140]}.", param="input")
     if uncalled := sorted(answered - called):

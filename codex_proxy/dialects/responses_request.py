@@ -1,5 +1,6 @@
 """POST /v1/responses: the body, and what it asks for. OpenAI API reference, "Create a model response"; Open Responses."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -7,10 +8,10 @@ import msgspec
 from codex_proxy.dialects import body, responses_tools
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
-from codex_proxy.dialects.responses_input import conversation
+from codex_proxy.dialects.responses_input import check_calls, conversation
 from codex_proxy.dialects.responses_objects import ReasoningEcho, Response, TextEcho
 from codex_proxy.errors import UnsupportedParameter
-from codex_proxy.turns import Message, Text, Turn, Wish
+from codex_proxy.turns import History, Message, Text, Turn, Verbatim, Wish
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
@@ -19,7 +20,7 @@ _ENCRYPTED = "reasoning.encrypted_content"
 # Accepted without effect, and named in the header x-codex-ignored: Codex has no counterpart.
 IGNORED = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tool_calls", "truncation", "prompt_cache_key"),
-    *("prompt_cache_retention", "safety_identifier", "user", "store"),
+    *("prompt_cache_retention", "safety_identifier", "user"),
 )
 
 
@@ -90,10 +91,16 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class ResponsesRequest(msgspec.Struct, frozen=True):
-    """A decoded request: what is asked of Codex (`wish`), how the answer is to be shown, and what is echoed in it."""
+    """A decoded request: what is asked of Codex (`wish`), how the answer is to be shown, and what is echoed in it.
+
+    `given` is the conversation without the instructions, which do not carry over to a continuation.
+    """
 
     wish: Wish
     asked: Body
+    instructions: tuple[Message, ...]
+    given: tuple[History, ...]
+    form: OutputFormat
     show_activity: bool
     show_encrypted: bool
     json: bool  # the answer is to be JSON and nothing else
@@ -103,6 +110,26 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     def stream(self) -> bool:
         return self.asked.stream or False
 
+    @property
+    def store(self) -> bool:
+        return self.asked.store is not False
+
+    @property
+    def background(self) -> bool:
+        return self.asked.background or False
+
+    def continuing(self, earlier: tuple[History, ...]) -> "ResponsesRequest":
+        """The request with the conversation that it continues, () for none. Raises InvalidRequest for calls without outputs."""
+        given = (*earlier, *self.given)
+        check_calls(given)
+        history = (*self.instructions, *given, *self.form.as_history())
+        return msgspec.structs.replace(self, wish=msgspec.structs.replace(self.wish, history=history), given=given)
+
+    def conversation(self, recorded: Sequence[Verbatim]) -> tuple[History, ...]:
+        """What a continuation of the answer begins with, once the answer is `recorded`."""
+        prompt = (Message("user", self.wish.input),) if self.wish.input else ()
+        return (*self.given, *prompt, *recorded)
+
     def blank_response(self, response_id: str, created_at: int, turn: Turn) -> Response:
         """The response object as it is when the turn begins."""
         asked = self.asked
@@ -110,7 +137,10 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         return Response(
             id=response_id,
             created_at=created_at,
-            status="in_progress",
+            status="queued" if self.background else "in_progress",
+            background=self.background,
+            previous_response_id=asked.previous_response_id,
+            store=self.store,
             instructions=asked.instructions,
             max_output_tokens=asked.max_output_tokens,
             max_tool_calls=asked.max_tool_calls,
@@ -145,8 +175,9 @@ def decode(raw: bytes) -> ResponsesRequest:
     reasoning = asked.reasoning or Reasoning()
     wish = Wish(
         model=asked.model,
-        history=(*instructions, *history, *form.as_history()),
+        history=(),  # `continuing` puts it together
         input=prompt,
+        record=asked.store is not False,
         tools=offered.tools,
         must_call=offered.must_call,
         one_call=asked.parallel_tool_calls is False,
@@ -167,6 +198,9 @@ def decode(raw: bytes) -> ResponsesRequest:
     return ResponsesRequest(
         wish=wish,
         asked=asked,
+        instructions=instructions,
+        given=history,
+        form=form,
         show_activity=extra.activity != "none",
         show_encrypted=_ENCRYPTED in (asked.include or ()),
         json=form.is_json,
@@ -176,8 +210,7 @@ def decode(raw: bytes) -> ResponsesRequest:
 
 def _refuse_unsupported(asked: Body) -> None:
     refusals = {
-        "background": asked.background or False,
-        "previous_response_id": asked.previous_response_id is not None,
+        "background": (asked.background or False) and asked.store is False,
         "conversation": asked.conversation is not None,
         "prompt": asked.prompt is not None,
         "top_logprobs": bool(asked.top_logprobs),

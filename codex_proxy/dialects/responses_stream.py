@@ -24,12 +24,14 @@ from codex_proxy.turns import (
     ReasoningCompleted,
     ReasoningDelta,
     ReasoningStarted,
+    Recorded,
     ToolCalled,
     TurnCompleted,
     TurnEvent,
     TurnFailed,
     TurnStarted,
     Usage,
+    Verbatim,
     WorkCompleted,
     WorkProgress,
     WorkStarted,
@@ -55,6 +57,7 @@ class ResponsesStream:
     ) -> None:
         self.response = blank
         self.failure: ProxyError | None = None
+        self.recorded: list[Verbatim] = []  # for a continuation
         self._limit = TextLimit((), blank.max_output_tokens)
         self._freeform_tools = freeform_tools
         self._show_reasoning = show_reasoning
@@ -71,10 +74,22 @@ class ResponsesStream:
 
     def first(self) -> list[StreamEvent]:
         """The events before all others."""
-        return [
-            events.Created(sequence_number=next(self._numbers), response=self.response),
-            events.InProgress(sequence_number=next(self._numbers), response=self.response),
-        ]
+        begun = msgspec.structs.replace(self.response, status="in_progress")
+        told: list[StreamEvent] = [events.Created(sequence_number=next(self._numbers), response=self.response)]
+        if self.response.status == "queued":
+            told.append(events.Queued(sequence_number=next(self._numbers), response=self.response))
+        self.response = begun
+        return [*told, events.InProgress(sequence_number=next(self._numbers), response=begun)]
+
+    def trouble(self, error: ProxyError) -> StreamEvent:
+        """What ends the stream when something else than the turn has failed."""
+        return events.Error(sequence_number=next(self._numbers), code=error.code, message=error.message, param=error.param)
+
+    def cancel(self, now: int) -> StreamEvent:
+        """The end of a turn that somebody has cancelled."""
+        self._settle(None, now)
+        self.response = msgspec.structs.replace(self.response, status="cancelled", completed_at=None)
+        return events.Incomplete(sequence_number=next(self._numbers), response=self.response)
 
     def feed(self, event: TurnEvent, now: int) -> list[StreamEvent]:
         """What the client sees of one event; `now` is in seconds since the epoch, for the end."""
@@ -99,6 +114,9 @@ class ResponsesStream:
                 return [*self._close_all(), self._end(event.usage, now)]
             case TurnFailed():
                 return [*self._close_all(), self._fail(event, now)]
+            case Recorded():
+                self.recorded.append(event.item)
+                return []
             case TurnStarted() | WorkProgress():
                 return []
             case _:

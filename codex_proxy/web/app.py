@@ -20,8 +20,10 @@ from aiohttp.typedefs import Handler
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.worker import Worker
 from codex_proxy.settings import Settings
+from codex_proxy.store import opening
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.web import chat, errors, health, hosts, limits, models, openapi, responses
+from codex_proxy.web import chat, errors, health, hosts, instance, limits, models, openapi, responses, responses_kept
+from codex_proxy.web.background import BACKGROUNDS, Backgrounds
 from codex_proxy.web.server import SERVER, Server
 
 _log = logging.getLogger(__name__)
@@ -35,6 +37,10 @@ _BEGAN = web.RequestKey("began", float)
 ROUTES = (
     ("POST", "/v1/chat/completions", chat.create),
     ("POST", "/v1/responses", responses.create),
+    ("GET", "/v1/responses/{id}", responses_kept.show),
+    ("DELETE", "/v1/responses/{id}", responses_kept.delete),
+    ("POST", "/v1/responses/{id}/cancel", responses_kept.cancel),
+    ("GET", "/v1/responses/{id}/input_items", responses_kept.input_items),
     ("GET", "/v1/models", models.list_all),
     ("GET", "/v1/models/{id:.+}", models.show),
     ("GET", "/health", health.health),
@@ -51,20 +57,31 @@ def create_app(settings: Settings, cli: Command) -> web.Application:
     )
     starting = asyncio.Lock()
     server = app[SERVER] = Server(settings, functools.partial(Worker.started, cli, settings, starting))
+    backgrounds = app[BACKGROUNDS] = Backgrounds()
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate])
     for method, path, handler in ROUTES:
         app.router.add_route(method, path, handler, expect_handler=_go_on)
     stack = AsyncExitStack()
 
+    at_work = AsyncExitStack()
+
     async def start(_: web.Application) -> None:
-        await stack.enter_async_context(server.supervisors.at_work())
+        server.store = await stack.enter_async_context(opening.opened(settings))
+        await stack.enter_async_context(instance.alive(server))
+        await at_work.enter_async_context(server.supervisors.at_work())
 
     async def stop(_: web.Application) -> None:
         await server.supervisors.drain(settings.drain_seconds)
+        await at_work.aclose()
+
+    async def clean_up(_: web.Application) -> None:  # when the handlers have ended too
+        await backgrounds.over()
+        await server.chores_done()
         await stack.aclose()
 
     app.on_startup.append(start)
     app.on_shutdown.append(stop)
+    app.on_cleanup.append(clean_up)
     return app
 
 

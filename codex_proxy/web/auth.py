@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 
+import msgspec
 from aiohttp import web
 
 from codex_proxy.errors import InvalidApiKey
@@ -11,18 +12,22 @@ from codex_proxy.settings import Settings
 _SCHEME = "bearer "
 
 
-def caller(request: web.Request, settings: Settings) -> str:
-    """The name that the caller's limits go by: the key's, or the client's address when the server is open.
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks. `owner`: whose responses are his; `limited_as`: what his rate goes by, an address when the server is open."""
 
-    Raises InvalidApiKey.
-    """
+    owner: str
+    limited_as: str
+
+
+def caller(request: web.Request, settings: Settings) -> Caller:
+    """Who asks. Raises InvalidApiKey."""
     if settings.api_key is None:
-        return f"address {request.remote}"
+        return Caller("anybody", f"address {request.remote}")
     given = request.headers.get("Authorization", "")
     token = given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else ""
     if not hmac.compare_digest(_digest(token), _digest(settings.api_key)):
         raise InvalidApiKey("Missing or unknown API key. Send it as: Authorization: Bearer <PROXY_API_KEY>")
-    return "key"
+    return Caller("key", "key")
 
 
 def _digest(token: str) -> bytes:

@@ -14,16 +14,20 @@ from codex_proxy.dialects.chat_objects import ChatCompletionChunk
 from codex_proxy.dialects.chat_request import ChatRequest
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.jobs import Job
-from codex_proxy.web import errors, sse
-from codex_proxy.web.server import COMMIT_AFTER, SERVER, turn_headers, unix_now
+from codex_proxy.web import errors, idempotency, sse
+from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers, unix_now
 
 
 async def create(request: web.Request) -> web.StreamResponse:
     """Run one turn, and answer with a completion or a stream of chunks."""
     server = request.app[SERVER]
-    asked = await server.admit(request, chat_request.decode)
-    turn = server.decide(asked.wish)
-    job = server.jobs.submit(turn)
+    owner, raw = await server.admit(request)
+    return await idempotency.once(request, owner, raw, lambda: _create(request, server, raw))
+
+
+async def _create(request: web.Request, server: Server, raw: bytes) -> web.StreamResponse:
+    asked = chat_request.decode(raw)
+    job = server.jobs.submit(server.decide(asked.wish))
     try:
         return await _Exchange(request, asked, job).run()
     finally:

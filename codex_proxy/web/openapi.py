@@ -12,6 +12,7 @@ from codex_proxy.dialects.chat_objects import ChatCompletion, ChatCompletionChun
 from codex_proxy.dialects.common import ErrorBody
 from codex_proxy.dialects.responses_events import StreamEvent
 from codex_proxy.dialects.responses_objects import Response
+from codex_proxy.dialects.responses_stored import Deleted, ItemList
 from codex_proxy.web import errors
 from codex_proxy.web.health import Health
 from codex_proxy.web.models import ModelEntry, ModelList
@@ -19,7 +20,16 @@ from codex_proxy.web.models import ModelEntry, ModelList
 _REF = "#/components/schemas/{name}"
 _TYPES = (
     *(chat_request.Body, ChatCompletion, ChatCompletionChunk, responses_request.Body, Response, StreamEvent),
-    *(ModelEntry, ModelList, Health, ErrorBody),
+    *(ItemList, Deleted, ModelEntry, ModelList, Health, ErrorBody),
+)
+_QUERY_STREAM = (
+    {"name": "stream", "in": "query", "schema": {"type": "boolean"}},
+    {"name": "starting_after", "in": "query", "schema": {"type": "integer"}},
+)
+_QUERY_PAGE = (
+    {"name": "after", "in": "query", "schema": {"type": "string"}},
+    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
+    {"name": "order", "in": "query", "schema": {"enum": ["asc", "desc"]}},
 )
 _PACKAGE = b"codex_proxy.dialects."  # msgspec puts it before names that two modules have
 
@@ -56,6 +66,8 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
         return {"post": operation(name, summary, answer, requestBody=asked)}
 
     name = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    kept = _json(schema[Response])
+    again = kept | {"text/event-stream": {"schema": {"type": "string"}, "x-event-schema": schema[StreamEvent]}}
     not_ready = {"description": "No turn could run now", "content": _json(schema[Health])}
     ready = operation("ready", "Whether a turn could run now", _json(schema[Health]), security=[])
     ready["responses"]["503"] = not_ready
@@ -64,6 +76,14 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
             "createChatCompletion", "Run a turn, chat dialect", chat_request.Body, ChatCompletion, ChatCompletionChunk
         ),
         "/v1/responses": turn("createResponse", "Run a turn, responses dialect", responses_request.Body, Response, StreamEvent),
+        "/v1/responses/{id}": {
+            "get": operation("getResponse", "A kept response, or its events again", again, parameters=[name, *_QUERY_STREAM]),
+            "delete": operation("deleteResponse", "Forget it", _json(schema[Deleted]), parameters=[name]),
+        },
+        "/v1/responses/{id}/cancel": {"post": operation("cancelResponse", "Stop a background response", kept, parameters=[name])},
+        "/v1/responses/{id}/input_items": {
+            "get": operation("listInputItems", "What it was asked", _json(schema[ItemList]), parameters=[name, *_QUERY_PAGE])
+        },
         "/v1/models": {"get": operation("listModels", "The names that a request may use", _json(schema[ModelList]))},
         "/v1/models/{id}": {"get": operation("retrieveModel", "One of them", _json(schema[ModelEntry]), parameters=[name])},
         "/health": {"get": operation("health", "The process lives", _json(schema[Health]), security=[])},

@@ -2,86 +2,96 @@
 
 import asyncio
 import contextlib
-import uuid
 
 import msgspec
 from aiohttp import web
 
-from codex_proxy.dialects import responses_request
-from codex_proxy.dialects.final_only import FinalOnly
+from codex_proxy.dialects import responses_request, responses_stored
 from codex_proxy.dialects.responses_events import StreamEvent
 from codex_proxy.dialects.responses_request import ResponsesRequest
-from codex_proxy.dialects.responses_stream import ResponsesStream
-from codex_proxy.jobs import Job
-from codex_proxy.web import errors, sse
-from codex_proxy.web.server import COMMIT_AFTER, SERVER, turn_headers, unix_now
+from codex_proxy.errors import InvalidRequest, ProxyError, ResponseNotFound
+from codex_proxy.store.keeper import RUNNING
+from codex_proxy.turns import History
+from codex_proxy.web import errors, idempotency, sse
+from codex_proxy.web.background import BACKGROUNDS, follow
+from codex_proxy.web.response_run import ResponseRun
+from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Run one turn, and answer with a response object or a stream of events."""
+    """Run one turn, and answer with a response object or a stream of events; in the background with a queued one."""
     server = request.app[SERVER]
-    asked = await server.admit(request, responses_request.decode)
+    owner, raw = await server.admit(request)
+    return await idempotency.once(request, owner, raw, lambda: _create(request, server, owner, raw))
+
+
+async def _create(request: web.Request, server: Server, owner: str, raw: bytes) -> web.StreamResponse:
+    decoded = responses_request.decode(raw)
+    asked = decoded.continuing(await _earlier(server, owner, decoded))
     turn = server.decide(asked.wish)
-    job = server.jobs.submit(turn)
+    run = ResponseRun(server, owner, asked, server.jobs.submit(turn))
     try:
-        return await _Exchange(request, asked, job).run()
+        await run.keep_beginning()
+        if not asked.background:
+            return await _foreground(request, run)
     finally:
-        server.abandon(job)
+        if not (asked.background and run.begun):
+            run.leave()
+    body = msgspec.json.encode(run.stream.response)
+    request.app[BACKGROUNDS].start(run)
+    if asked.stream:
+        return await follow(request, server, owner, run.id, -1, turn_headers(turn, asked.ignored))
+    answer = errors.json_response(body)
+    answer.headers.update(turn_headers(turn, asked.ignored))
+    return answer
 
 
-class _Exchange:
-    """One request and the job that answers it."""
+async def _earlier(server: Server, owner: str, asked: ResponsesRequest) -> tuple[History, ...]:
+    """The conversation that a request continues. Raises ResponseNotFound, and InvalidRequest while it is not at its end."""
+    previous = asked.asked.previous_response_id
+    if previous is None:
+        return ()
+    record = await server.store.get(owner, previous)
+    if record is None:
+        raise ResponseNotFound(f"Previous response with id {previous!r} not found.", param="previous_response_id")
+    if record.status in RUNNING:
+        raise InvalidRequest("The previous response is still in progress.", param="previous_response_id")
+    return responses_stored.decode_conversation(record.conversation)
 
-    def __init__(self, request: web.Request, asked: ResponsesRequest, job: Job) -> None:
-        self._request = request
-        self._asked = asked
-        self._job = job
-        self._final_only = FinalOnly() if asked.json and job.turn.mode == "agent" else None
-        self._stream = ResponsesStream(
-            asked.blank_response(f"resp_{uuid.uuid4().hex}", unix_now(), job.turn),
-            freeform_tools=frozenset(tool.name for tool in job.turn.tools if tool.freeform),
-            show_reasoning=job.turn.summary != "none",
-            show_encrypted=asked.show_encrypted,
-            show_activity=asked.show_activity,
-        )
 
-    async def run(self) -> web.StreamResponse:
-        return await (self._streamed() if self._asked.stream else self._whole())
+async def _foreground(request: web.Request, run: ResponseRun) -> web.StreamResponse:
+    headers = turn_headers(run.job.turn, run.asked.ignored)
+    return await (_streamed(request, run, headers) if run.asked.stream else _whole(run, headers))
 
-    async def _whole(self) -> web.Response:
-        while not self._job.read:
-            await self._next()
-        if self._stream.failure is not None:
-            raise self._stream.failure
-        answer = errors.json_response(msgspec.json.encode(self._stream.response))
-        answer.headers.update(turn_headers(self._job.turn, self._asked.ignored))
-        return answer
 
-    async def _streamed(self) -> web.StreamResponse:
-        opening = self._stream.first()
-        found: list[StreamEvent] = []
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(COMMIT_AFTER):
-                found = await self._next()
-        if self._stream.failure is not None:
-            raise self._stream.failure
-        async with await sse.opened(self._request, turn_headers(self._job.turn, self._asked.ignored)) as stream:
-            for event in opening:
-                await sse.send_event(stream, event)
-            while True:
-                for event in found:
-                    await sse.send_event(stream, event)
-                if self._job.read:
-                    return stream
-                found = await self._next()
+async def _whole(run: ResponseRun, headers: dict[str, str]) -> web.Response:
+    while not run.ended:
+        await run.next()
+    if run.stream.failure is not None:
+        raise run.stream.failure
+    answer = errors.json_response(msgspec.json.encode(run.stream.response))
+    answer.headers.update(headers)
+    return answer
 
-    async def _next(self) -> list[StreamEvent]:
-        """What the client sees next; cancelled while it waits, it loses nothing."""
+
+async def _streamed(request: web.Request, run: ResponseRun, headers: dict[str, str]) -> web.StreamResponse:
+    opening = run.stream.first()
+    found: list[StreamEvent] = []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(COMMIT_AFTER):
+            found = await run.next()
+    if run.stream.failure is not None:
+        raise run.stream.failure
+    async with await sse.opened(request, headers) as stream:
+        for event in opening:
+            await sse.send_event(stream, event)
         while True:
-            event = await self._job.next_event()
-            events = self._final_only.feed(event) if self._final_only else [event]
-            found = [told for event in events for told in self._stream.feed(event, unix_now())]
-            if self._stream.enough:
-                self._job.interrupt()
-            if found:
-                return found
+            for event in found:
+                await sse.send_event(stream, event)
+            if run.ended:
+                return stream
+            try:
+                found = await run.next()
+            except ProxyError as error:  # the end could not be kept
+                await sse.send_event(stream, run.stream.trouble(error))
+                return stream

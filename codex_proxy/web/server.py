@@ -1,9 +1,10 @@
 """Server: what the handlers share. One gate for a turn: key, rate, body, policy, queue, in this order."""
 
+import asyncio
 import time
 import uuid
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Coroutine
+from typing import Any
 
 from aiohttp import web
 
@@ -15,12 +16,15 @@ from codex_proxy.codex.warm import StartWorker
 from codex_proxy.errors import InvalidRequest, NotReady, ShuttingDown
 from codex_proxy.jobs import Job, JobQueue
 from codex_proxy.settings import Settings
+from codex_proxy.store.keeper import Store
+from codex_proxy.store.memory import MemoryStore
 from codex_proxy.supervisor import Supervisors
+from codex_proxy.tasks import spawn
 from codex_proxy.turns import Turn, Wish
 from codex_proxy.web.auth import caller
 from codex_proxy.web.limits import RateLimit, read_json
 
-_T = TypeVar("_T")
+_CHORES_TIMEOUT = 10.0  # seconds; a chore is a write or two
 COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before it commits to 200; a provider's 401 takes 6.5
 _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
 
@@ -32,17 +36,30 @@ class Server:
         self.settings = settings
         self.jobs = JobQueue(settings.max_queued, settings.queue_timeout)
         self.supervisors = Supervisors(self.jobs, start, settings)
+        self.store: Store = MemoryStore(settings.store_ttl_hours * 3600, settings.store_max_mb * 1_000_000)
+        self.holder = uuid.uuid4().hex  # what this instance is called in the store
         self._rate = RateLimit(settings.rate_limit_per_minute)
+        self._chores: set[asyncio.Task[None]] = set()
 
-    async def admit(self, request: web.Request, decode: Callable[[bytes], _T]) -> _T:
-        """Key, rate and body of a request that asks for a turn. Raises what is wrong, before anything is done."""
-        name = caller(request, self.settings)
-        await self._rate.count(request, name)
-        return decode(await read_json(request))
+    async def admit(self, request: web.Request) -> tuple[str, bytes]:
+        """Key, rate and body of a request that asks for a turn: its owner and its bytes. Raises what is wrong with them."""
+        who = caller(request, self.settings)
+        await self._rate.count(request, who.limited_as)
+        return who.owner, await read_json(request)
 
-    def check_key(self, request: web.Request) -> None:
-        """Key of a request that asks for no turn. Raises InvalidApiKey."""
-        caller(request, self.settings)
+    def check_key(self, request: web.Request) -> str:
+        """The owner of a request that asks for no turn. Raises InvalidApiKey."""
+        return caller(request, self.settings).owner
+
+    def do_soon(self, name: str, chore: Coroutine[Any, Any, None]) -> None:
+        """Do something that must be done though its request may end before; `chores_done` waits for it."""
+        task = spawn(name, chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def chores_done(self) -> None:
+        if self._chores:
+            await asyncio.wait(self._chores, timeout=_CHORES_TIMEOUT)
 
     def facts(self) -> Facts:
         """What the CLI said of itself. Raises NotReady while there is no worker."""
@@ -69,6 +86,11 @@ class Server:
         """The client is done with a job, or has left."""
         self.jobs.withdraw(job, ShuttingDown("The client has left."))
         job.abandon()
+
+    def stop(self, job: Job) -> None:
+        """Have a job end early; its end still comes."""
+        self.jobs.withdraw(job, ShuttingDown("The turn was cancelled."))
+        job.interrupt()
 
     def trouble(self) -> str | None:
         """Why no turn could run now, in words that are safe to show; None when one could."""

@@ -7,6 +7,19 @@ from aiohttp_sse import EventSourceResponse
 KEEPALIVE_INTERVAL = 15.0  # seconds
 STALL_TIMEOUT = 30.0  # seconds that one write may take; kernel buffers have taken 4 MB by then
 
+FRAMES: web.RequestKey[list[tuple[str | None, str]]] = web.RequestKey("frames", list[tuple[str | None, str]])
+
+
+class _Stream(EventSourceResponse):
+    """Remembers its frames, event and data, where the request has a list for them."""
+
+    frames: list[tuple[str | None, str]] | None = None
+
+    async def send(self, data: str, id: str | None = None, event: str | None = None, retry: int | None = None) -> None:
+        if self.frames is not None:
+            self.frames.append((event, data))
+        await super().send(data, id, event, retry)
+
 
 async def send_event(stream: EventSourceResponse, event: msgspec.Struct) -> None:
     """Send an event of the Responses API: its type is its tag, and the name of the frame."""
@@ -16,12 +29,13 @@ async def send_event(stream: EventSourceResponse, event: msgspec.Struct) -> None
 
 async def opened(request: web.Request, headers: dict[str, str]) -> EventSourceResponse:
     """Commit to 200 and a stream. The caller uses it as an async context manager."""
-    stream = EventSourceResponse(
+    stream = _Stream(
         headers=headers,
         sep="\n",
         allow_all_methods=True,  # its default answers 405 to POST
         ping_interval=KEEPALIVE_INTERVAL,
         send_timeout=STALL_TIMEOUT,
     )
+    stream.frames = request.get(FRAMES)
     await stream.prepare(request)
     return stream

@@ -1,0 +1,90 @@
+"""What is kept of a response, and how it is read back: the conversation, the input items, the end that a crash gives it."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from codex_proxy.turns import History
+
+_PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "reasoning": "rs",
+    "mcp_call": "mcp",
+    "web_search_call": "ws",
+}
+
+
+class ItemList(msgspec.Struct, frozen=True):
+    """A page of input items."""
+
+    data: list[dict[str, Any]]  # Any: as the request had them, with an id
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+    object: Literal["list"] = "list"
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """The answer to a deletion."""
+
+    id: str
+    object: Literal["response"] = "response"
+    deleted: bool = True
+
+
+def encode_conversation(history: tuple[History, ...]) -> bytes:
+    return msgspec.json.encode(history)
+
+
+def decode_conversation(kept: bytes) -> tuple[History, ...]:
+    return _history.decode(kept)
+
+
+_history = msgspec.json.Decoder(tuple[History, ...])
+
+
+def input_items(given: str | list[dict[str, Any]], response_id: str) -> bytes:
+    """The input of a request as items, each with an id, as a JSON array."""
+    if isinstance(given, str):
+        given = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": given}]}]
+    return msgspec.json.encode([_with_id(item, response_id, number) for number, item in enumerate(given)])
+
+
+def page(kept: bytes, *, after: str | None, limit: int, newest_first: bool) -> ItemList:
+    """A page of input items: at most `limit` that come after the item `after`, in the order asked for."""
+    items: list[dict[str, Any]] = msgspec.json.decode(kept)
+    if newest_first:
+        items.reverse()
+    start = next((place + 1 for place, item in enumerate(items) if item["id"] == after), 0) if after else 0
+    found = items[start : start + limit]
+    ids = [item["id"] for item in found]
+    return ItemList(found, ids[0] if ids else None, ids[-1] if ids else None, start + limit < len(items))
+
+
+def ended_body(body: bytes, status: str, code: str | None = None, message: str = "") -> bytes:
+    """A kept response object as it is after an end that no turn gave it: failed with a code, or cancelled."""
+    response: dict[str, Any] = msgspec.json.decode(body)
+    response["status"] = status
+    if code is not None:
+        response["error"] = {"code": code, "message": message}
+    return msgspec.json.encode(response)
+
+
+def failed_event(body: bytes, number: int) -> bytes:
+    """The event that ends the stream of a response that has such a body."""
+    event = {"type": "response.failed", "sequence_number": number, "response": msgspec.Raw(body)}
+    return msgspec.json.encode(event)
+
+
+def _with_id(item: dict[str, Any], response_id: str, number: int) -> dict[str, Any]:
+    kind = str(item.get("type", "message"))
+    named = f"{_PREFIXES.get(kind, 'item')}_{response_id.removeprefix('resp_')[-16:]}{number}"
+    content = item.get("content")
+    if kind == "message" and isinstance(content, str):
+        part = {"type": "output_text" if item.get("role") == "assistant" else "input_text", "text": content}
+        item = item | {"content": [part]}
+    return {"id": named, "type": kind} | item

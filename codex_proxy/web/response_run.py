@@ -1,0 +1,123 @@
+"""ResponseRun: one response while it is made: its turn's job, its stream of events, its record in the store.
+
+What is told as done is kept before it is told: the last event leaves only after the record that it speaks of is written.
+"""
+
+import uuid
+from collections.abc import Sequence
+
+import msgspec
+
+from codex_proxy.dialects import responses_stored
+from codex_proxy.dialects.final_only import FinalOnly
+from codex_proxy.dialects.responses_events import StreamEvent
+from codex_proxy.dialects.responses_objects import Status
+from codex_proxy.dialects.responses_request import ResponsesRequest
+from codex_proxy.dialects.responses_stream import ResponsesStream
+from codex_proxy.jobs import Job
+from codex_proxy.store.keeper import Record, StoredEvent
+from codex_proxy.web.server import Server, unix_now
+
+_ENDED: tuple[Status, ...] = ("completed", "incomplete", "failed", "cancelled")
+
+
+class ResponseRun:
+    """For one reader. `owner` is whose key asked for it."""
+
+    def __init__(self, server: Server, owner: str, asked: ResponsesRequest, job: Job) -> None:
+        self.asked = asked
+        self.job = job
+        self.id = f"resp_{uuid.uuid4().hex}"
+        self.begun = False  # there is a record
+        self.cancelled = False
+        self._server = server
+        self._owner = owner
+        self._created_at = unix_now()
+        self._kept = False  # the record says how it ended
+        self._final_only = FinalOnly() if asked.json and job.turn.mode == "agent" else None
+        self._ready: list[StreamEvent] = []
+        self.stream = ResponsesStream(
+            asked.blank_response(self.id, self._created_at, job.turn),
+            freeform_tools=frozenset(tool.name for tool in job.turn.tools if tool.freeform),
+            show_reasoning=job.turn.summary != "none",
+            show_encrypted=asked.show_encrypted,
+            show_activity=asked.show_activity,
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self.stream.response.status in _ENDED
+
+    async def next(self) -> list[StreamEvent]:
+        """What comes next, at least one event; the last ones when `ended`. Cancelled while it waits, it loses nothing.
+
+        Raises StorageFull and StoreUnavailable when the end cannot be kept.
+        """
+        while not self._ready:
+            event = await self.job.next_event()
+            if self.cancelled and self.job.read:
+                self._ready.append(self.stream.cancel(unix_now()))
+                break
+            events = self._final_only.feed(event) if self._final_only else [event]
+            self._ready += [told for event in events for told in self.stream.feed(event, unix_now())]
+            if self.stream.enough:
+                self.job.interrupt()
+        if self.ended and not self.asked.background:
+            await self.keep_end()
+        ready, self._ready = self._ready, []
+        return ready
+
+    async def keep_beginning(self) -> None:
+        """Make the record. Raises StorageFull and StoreUnavailable."""
+        if self.asked.store:
+            await self._server.store.create(self._record())
+            self.begun = True
+
+    async def keep(self, events: Sequence[StreamEvent]) -> None:
+        """Bring the record up to date, with the events that may be asked for again."""
+        await self._server.store.update(self._record(), [_stored(event) for event in events])
+        self._kept = self._kept or self.ended
+
+    async def keep_end(self) -> None:
+        """Write how it ended, once."""
+        if self.asked.store and not self._kept:
+            await self._server.store.update(self._record())
+            self._kept = True
+
+    async def changed(self) -> None:
+        """Wait until somebody changes the record, or a second."""
+        await self._server.store.changed(self.id, 1.0)
+
+    def leave(self) -> None:
+        """The reader is done with it, or has left: then the turn is interrupted and the record says so."""
+        self._server.abandon(self.job)
+        if self.begun and not self._kept:
+            if not self.ended:
+                self.stream.cancel(unix_now())
+            self._server.do_soon(f"keep the end of {self.id}", self.keep_end())
+
+    async def cancel(self) -> None:
+        """Stop the turn; its end reads cancelled."""
+        self.cancelled = True
+        self._server.stop(self.job)
+
+    async def cancel_wanted(self) -> bool:
+        """Whether somebody has asked for that, on whatever instance; also when the record is gone."""
+        record = await self._server.store.get(self._owner, self.id)
+        return record is None or record.cancel_wanted
+
+    def _record(self) -> Record:
+        return Record(
+            id=self.id,
+            owner=self._owner,
+            created_at=self._created_at,
+            status=self.stream.response.status,
+            body=msgspec.json.encode(self.stream.response),
+            input_items=responses_stored.input_items(self.asked.asked.input, self.id),
+            conversation=responses_stored.encode_conversation(self.asked.conversation(self.stream.recorded)),
+            holder=self._server.holder,
+        )
+
+
+def _stored(event: StreamEvent) -> StoredEvent:
+    return StoredEvent(event.sequence_number, str(type(event).__struct_config__.tag), msgspec.json.encode(event))
