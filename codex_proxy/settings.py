@@ -47,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_hosts: tuple[str, ...] = _LOOPBACK_NAMES
     cors_origins: tuple[str, ...] = ()
     max_body_mb: int = 32
-    store: str = "memory"  # memory, sqlite (in state_directory), sqlite:///path, redis://…
+    store: str = "sqlite"  # memory, sqlite (in state_directory), sqlite:///path, redis://…
     store_ttl_hours: int = 720
     store_max_mb: int = 512
     rate_limit_per_minute: int = 60

@@ -69,7 +69,7 @@ def choice(*allowed: str) -> Callable[[str], str]:
 
 def store_address(value: str) -> str:
     """Where responses are kept."""
-    if value in ("memory", "sqlite") or value.startswith(("sqlite:///", "redis://", "rediss://", "unix://")):
+    if value in ("memory", "sqlite") or re.fullmatch(r"sqlite:///[^\0]+|rediss?://.+", value):
         return value
     raise ValueError("allowed are memory, sqlite, sqlite:///absolute/path and redis://host:port/db")
 

@@ -34,7 +34,7 @@ Part = Text | Image
 
 
 class Message(msgspec.Struct, frozen=True, tag="message"):
-    """One message of the conversation so far. `phase` as the model gave it to its own messages."""
+    """One message so far. `phase` as the model gave it to its own messages."""
 
     role: Role
     parts: tuple[Part, ...]
@@ -78,7 +78,7 @@ History = Message | Called | Answered | Reasoned | Verbatim
 class Tool(msgspec.Struct, frozen=True):
     """A function of the client that the model may call. `parameters` is a JSON Schema as JSON text.
 
-    `namespace`: the name of the group that it belongs to. `freeform`: its argument is plain text, not JSON.
+    `namespace`: the name of its group. `freeform`: its argument is plain text. `place`: where the request has it.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Tool(msgspec.Struct, frozen=True):
     parameters: str
     namespace: str | None = None
     freeform: bool = False
+    place: str = "tools"
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):

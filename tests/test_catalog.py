@@ -101,13 +101,13 @@ def test_a_model_whose_own_name_ends_like_an_effort_wins_over_the_effort() -> No
 def test_the_effort_is_the_requests_else_the_names_else_the_servers_where_the_model_has_it(
     name: str, requested: str | None, server_default: str, effort: str | None
 ) -> None:
-    assert effort_for(_CATALOG.choose(name), requested, server_default) == effort
+    assert effort_for(_CATALOG.choose(name), requested, server_default, "reasoning_effort") == effort
 
 
 def test_an_effort_that_the_model_lacks_is_refused_and_those_it_has_are_named() -> None:
     with pytest.raises(InvalidRequest, match="low, medium, high") as caught:
-        effort_for(_CATALOG.choose("big-5"), "xhigh", "medium")
-    assert caught.value.param == "reasoning_effort"
+        effort_for(_CATALOG.choose("big-5"), "xhigh", "medium", "reasoning.effort")
+    assert caught.value.param == "reasoning.effort"
 
 
 def test_extras_are_added_once_and_never_replace_what_the_cli_lists() -> None:

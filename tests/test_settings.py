@@ -66,7 +66,7 @@ def test_values_of_the_file_are_taken_as_they_stand(tmp_path: Path) -> None:
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
-    _write(tmp_path / ".env", "LOG_LEVEL=loud\nPROXY_STORE=memory\n")
+    _write(tmp_path / ".env", "LOG_LEVEL=loud\nPROXY_STORE=postgres\n")
     lines = _error({"PROXY_PORT": "x", "CODEX_TIMEOUT": "y", "PROXY_HOST": "0.0.0.0"}, tmp_path).splitlines()
     names = [line.partition("=")[0].split()[0] for line in lines]
     assert sorted(names) == ["CODEX_TIMEOUT", "LOG_LEVEL", "PROXY_HOST", "PROXY_PORT", "PROXY_STORE"]

@@ -29,9 +29,13 @@ _BAD_VALUES = {
     "CODEX_WORKER_MAX_TURNS": (("0", "-1", "x"), "1000000"),
     "CODEX_WORKER_MAX_MB": (("0", "199", "x"), "from 200"),
     "PROXY_DRAIN_SECONDS": (("-1", "nan", "x"), "86400"),
+    "PROXY_STORE": (("x", "Memory", "sqlite:/x", "sqlite://x", "postgres://user:secret@db.example"), "redis://"),
+    "PROXY_STORE_TTL_HOURS": (("0", "-1", "1000001", "1h"), "1000000"),
+    "PROXY_STORE_MAX_MB": (("0", "-1", "1000001", "1GB"), "1000000"),
     "LOG_LEVEL": (("loud", "trace"), "debug, info, warning, error"),
     "LOG_FORMAT": (("xml", "JSON"), "text, json"),
 }
+_SECRET = ("PROXY_STORE",)  # may hold a password
 _ANY_TEXT = (text, path, colon_list, comma_list)
 
 
@@ -67,6 +71,9 @@ def test_every_setting_is_read_into_its_member(tmp_path: Path) -> None:
         "CODEX_WORKER_MAX_MB": "200",
         "CODEX_CHILD_ENV": "GH_TOKEN",
         "PROXY_DRAIN_SECONDS": "0",
+        "PROXY_STORE": "redis://user:secret@db.example:6379/1",
+        "PROXY_STORE_TTL_HOURS": "1",
+        "PROXY_STORE_MAX_MB": "1000000",
         "LOG_LEVEL": "debug",
         "LOG_FORMAT": "json",
     }
@@ -104,6 +111,9 @@ def test_every_setting_is_read_into_its_member(tmp_path: Path) -> None:
         worker_max_mb=200,
         child_env=("GH_TOKEN",),
         drain_seconds=0.0,
+        store="redis://user:secret@db.example:6379/1",
+        store_ttl_hours=1,
+        store_max_mb=1_000_000,
         log_level="debug",
         log_format="json",
         environ=given,
@@ -126,7 +136,8 @@ def test_a_bad_value_is_named_with_what_is_allowed(tmp_path: Path, name: str) ->
     values, allowed = _BAD_VALUES[name]
     for value in values:
         error = _error({name: value}, tmp_path)
-        assert error.startswith(f"{name}={value!r} is not valid: allowed ")
+        shown = "…" if name in _SECRET else repr(value)
+        assert error.startswith(f"{name}={shown} is not valid: allowed ")
         assert allowed in error
         assert "\n" not in error
 

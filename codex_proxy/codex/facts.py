@@ -10,7 +10,9 @@ from codex_proxy.codex.connection import Connection
 from codex_proxy.settings import Settings
 
 _PAGES_AT_MOST = 20
-_LOCAL = re.compile(r"(?:https?://(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?|unix:/)(?:/[^\\@\s]*)?", re.ASCII)
+_LOCAL = re.compile(
+    r"(?:https?://(?:localhost|127(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|\d?\d)){3}|\[::1\])(?::\d{1,5})?|unix:/)(?:/[^\\@\s]*)?", re.ASCII
+)
 
 
 class Facts(msgspec.Struct, frozen=True):

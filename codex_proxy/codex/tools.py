@@ -35,20 +35,23 @@ class _Freeform(msgspec.Struct):
 def check(tools: Iterable[Tool], mode: Mode) -> None:
     """Raises InvalidRequest for a name that Codex would not let the model see."""
     seen: set[tuple[str | None, str]] = set()
-    for index, tool in enumerate(tools):
-        place = f"tools[{index}]"
-        for name in filter(None, (tool.name, tool.namespace)):
-            if not _NAME.fullmatch(name):
-                raise InvalidRequest(f"The tool name {name[:140]!r} is not letters, digits, _ and -, at most 120.", param=place)
+    groups: dict[str, str] = {}  # what the model sees -> what the client calls it
+    for tool in tools:
+        for name in (tool.name, tool.namespace):
+            if name is not None and not _NAME.fullmatch(name):
+                problem = f"The tool name {name[:140]!r} is not 1 to 120 letters, digits, _ and -."
+                raise InvalidRequest(problem, param=tool.place)
         if mode == "agent" and tool.namespace is None and tool.name in _AGENTS_OWN:
             raise InvalidRequest(
                 f"The tool name {tool.name!r} is one of Codex's own tools. Rename it, or use the pure-model mode: "
                 "'<model> chat', or x_codex.mode = 'chat'.",
-                param=place,
+                param=tool.place,
             )
-        seen_as = (tool.namespace, to_model(tool.name))
+        seen_as = (tool.namespace and to_model(tool.namespace), to_model(tool.name))
+        if tool.namespace is not None and groups.setdefault(to_model(tool.namespace), tool.namespace) != tool.namespace:
+            raise InvalidRequest(f"The namespace {tool.namespace!r} is given twice.", param=tool.place)
         if seen_as in seen:
-            raise InvalidRequest(f"The tool {tool.name!r} is given twice.", param=place)
+            raise InvalidRequest(f"The tool {tool.name!r} is given twice.", param=tool.place)
         seen.add(seen_as)
 
 

@@ -96,7 +96,7 @@ class ChatDeltas:
             case MessageDelta():
                 return self._message(event)
             case ReasoningDelta():
-                return self._reason(event.item, event.part, event.text) if self._show_reasoning else []
+                return self._reason(event.item, event.part * 2 + event.raw, event.text) if self._show_reasoning else []
             case MessageStarted():
                 if event.phase == "commentary":
                     self._commentary.add(event.item)

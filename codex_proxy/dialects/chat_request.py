@@ -226,7 +226,7 @@ def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
     if isinstance(tool, CustomTool):
         raise UnsupportedParameter("Custom tools are not supported; functions are.", param=f"{place}.type")
     schema = tool.function.parameters or {"type": "object", "properties": {}}
-    return Tool(tool.function.name, tool.function.description or "", msgspec.json.encode(schema).decode())
+    return Tool(tool.function.name, tool.function.description or "", msgspec.json.encode(schema).decode(), place=place)
 
 
 def _stops(stop: str | list[str] | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ A message that the model does not call its final answer is kept until it is know
 from codex_proxy.turns import (
     MessageCompleted,
     MessageDelta,
+    MessageEvent,
     MessageStarted,
     ReasoningCompleted,
     ReasoningDelta,
@@ -22,41 +23,50 @@ class FinalOnly:
     """A filter of one turn's events: TurnEvents in, TurnEvents out, at most one message among them."""
 
     def __init__(self) -> None:
-        self._kept: list[TurnEvent] = []  # of the one message that may or may not be the answer
-        self._kept_item: str | None = None
-        self._commentary: set[str] = set()
+        self._answered = False  # the one message is there
+        self._kept: list[MessageEvent] = []  # of a message that may or may not be the answer
+        self._on_the_way: set[str] = set()  # messages that are shown as reasoning
 
     def feed(self, event: TurnEvent) -> list[TurnEvent]:
         """What is to be shown now."""
         match event:
-            case MessageStarted(phase="final_answer"):
-                return [*self._as_reasoning(), event]
-            case MessageStarted(item=item, phase="commentary"):
-                self._commentary.add(item)
-                return [*self._as_reasoning(), ReasoningStarted(item)]
-            case MessageStarted(item=item):
-                told = self._as_reasoning()
-                self._kept, self._kept_item = [event], item
-                return told
-            case MessageDelta(item=item) | MessageCompleted(item=item) if item == self._kept_item:
+            case MessageStarted():
+                return [*self._as_reasoning(), *self._message_started(event)]
+            case MessageDelta(item=item) | MessageCompleted(item=item) if item in self._on_the_way:
+                return _reasoning_of(event)
+            case MessageDelta(item=item) | MessageCompleted(item=item) if self._kept and item == self._kept[0].item:
                 self._kept.append(event)
                 return []
-            case MessageDelta(item=item, text=text) if item in self._commentary:
-                return [ReasoningDelta(item, 0, text)]
-            case MessageCompleted(item=item, text=text) if item in self._commentary:
-                return [ReasoningCompleted(item, (text,))]
             case WorkStarted() | ToolCalled():
                 return [*self._as_reasoning(), event]
             case TurnCompleted() | TurnFailed():
-                kept, self._kept, self._kept_item = self._kept, [], None
+                kept, self._kept = self._kept, []
                 return [*kept, event]
             case _:
                 return [event]
 
+    def _message_started(self, event: MessageStarted) -> list[TurnEvent]:
+        if event.phase == "commentary" or self._answered:
+            self._on_the_way.add(event.item)
+            return [ReasoningStarted(event.item)]
+        if event.phase == "final_answer":
+            self._answered = True
+            return [event]
+        self._kept = [event]
+        return []
+
     def _as_reasoning(self) -> list[TurnEvent]:
-        item, self._kept_item = self._kept_item, None
+        """What was kept is not the answer, and what still comes of it is not either."""
         kept, self._kept = self._kept, []
-        if item is None:
-            return []
-        text = "".join(event.text for event in kept if isinstance(event, MessageDelta))
-        return [ReasoningStarted(item), ReasoningDelta(item, 0, text), ReasoningCompleted(item, (text,))]
+        self._on_the_way |= {event.item for event in kept}
+        return [told for event in kept for told in _reasoning_of(event)]
+
+
+def _reasoning_of(event: MessageEvent) -> list[TurnEvent]:
+    match event:
+        case MessageStarted():
+            return [ReasoningStarted(event.item)]
+        case MessageDelta():
+            return [ReasoningDelta(event.item, 0, event.text)]
+        case MessageCompleted():
+            return [ReasoningCompleted(event.item, (event.text,))]

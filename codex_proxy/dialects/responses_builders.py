@@ -155,7 +155,8 @@ class WorkBuilder:
 
     def close(self, work: Work | None = None) -> Closed:
         """With the work as it ended; without: it was cut off."""
-        self._work = work or self._work
+        if work is not None and isinstance(work, Search) is isinstance(self._work, Search):
+            self._work = work
         item = self._item("incomplete" if work is None else "completed")
         if isinstance(self._work, Search):
             return [self._place.tell(events.SearchCompleted), self._place.done(item)], item

@@ -5,6 +5,7 @@ Every item that we send may come back as input: our own output items are among t
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import Answered, Called, History, Message, Part, Phase, Reasoned, Role, Text, Verbatim
 
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "developer", "developer": "developer"}
+_NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _MAX_FILE_BYTES = 1024 * 1024
 
 
@@ -94,6 +96,7 @@ class McpCallInput(msgspec.Struct, frozen=True):
     name: str
     arguments: str
     output: str | None = None
+    error: str | dict[str, Any] | None = None  # Any: differs by kind; told as it is
 
 
 class _FreeformArgument(msgspec.Struct):
@@ -140,7 +143,8 @@ def _items(item: dict[str, Any], place: str) -> list[History]:
             return [Reasoned(thought.id, summary, thought.encrypted_content)] if thought.encrypted_content else []
         case "mcp_call":  # the agent's own work, as we told it
             done = body.convert(item, McpCallInput, place)
-            return [Called(done.id, done.name, done.arguments), Answered(done.id, (Text(done.output or ""),))]
+            name = _NOT_IN_A_NAME.sub("_", done.name)
+            return [Called(done.id, name, done.arguments), Answered(done.id, (Text(_outcome(done)),))]
         case "web_search_call":  # the provider's own work: what came of it is in the message after it
             return []
         case "item_reference":
@@ -149,6 +153,11 @@ def _items(item: dict[str, Any], place: str) -> list[History]:
             raise UnsupportedParameter(f"Input items of type {other[:64]!r} are not supported.", param=f"{place}.type")
         case _:
             raise InvalidRequest("The type of an item is a string.", param=f"{place}.type")
+
+
+def _outcome(done: McpCallInput) -> str:
+    problem = "" if done.error is None else f"Error: {msgspec.json.encode(done.error).decode()}"
+    return "\n".join(filter(None, (done.output, problem)))
 
 
 def _message(message: MessageItem, place: str) -> list[History]:
@@ -166,12 +175,12 @@ def check_calls(history: Iterable[History]) -> None:
         match item:
             case Called(call_id=call_id) | Verbatim(calls=str(call_id)):
                 called.add(call_id)
+            case Answered(call_id=call_id) if call_id not in called:
+                raise InvalidRequest(f"No tool call found for function call output with call_id {call_id[:140]}.", param="input")
             case Answered(call_id=call_id):
                 answered.add(call_id)
     if unanswered := sorted(called - answered):
         raise InvalidRequest(f"No tool output found for function call {unanswered[0][:140]}.", param="input")
-    if uncalled := sorted(answered - called):
-        raise InvalidRequest(f"No tool call found for function call output with call_id {uncalled[0][:140]}.", param="input")
 
 
 def _parts(content: str | list[_Part], place: str) -> tuple[Part, ...]:

@@ -13,7 +13,7 @@ from codex_proxy.dialects import responses_events as events
 from codex_proxy.dialects.limit import TextLimit
 from codex_proxy.dialects.responses_builders import MessageBuilder, Place, ReasoningBuilder, WorkBuilder, call_events
 from codex_proxy.dialects.responses_events import StreamEvent
-from codex_proxy.dialects.responses_items import McpCallItem, OutputItem
+from codex_proxy.dialects.responses_items import ItemStatus, McpCallItem, OutputItem
 from codex_proxy.dialects.responses_objects import IncompleteDetails, Response, ResponseError, ResponseUsage
 from codex_proxy.errors import ProxyError
 from codex_proxy.turns import (
@@ -50,7 +50,7 @@ class ResponsesStream:
         self,
         blank: Response,
         *,
-        freeform_tools: frozenset[str] = frozenset(),
+        freeform_tools: frozenset[tuple[str | None, str]] = frozenset(),
         show_reasoning: bool = True,
         show_encrypted: bool = False,
         show_activity: bool = True,
@@ -63,6 +63,7 @@ class ResponsesStream:
         self._show_reasoning = show_reasoning
         self._show_encrypted = show_encrypted
         self._show_activity = show_activity
+        self._cut: str | None = None  # the message in which the limit was reached
         self._numbers = itertools.count()
         self._open: dict[str, tuple[int, _Builder]] = {}  # what the turn calls an item -> its index, its builder
         self._output: dict[int, OutputItem] = {}  # closed items
@@ -95,18 +96,20 @@ class ResponsesStream:
         """What the client sees of one event; `now` is in seconds since the epoch, for the end."""
         match event:
             case MessageStarted():
-                return [] if self.enough else self._begin_message(event)
+                return [] if self.enough else [*self._close(event.item), *self._begin_message(event)]
             case MessageDelta():
                 return self._message_delta(event)
+            case MessageCompleted() if not isinstance(self._open.get(event.item, (0, None))[1], MessageBuilder):
+                return []
             case MessageCompleted():
-                return self._close(event.item, "incomplete" if self.enough else "completed")
+                return self._close(event.item, "incomplete" if event.item == self._cut else "completed")
             case ReasoningStarted() | ReasoningDelta() | ReasoningCompleted():
                 return self._reason(event) if self._show_reasoning or self._show_encrypted else []
             case WorkStarted() | WorkCompleted() | PlanUpdated():
                 return self._work(event)
             case ToolCalled():
                 index = next(self._indices)
-                freeform = event.name in self._freeform_tools
+                freeform = (event.namespace, event.name) in self._freeform_tools
                 place = Place(self._numbers, index, "ctc" if freeform else "fc", event.call_id)
                 told, self._output[index] = call_events(place, event, freeform=freeform)
                 return told
@@ -130,8 +133,12 @@ class ResponsesStream:
 
     def _message_delta(self, event: MessageDelta) -> list[StreamEvent]:
         _, builder = self._open.get(event.item, (0, None))
-        shown = self._limit.feed(event.text) if isinstance(builder, MessageBuilder) else ""
-        return builder.delta(shown) if shown and isinstance(builder, MessageBuilder) else []
+        if not isinstance(builder, MessageBuilder):
+            return []
+        shown = self._limit.feed(event.text)
+        if self._limit.reached and self._cut is None:
+            self._cut = event.item
+        return builder.delta(shown) if shown else []
 
     def _reason(self, event: ReasoningStarted | ReasoningDelta | ReasoningCompleted) -> list[StreamEvent]:
         told: list[StreamEvent] = []
@@ -162,8 +169,9 @@ class ResponsesStream:
             self._open[event.item] = (index, opened)
             told = opened.open()
         if isinstance(event, WorkCompleted):
-            index, builder = self._open.pop(event.item)
+            index, builder = self._open[event.item]
             if isinstance(builder, WorkBuilder):
+                del self._open[event.item]
                 closing, self._output[index] = builder.close(event.work)
                 told += closing
         return told
@@ -184,11 +192,12 @@ class ResponsesStream:
             place.done(item),
         ]
 
-    def _close(self, name: str, status: str) -> list[StreamEvent]:
+    def _close(self, name: str, status: ItemStatus = "incomplete") -> list[StreamEvent]:
+        """Close an item before its time, or a message at its end; nothing when there is none."""
         index, builder = self._open.pop(name, (0, None))
-        if not isinstance(builder, MessageBuilder):
+        if builder is None:
             return []
-        told, self._output[index] = builder.close("completed" if status == "completed" else "incomplete")
+        told, self._output[index] = builder.close(status) if isinstance(builder, MessageBuilder) else builder.close()
         return told
 
     def _close_all(self) -> list[StreamEvent]:

@@ -4,7 +4,7 @@ Served: functions, custom tools (their text travels as a function's one argument
 Codex as a client sends beside these and does without is ignored, and said to be; anything else is refused by name.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -45,9 +45,13 @@ class Offered(msgspec.Struct, frozen=True):
     ignored: tuple[str, ...]
 
 
+class Named(msgspec.Struct, frozen=True):
+    name: str
+
+
 class AllowedTools(msgspec.Struct, frozen=True):
-    mode: str
-    tools: list[dict[str, Any]]  # Any: only the name is read
+    mode: Literal["auto", "required"]
+    tools: list[Named]
 
 
 def decode(given: list[dict[str, Any]], choice: str | dict[str, Any] | None) -> Offered:
@@ -82,10 +86,10 @@ def _tool(tool: dict[str, Any], place: str, namespace: str | None) -> Tool:
         case "function":
             function = body.convert(tool, Function, place)
             parameters = msgspec.json.encode(function.parameters or _NO_PARAMETERS).decode()
-            return Tool(function.name, function.description or "", parameters, namespace)
+            return Tool(function.name, function.description or "", parameters, namespace, place=place)
         case "custom":
             custom = body.convert(tool, Custom, place)
-            return Tool(custom.name, (custom.description or "") + _FREEFORM_NOTE, "{}", namespace, freeform=True)
+            return Tool(custom.name, (custom.description or "") + _FREEFORM_NOTE, "{}", namespace, freeform=True, place=place)
         case str(other):
             raise UnsupportedParameter(f"Tools of type {other[:64]!r} are not supported.", param=f"{place}.type")
         case _:
@@ -98,9 +102,9 @@ def _wanted_names(choice: str | dict[str, Any] | None) -> set[str] | None:
         return None
     match choice.get("type"):
         case "function" | "custom":
-            return {str(choice.get("name"))}
+            return {body.convert(choice, Named, "tool_choice").name}
         case "allowed_tools":
             allowed = body.convert(choice, AllowedTools, "tool_choice")
-            return {str(tool.get("name")) for tool in allowed.tools}
+            return {tool.name for tool in allowed.tools}
         case other:
             raise UnsupportedParameter(f"tool_choice of type {str(other)[:64]!r} is not supported.", param="tool_choice")

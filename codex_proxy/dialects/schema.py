@@ -18,9 +18,6 @@ def check_strict(schema: Any, place: str) -> None:
     if "anyOf" in schema:
         raise InvalidRequest("A strict schema has no anyOf at its root.", param=place)
     _check(schema, place, 0)
-    for group in ("$defs", "definitions"):
-        for name, part in _members(schema, group).items():
-            _check(part, f"{place}.{group}.{name}", 0)
 
 
 def _check(schema: Any, place: str, depth: int) -> None:
@@ -30,8 +27,12 @@ def _check(schema: Any, place: str, depth: int) -> None:
         raise InvalidRequest(f"A strict schema is nested at most {_DEEPEST} deep.", param=place)
     if used := [word for word in _UNSUPPORTED if word in schema]:
         raise InvalidRequest(f"A strict schema has no {used[0]!r}.", param=place)
-    if schema.get("type") == "object" or "properties" in schema:
+    type_ = schema.get("type")
+    if type_ == "object" or (isinstance(type_, list) and "object" in type_) or "properties" in schema:
         _check_object(schema, place)
+    for group in ("$defs", "definitions"):
+        for name, part in _members(schema, group).items():
+            _check(part, f"{place}.{group}.{name}", 0)
     for name, part in _members(schema, "properties").items():
         _check(part, f"{place}.properties.{name}", depth + 1)
     if "items" in schema:

@@ -76,7 +76,10 @@ class Store(Protocol):
         """The events of a record whose number is greater than `after`, in order; of a bounded number of them at most."""
 
     async def changed(self, record_id: str, timeout: float) -> None:
-        """Wait until a record has been changed, by whatever instance, but not longer than `timeout`."""
+        """Wait until a record or a claim (by its key) has been changed, by whatever instance, but not longer than `timeout`.
+
+        May come back early, so that a change between the caller's look and its wait is not missed.
+        """
 
     async def claim(self, key: str, fingerprint: str, ttl: float) -> Claim | None:
         """Claim an idempotency key. None: it is ours now. Else: what it was claimed for."""

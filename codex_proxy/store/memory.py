@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+import weakref
 from collections.abc import Sequence
 
 import msgspec
@@ -22,7 +23,7 @@ class MemoryStore:
         self._events: dict[str, list[StoredEvent]] = {}
         self._claims: dict[str, tuple[Claim, float]] = {}  # key -> claim, end of its life by the monotonic clock
         self._leases: dict[str, float] = {}  # holder -> end of its lease
-        self._changes: dict[str, asyncio.Event] = {}  # of records that somebody waits for
+        self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # of records that somebody waits for
         self._bytes = 0
 
     async def create(self, record: Record) -> None:

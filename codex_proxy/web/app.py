@@ -1,10 +1,12 @@
 """The composition root: routes, start, stop. Whoever wants to know what is connected to what reads this file.
 
-Stopping: the listener closes, queued turns are refused, running ones get PROXY_DRAIN_SECONDS, then the supervisors stop
-their workers; all that in on_shutdown, because aiohttp waits for handlers that wait for supervisors.
+Stopping: not ready any more, and serving until nobody asks; then the listener closes, queued turns are refused, running
+ones get PROXY_DRAIN_SECONDS, and the supervisors stop their workers; all that in on_shutdown, because aiohttp waits for
+handlers that wait for supervisors.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import re
@@ -28,6 +30,7 @@ from codex_proxy.web.server import SERVER, Server
 
 _log = logging.getLogger(__name__)
 
+_LEAVING_TIMEOUT = 5.0  # seconds that we serve on while others are told to look elsewhere
 _HANDLERS_TIMEOUT = 5.0  # seconds that handlers get to write their last bytes, once every turn has ended
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _REQUEST_ID = web.RequestKey("request_id", str)
@@ -60,7 +63,8 @@ def create_app(settings: Settings, cli: Command) -> web.Application:
     backgrounds = app[BACKGROUNDS] = Backgrounds()
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate])
     for method, path, handler in ROUTES:
-        app.router.add_route(method, path, handler, expect_handler=_go_on)
+        add = app.router.add_get if method == "GET" else functools.partial(app.router.add_route, method)
+        add(path, handler, expect_handler=_go_on)
     stack = AsyncExitStack()
 
     at_work = AsyncExitStack()
@@ -112,6 +116,10 @@ async def serve(settings: Settings, cli: Command, announce: Callable[[str], None
         announcing = spawn("announce", _announce(server, address, announce))
         ends = [spawn("a signal", stopping.wait()), spawn("a broken supervisor", server.supervisors.failed.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        server.leaving = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVING_TIMEOUT):
+                await server.quiet()
         _log.info("stopping: running turns get %g s", settings.drain_seconds)
         for task in (announcing, *ends):
             await see_out(task)

@@ -87,7 +87,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         return response(errors.InvalidRequest(f"The request is not valid HTTP: {error.reason}."))
     except ConnectionError:
-        raise  # the client has left; nobody is there to be told
+        return web.Response(status=499)  # the client has left: nobody is there to be told
     except Exception:
         _log.exception("%s %s ran into a bug", request.method, request.path)
         return response(errors.InternalError("The server ran into a bug of its own."))

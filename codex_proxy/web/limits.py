@@ -6,25 +6,35 @@ from aiohttp import web
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import StorageError
+from limits.storage import storage_from_string
 
-from codex_proxy.errors import BodyTooLarge, InvalidRequest, RateLimited, UnsupportedMediaType
+from codex_proxy.errors import BodyTooLarge, InvalidRequest, RateLimited, StoreUnavailable, UnsupportedMediaType
 
+_REDIS = ("redis://", "rediss://")
+_RETRY_AFTER = 5.0  # seconds
 _HEADERS = web.RequestKey("rate_headers", dict[str, str])
 
 
 class RateLimit:
-    """At most `per_minute` requests in any minute for each caller; 0 = no limit."""
+    """At most `per_minute` requests in any minute for each caller; 0 = no limit. Counted in Redis where the store is."""
 
-    def __init__(self, per_minute: int) -> None:
+    def __init__(self, per_minute: int, store: str) -> None:
         self._item = RateLimitItemPerMinute(per_minute) if per_minute else None
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        shared = store.startswith(_REDIS)
+        self._limiter = MovingWindowRateLimiter(
+            storage_from_string(f"async+{store}", implementation="redispy", wrap_exceptions=True) if shared else MemoryStorage()
+        )
 
     async def count(self, request: web.Request, caller: str) -> None:
         """Count one request. Raises RateLimited, with the seconds until one is free again."""
         if self._item is None:
             return
-        granted = await self._limiter.hit(self._item, caller)
-        reset_at, remaining = await self._limiter.get_window_stats(self._item, caller)
+        try:
+            granted = await self._limiter.hit(self._item, caller)
+            reset_at, remaining = await self._limiter.get_window_stats(self._item, caller)
+        except StorageError as error:
+            raise StoreUnavailable("The store of rate limits does not work.", retry_after=_RETRY_AFTER) from error
         reset = max(0.0, reset_at - time.time())
         request[_HEADERS] = {
             "x-ratelimit-limit-requests": str(self._item.amount),

@@ -38,7 +38,7 @@ class ResponseRun:
         self._ready: list[StreamEvent] = []
         self.stream = ResponsesStream(
             asked.blank_response(self.id, self._created_at, job.turn),
-            freeform_tools=frozenset(tool.name for tool in job.turn.tools if tool.freeform),
+            freeform_tools=frozenset((tool.namespace, tool.name) for tool in job.turn.tools if tool.freeform),
             show_reasoning=job.turn.summary != "none",
             show_encrypted=asked.show_encrypted,
             show_activity=asked.show_activity,

@@ -1,6 +1,7 @@
 """Server: what the handlers share. One gate for a turn: key, rate, body, policy, queue, in this order."""
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import Coroutine
@@ -24,6 +25,7 @@ from codex_proxy.turns import Turn, Wish
 from codex_proxy.web.auth import caller
 from codex_proxy.web.limits import RateLimit, read_json
 
+_QUIET = 1.0  # seconds; a health check comes about as often
 _CHORES_TIMEOUT = 10.0  # seconds; a chore is a write or two
 COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before it commits to 200; a provider's 401 takes 6.5
 _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
@@ -38,11 +40,14 @@ class Server:
         self.supervisors = Supervisors(self.jobs, start, settings)
         self.store: Store = MemoryStore(settings.store_ttl_hours * 3600, settings.store_max_mb * 1_000_000)
         self.holder = uuid.uuid4().hex  # what this instance is called in the store
-        self._rate = RateLimit(settings.rate_limit_per_minute)
+        self.leaving = False  # still serving, but not ready: whoever sends requests should look elsewhere
+        self._last_asked = -math.inf  # monotonic seconds
+        self._rate = RateLimit(settings.rate_limit_per_minute, settings.store)
         self._chores: set[asyncio.Task[None]] = set()
 
     async def admit(self, request: web.Request) -> tuple[str, bytes]:
         """Key, rate and body of a request that asks for a turn: its owner and its bytes. Raises what is wrong with them."""
+        self._last_asked = time.monotonic()
         who = caller(request, self.settings)
         await self._rate.count(request, who.limited_as)
         return who.owner, await read_json(request)
@@ -56,6 +61,12 @@ class Server:
         task = spawn(name, chore)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
+
+    async def quiet(self) -> None:
+        """Wait until nobody has asked for a while: a balancer has seen that we are leaving. No bound of its own."""
+        if (rest := self._last_asked + _QUIET - time.monotonic()) > 0:
+            await asyncio.sleep(rest)
+            await self.quiet()
 
     async def chores_done(self) -> None:
         if self._chores:
@@ -75,7 +86,7 @@ class Server:
             raise NotReady("Codex is not logged in on this server. Its operator can run: codex-proxy codex login", retry_after=60.0)
         choice = facts.catalog.choose(wish.model)
         if wish.has_image and "image" not in choice.model.modalities:
-            raise InvalidRequest(f"The model {choice.model.id} takes no images.", param="messages")
+            raise InvalidRequest(f"The model {choice.model.id} takes no images.", param="model")
         effort = effort_for(choice, wish.effort, self.settings.reasoning_effort, wish.effort_place)
         named = policy.Named(choice.model.id, effort, choice.mode)
         turn = policy.decide(wish, named, self.settings, provider_local=facts.provider_local, turn_id=uuid.uuid4().hex)
@@ -94,7 +105,7 @@ class Server:
 
     def trouble(self) -> str | None:
         """Why no turn could run now, in words that are safe to show; None when one could."""
-        if self.jobs.closed:
+        if self.leaving or self.jobs.closed:
             return "shutting down"
         facts = self.supervisors.facts
         if facts is None or not self.supervisors.ready:

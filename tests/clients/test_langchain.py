@@ -2,20 +2,16 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import openai
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
-from langchain_openai import ChatOpenAI
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import words
 from tests.clients.exchange import (
     CONVERSATION,
-    COUNT,
     HELLO,
     PNG,
     TEXT,
@@ -24,28 +20,8 @@ from tests.clients.exchange import (
     say_hello_and_never_end,
     think_and_answer,
 )
+from tests.clients.langchain_client import MODEL, REPORTED, connected, counted
 from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
-
-MODEL = "gpt-5.5"
-
-
-@asynccontextmanager
-async def connected(proxy: Proxy, **options: Any) -> AsyncIterator[ChatOpenAI]:  # Any: ChatOpenAI's own options, checked by it
-    """ChatOpenAI with a connection pool of its own: the one that it keeps by default is never closed."""
-    async with openai.DefaultAsyncHttpxClient(timeout=TURN_LIMIT) as http:
-        usual: dict[str, Any] = {"model": MODEL, "api_key": "any", "max_retries": 0}
-        yield ChatOpenAI(base_url=proxy.base_url, http_async_client=http, **(usual | options))
-
-
-def counted(message: AIMessage) -> tuple[int | None, ...]:
-    """Input, cached, output, reasoning and total tokens."""
-    usage = message.usage_metadata
-    assert usage is not None
-    cached, reasoning = usage["input_token_details"].get("cache_read"), usage["output_token_details"].get("reasoning")
-    return usage["input_tokens"], cached, usage["output_tokens"], reasoning, usage["total_tokens"]
-
-
-REPORTED = (COUNT.input, COUNT.cached, COUNT.output, COUNT.reasoning, COUNT.input + COUNT.output)
 
 
 async def test_an_answer_has_the_text_without_its_reasoning_and_the_tokens_the_model_reported(

@@ -7,10 +7,11 @@ import msgspec
 
 from codex_proxy.codex import wire
 from codex_proxy.codex.translate import Translator
-from codex_proxy.turns import TurnEvent
+from codex_proxy.turns import Text, Turn, TurnEvent
 
 _DATA = Path(__file__).parent.parent / "data"
 
+TURN = Turn("t", "m", None, "agent", "read-only", False, "/w", (), (Text("hi"),))
 Line = tuple[str, msgspec.Raw]
 
 
@@ -39,8 +40,8 @@ def translate(translator: Translator, lines: list[Line]) -> list[TurnEvent]:
     return [event for method, params in lines for event in translator.translate(method, params)]
 
 
-def translated(*lines: Line, raw_reasoning: bool = False) -> list[TurnEvent]:
-    return translate(Translator(raw_reasoning=raw_reasoning), list(lines))
+def translated(*lines: Line, turn: Turn = TURN) -> list[TurnEvent]:
+    return translate(Translator(turn), list(lines))
 
 
 def recorded(name: str, translator: Translator) -> list[TurnEvent]:

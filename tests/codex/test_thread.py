@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from codex_proxy.codex.documents import Documents
 from codex_proxy.codex.thread import Recipe, history_items, turn_params
-from codex_proxy.turns import Image, Message, Text, Turn
+from codex_proxy.turns import Answered, Called, Image, Message, Reasoned, Text, Tool, Turn
 
 _NONE = Documents(project=(), user=())
 _SOME = Documents(project=(("/w/AGENTS.md", 1),), user=())
 _DENIED = ("/home/someone/.codex", "/home/someone/.ssh")
-_AGENT = Recipe("m", "agent", "/w", _DENIED, _NONE, web_search=False, verbosity=None, raw_reasoning=False, mcp_servers=())
+_AGENT = Recipe("m", "agent", "/w", _DENIED, _NONE, web_search=False, verbosity=None, raw_reasoning=False, tools=(), mcp_servers=())
 _CHAT = msgspec.structs.replace(_AGENT, mode="chat", mcp_servers=("clock", "files"))
 _TURN = Turn("t", "m", None, "agent", "read-only", False, "/w", (), (Text("hi"),))
 
@@ -30,6 +30,9 @@ _recipes = st.builds(
     web_search=st.booleans(),
     verbosity=st.sampled_from((None, "low", "high")),
     raw_reasoning=st.booleans(),
+    tools=st.lists(
+        st.builds(Tool, name=_texts, description=_texts, parameters=st.just("{}"), namespace=st.none() | _texts), max_size=3
+    ).map(tuple),
     mcp_servers=st.lists(_texts, max_size=3, unique=True).map(tuple),
 )
 
@@ -163,13 +166,16 @@ def test_danger_mode_is_a_policy_of_one_word() -> None:
 
 
 def test_what_a_turn_asks_for_reaches_its_params() -> None:
-    turn = msgspec.structs.replace(_TURN, input=(), effort="high", service_tier="flex", summary="none")
-    assert turn_params("thread", turn) == {
+    turn = msgspec.structs.replace(
+        _TURN, input=(), effort="high", service_tier="flex", summary="none", output_schema='{"type":"object"}'
+    )
+    assert msgspec.json.decode(msgspec.json.encode(turn_params("thread", turn))) == {
         "threadId": "thread",
         "input": [],
         "summary": "none",
         "effort": "high",
         "serviceTier": "flex",
+        "outputSchema": {"type": "object"},
     }
 
 
@@ -186,7 +192,7 @@ def test_history_keeps_roles_and_order_as_items_of_the_responses_api() -> None:
     history = (
         Message("developer", (Text("be kind"),)),
         Message("user", (Text("see"), Image("data:a", "low"), Image("data:b"))),
-        Message("assistant", (Text("I see"), Text("it"))),
+        Message("assistant", (Text("I see"), Text("it")), "commentary"),
     )
     assert history_items(history) == [
         {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "be kind"}]},
@@ -203,5 +209,47 @@ def test_history_keeps_roles_and_order_as_items_of_the_responses_api() -> None:
             "type": "message",
             "role": "assistant",
             "content": [{"type": "output_text", "text": "I see"}, {"type": "output_text", "text": "it"}],
+            "phase": "commentary",
         },
     ]
+
+
+def test_calls_their_outputs_and_reasoning_of_the_history_are_items_too() -> None:
+    history = (
+        Reasoned("rs_1", ("**Looking**", "**Acting**"), "ENC"),
+        Called("call_1", "look", '{"at": 1}'),
+        Called("call_2", "exec_command", "{}", "mcp__box"),
+        Answered("call_1", (Text("seen"),)),
+        Answered("call_2", (Text("see"), Image("data:a", "high"))),
+        Answered("call_3", ()),
+        Answered("call_4", (Image("data:b"),)),
+    )
+    assert history_items(history) == [
+        {
+            "type": "reasoning",
+            "id": "rs_1",
+            "summary": [{"type": "summary_text", "text": "**Looking**"}, {"type": "summary_text", "text": "**Acting**"}],
+            "encrypted_content": "ENC",
+        },
+        {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": '{"at": 1}'},
+        {
+            "type": "function_call",
+            "call_id": "call_2",
+            "name": "client_exec_command",
+            "namespace": "client_mcp__box",
+            "arguments": "{}",
+        },
+        {"type": "function_call_output", "call_id": "call_1", "output": "seen"},
+        {
+            "type": "function_call_output",
+            "call_id": "call_2",
+            "output": [{"type": "input_text", "text": "see"}, {"type": "input_image", "image_url": "data:a", "detail": "high"}],
+        },
+        {"type": "function_call_output", "call_id": "call_3", "output": ""},
+        {"type": "function_call_output", "call_id": "call_4", "output": [{"type": "input_image", "image_url": "data:b"}]},
+    ]
+
+
+def test_the_clients_tools_are_dynamic_tools_of_the_thread() -> None:
+    recipe = msgspec.structs.replace(_AGENT, tools=(Tool("look", "Looks.", "{}"),))
+    assert [tool["name"] for tool in recipe.start_params()["dynamicTools"]] == ["look"]

@@ -11,6 +11,7 @@ from codex_proxy.turns import (
     MessageDelta,
     MessageStarted,
     Patch,
+    Phase,
     ReasoningCompleted,
     ReasoningDelta,
     ReasoningStarted,
@@ -20,14 +21,14 @@ from codex_proxy.turns import (
     WorkCompleted,
     WorkStarted,
 )
-from tests.codex.lines import item_completed, item_started, line, recorded, translate, translated
+from tests.codex.lines import TURN, item_completed, item_started, line, recorded, translate, translated
 
 _NOON = '{"content":[{"type":"text","text":"12:00"}],"structuredContent":null,"_meta":null}'
 _NOWHERE = '{"content":[{"type":"text","text":"no such city"}],"structuredContent":null,"_meta":null}'
 
 
 def test_a_recorded_turn_with_reasoning_commands_a_patch_and_a_search() -> None:
-    translator = Translator(raw_reasoning=False)
+    translator = Translator(TURN)
     printed = Command("printf 'one\\ntwo\\n'")
     patch = Patch((("/home/someone/workspace/notes.txt", "add", "one\n"),))
     assert recorded("turn-0.163.0.jsonl", translator) == [
@@ -35,7 +36,7 @@ def test_a_recorded_turn_with_reasoning_commands_a_patch_and_a_search() -> None:
         ReasoningDelta("rs_resp_1_0", 0, "**Looking around**"),
         ReasoningDelta("rs_resp_1_0", 1, "**Then acting**"),
         ReasoningCompleted("rs_resp_1_0", ("**Looking around**", "**Then acting**")),
-        MessageStarted("msg_resp_1_1", commentary=True),
+        MessageStarted("msg_resp_1_1", "commentary"),
         *(MessageDelta("msg_resp_1_1", piece) for piece in ("I ", "will ", "look ", "first.")),
         MessageCompleted("msg_resp_1_1", "I will look first."),
         WorkStarted("call_ok", printed),
@@ -46,7 +47,7 @@ def test_a_recorded_turn_with_reasoning_commands_a_patch_and_a_search() -> None:
         WorkCompleted("call_patch", patch),
         WorkStarted("ws_1", Search("codex")),
         WorkCompleted("ws_1", Search("codex")),
-        MessageStarted("msg_resp_4_0", commentary=False),
+        MessageStarted("msg_resp_4_0", "final_answer"),
         *(MessageDelta("msg_resp_4_0", piece) for piece in ("All ", "is ", "done.")),
         MessageCompleted("msg_resp_4_0", "All is done."),
     ]
@@ -55,12 +56,12 @@ def test_a_recorded_turn_with_reasoning_commands_a_patch_and_a_search() -> None:
 
 
 def test_a_recorded_turn_with_calls_of_an_mcp_server() -> None:
-    translator = Translator(raw_reasoning=False)
+    translator = Translator(TURN)
     noon, nowhere = ('{"city":"Bern"}', _NOON), ('{"city":"Atlantis"}', _NOWHERE)
     assert recorded("mcp-0.163.0.jsonl", translator)[:4] == [
         WorkStarted("call_mcp_bad", McpCall("clock", "time_in", nowhere[0])),
         WorkStarted("call_mcp", McpCall("clock", "time_in", noon[0])),
-        WorkCompleted("call_mcp_bad", McpCall("clock", "time_in", *nowhere)),
+        WorkCompleted("call_mcp_bad", McpCall("clock", "time_in", *nowhere, "The tool reported an error.")),
         WorkCompleted("call_mcp", McpCall("clock", "time_in", *noon)),
     ]
     assert translator.ran_something
@@ -70,7 +71,7 @@ def test_a_recorded_turn_with_calls_of_an_mcp_server() -> None:
 def test_every_item_begins_once_ends_once_and_its_text_is_that_of_its_deltas(name: str) -> None:
     started: dict[str, TurnEvent] = {}
     texts: dict[str, str] = {}
-    for event in recorded(name, Translator(raw_reasoning=False)):
+    for event in recorded(name, Translator(TURN)):
         match event:
             case MessageStarted() | ReasoningStarted() | WorkStarted():
                 assert event.item not in started
@@ -92,7 +93,7 @@ def test_every_item_begins_once_ends_once_and_its_text_is_that_of_its_deltas(nam
 def test_a_message_that_came_whole_has_one_delta() -> None:
     item = {"type": "agentMessage", "id": "m1"}
     assert translated(item_started(**item, text=""), item_completed(**item, text="Hello.")) == [
-        MessageStarted("m1", commentary=False),
+        MessageStarted("m1", None),
         MessageDelta("m1", "Hello."),
         MessageCompleted("m1", "Hello."),
     ]
@@ -119,20 +120,20 @@ def test_deltas_of_two_messages_that_overlap_stay_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "commentary"), [("commentary", True), ("final_answer", False), (None, False), ("new_phase", False)]
+    ("given", "phase"), [("commentary", "commentary"), ("final_answer", "final_answer"), (None, None), ("new_phase", None)]
 )
-def test_only_a_message_of_the_commentary_phase_is_commentary(phase: str | None, commentary: bool) -> None:
-    assert translated(item_started(type="agentMessage", id="m1", phase=phase)) == [MessageStarted("m1", commentary)]
+def test_a_message_has_its_phase_where_that_is_known(given: str | None, phase: Phase | None) -> None:
+    assert translated(item_started(type="agentMessage", id="m1", phase=given)) == [MessageStarted("m1", phase)]
 
 
 def test_raw_reasoning_is_told_only_when_it_was_asked_for() -> None:
     raw = line("item/reasoning/textDelta", itemId="r1", contentIndex=1, delta="hm")
     assert translated(raw) == []
-    assert translated(raw, raw_reasoning=True) == [ReasoningDelta("r1", 1, "hm", raw=True)]
+    assert translated(raw, turn=msgspec.structs.replace(TURN, raw_reasoning=True)) == [ReasoningDelta("r1", 1, "hm", raw=True)]
 
 
 def test_the_totals_of_the_thread_are_the_usage_of_the_turn() -> None:
-    translator = Translator(raw_reasoning=False)
+    translator = Translator(TURN)
     assert translator.usage is None
     for total in (1, 2):
         counts = {"inputTokens": 10, "cachedInputTokens": 4, "outputTokens": 3, "reasoningOutputTokens": 1}
@@ -164,4 +165,4 @@ def test_what_is_unknown_is_no_event() -> None:
 )
 def test_a_known_line_of_another_form_is_an_error(method: str, params: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
-        Translator(raw_reasoning=False).translate(method, msgspec.Raw(params))
+        Translator(TURN).translate(method, msgspec.Raw(params))

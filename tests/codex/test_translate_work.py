@@ -6,7 +6,7 @@ import pytest
 
 from codex_proxy.codex.translate import Translator
 from codex_proxy.turns import Command, McpCall, Patch, PlanUpdated, Search, WorkCompleted, WorkProgress, WorkStarted
-from tests.codex.lines import call, call_output, item_completed, item_started, line, translate, translated
+from tests.codex.lines import TURN, call, call_output, item_completed, item_started, line, translate, translated
 
 
 def test_a_command_of_which_the_cli_tells_nothing_is_told_by_the_models_call_and_its_output() -> None:
@@ -131,6 +131,6 @@ def test_a_plan_has_our_words_for_its_states() -> None:
     ],
 )
 def test_a_turn_ran_something_when_the_model_called_anything_that_may_leave_a_trace(name: str, kind: str, ran: bool) -> None:
-    translator = Translator(raw_reasoning=False)
+    translator = Translator(TURN)
     translate(translator, [line("rawResponseItem/completed", item={"type": kind, "name": name, "call_id": "c1"})])
     assert translator.ran_something is ran

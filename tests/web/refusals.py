@@ -1,5 +1,6 @@
-"""Refusals: bodies that the chat route is given, and what its answers find wrong with them."""
+"""Refusals: bodies that a route is given, the chat one when it is not named, and what the answers find wrong with them."""
 
+import io
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from tests.conftest import Proxy
 from tests.web.wrong_values import Wrong
 
 Body = bytes | dict[str, Any]  # Any: any JSON
+CHAT, RESPONSES = "chat/completions", "responses"
 GOOD_BODY = b'{"messages":[{"role":"user","content":"hi"}]}'
 
 
@@ -27,11 +29,12 @@ class _ErrorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: Error
 
 
-async def post(proxy: Proxy, body: Body, headers: Mapping[str, str] | None = None) -> aiohttp.ClientResponse:
-    """POST a body to the chat route, as JSON unless the headers say otherwise."""
+async def post(proxy: Proxy, body: Body, headers: Mapping[str, str] | None = None, *, route: str = CHAT) -> aiohttp.ClientResponse:
+    """POST a body, as JSON unless the headers say otherwise."""
+    # aiohttp warns of large bytes that are not a file
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     kind = {"Content-Type": "application/json"}
-    return await proxy.http.post(f"{proxy.base_url}/chat/completions", data=raw, headers=kind | dict(headers or {}))
+    return await proxy.http.post(f"{proxy.base_url}/{route}", data=io.BytesIO(raw), headers=kind | dict(headers or {}))
 
 
 async def refusal(response: aiohttp.ClientResponse) -> Error:
@@ -42,15 +45,17 @@ async def refusal(response: aiohttp.ClientResponse) -> Error:
     return error
 
 
-async def amiss(proxy: Proxy, rows: Mapping[str, tuple[Body, str | None]]) -> dict[str, str | None]:
+async def amiss(proxy: Proxy, rows: Mapping[str, tuple[Body, str | None]], *, route: str = CHAT) -> dict[str, str | None]:
     """Of name -> (body, expected param): what the answers say that say something else."""
-    params = await _params(proxy, (body for body, _ in rows.values()))
+    params = await _params(proxy, route, (body for body, _ in rows.values()))
     return {name: param for (name, (_, expected)), param in zip(rows.items(), params, strict=True) if param != expected}
 
 
-async def misplaced(proxy: Proxy, rows: list[Wrong], body: Callable[..., Body]) -> list[tuple[Wrong, str | None]]:
+async def misplaced(
+    proxy: Proxy, rows: list[Wrong], body: Callable[..., Body], *, route: str = CHAT
+) -> list[tuple[Wrong, str | None]]:
     """Of the wrong values: those whose answer names neither their place nor one inside it."""
-    params = await _params(proxy, (body(**{member: value}) for _, member, value in rows))
+    params = await _params(proxy, route, (body(**{member: value}) for _, member, value in rows))
     return [
         (row, param)
         for row, param in zip(rows, params, strict=True)
@@ -58,11 +63,11 @@ async def misplaced(proxy: Proxy, rows: list[Wrong], body: Callable[..., Body]) 
     ]
 
 
-async def _params(proxy: Proxy, bodies: Iterable[Body]) -> list[str | None]:
+async def _params(proxy: Proxy, route: str, bodies: Iterable[Body]) -> list[str | None]:
     """The `param` of each answer; an answer that is no 400 stands there as a whole."""
     found: list[str | None] = []
     for body in bodies:
-        answer = await post(proxy, body)
+        answer = await post(proxy, body, route=route)
         if answer.status != 400:
             found.append(f"{answer.status}: {await answer.text()}")
             continue

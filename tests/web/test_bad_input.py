@@ -1,4 +1,4 @@
-"""Whatever is wrong with the body of a chat request is a 400 that names the place; no turn is run, and the server serves on.
+"""Whatever is wrong with the body of a request is a 400 that names the place; no turn is run, and the server serves on.
 
 The table of wrong types and ranges is derived from `Body`, so that a new member cannot be forgotten.
 """
@@ -20,7 +20,7 @@ _PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(16)).decode()
 
 async def test_every_member_refuses_every_wrong_type(refusing: Proxy) -> None:
     rows = list(wrong_types(Body))
-    assert {place.split(".")[0] for place, _, _ in rows} == set(Body.__struct_fields__)
+    assert {member for _, member, _ in rows} == set(Body.__struct_fields__)
     assert await misplaced(refusing, rows, _with) == []
 
 
@@ -127,7 +127,7 @@ async def test_a_bad_conversation_is_refused_at_its_place(refusing: Proxy) -> No
         "a role null": (_one(role=None, content="hi"), "messages[0].role"),
         "no role": (_one(content="hi"), "messages[0].role"),
         "no role in the second": ({"messages": [*_MESSAGES, {"content": "hi"}]}, "messages[1].role"),
-        "a tool's answer": (_one(role="tool", content="4", tool_call_id="call_1"), "messages[0].role"),
+        "a tool's answer to no call": (_one(role="tool", content="4", tool_call_id="call_1"), "messages[0].tool_call_id"),
         "a function's answer": (_one(role="function", content="4", name="f"), "messages[0].role"),
         "a user without content": (_one(role="user"), "messages[0].content"),
         "a system without content": (_one(role="system"), "messages[0].content"),
@@ -149,7 +149,7 @@ async def test_a_bad_conversation_is_refused_at_its_place(refusing: Proxy) -> No
         "an image of the system's": (_one(role="system", content=[{"type": "image_url"}]), "messages[0].content[0].type"),
         "audio": (_one(role="user", content=[{"type": "input_audio", "input_audio": {}}]), "messages[0].content[0]"),
         "a file": (_one(role="user", content=[{"type": "file", "file": {}}]), "messages[0].content[0]"),
-        "tool calls": (_one(role="assistant", tool_calls=[{"id": "call_1"}]), "messages[0].tool_calls"),
+        "a call of nothing": (_one(role="assistant", tool_calls=[{"id": "call_1"}]), "messages[0].tool_calls[0].function"),
     }
     assert await amiss(refusing, rows) == {}
 
@@ -219,8 +219,91 @@ async def test_bad_members_beside_the_messages_are_refused_at_their_place(refusi
         "log probabilities": (_with(logprobs=True), "logprobs"),
         "audio": (_with(modalities=["text", "audio"]), "modalities"),
         "a voice": (_with(audio={"voice": "alloy"}), "audio"),
-        "a JSON answer": (_with(response_format={"type": "json_object"}), "response_format"),
         "an unknown format": (_with(response_format={"type": "xml"}), "response_format.type"),
+    }
+    assert await amiss(refusing, rows) == {}
+
+
+async def test_tools_and_the_choice_among_them_are_refused_at_their_place(refusing: Proxy) -> None:
+    def choice(given: Any, *tools: dict[str, Any]) -> dict[str, Any]:  # Any: any JSON
+        return _with(tool_choice=given, tools=list(tools))
+
+    look, custom = _function("look"), {"type": "custom", "custom": {"name": "write"}}
+    rows: dict[str, tuple[AnyBody, str]] = {
+        "no function": (_with(tools=[{"type": "function"}]), "tools[0].function"),
+        "no name": (_with(tools=[{"type": "function", "function": {}}]), "tools[0].function.name"),
+        "no type": (_with(tools=[look, {"function": {"name": "f"}}]), "tools[1].type"),
+        "an unknown type": (_with(tools=[look, {"type": "code_interpreter"}]), "tools[1].type"),
+        "a custom tool": (_with(tools=[look, custom]), "tools[1].type"),
+        "a name that is empty": (_with(tools=[look, _function("")]), "tools[1]"),
+        "a name with a blank": (_with(tools=[look, _function("a b")]), "tools[1]"),
+        "a name with a dot": (_with(tools=[look, _function("a.b")]), "tools[1]"),
+        "a name that is long": (_with(tools=[look, _function("x" * 121)]), "tools[1]"),
+        "a name of other letters": (_with(tools=[look, _function("größe")]), "tools[1]"),
+        "a name with a line break": (_with(tools=[look, _function("look\n")]), "tools[1]"),
+        "a name twice": (_with(tools=[look, _function("see"), look]), "tools[2]"),
+        "a name of the agent's own": (_with(tools=[look, _function("exec_command")]), "tools[1]"),
+        "129 tools": (_with(tools=[_function(f"f{number}") for number in range(129)]), "tools"),
+        "required, and no tools": (choice("required"), "tool_choice"),
+        "an unknown word": (choice("any", look), "tool_choice"),
+        "the name of none": (choice({"type": "function", "function": {"name": "see"}}, look), "tool_choice"),
+        "no name chosen": (choice({"type": "function", "function": {}}, look), "tool_choice.function.name"),
+        "a choice of no type": (choice({"function": {"name": "look"}}, look), "tool_choice.type"),
+        "allowed tools": (choice({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}, look), "tool_choice"),
+        "a custom choice": (choice({"type": "custom", "custom": {"name": "write"}}, look), "tool_choice"),
+        "old functions": (_with(functions=[{"name": "look"}]), "functions"),
+        "an old call": (_with(function_call={"name": "look"}), "function_call"),
+    }
+    assert await amiss(refusing, rows) == {}
+
+
+async def test_a_bad_tool_is_named_by_its_own_number_when_another_one_is_chosen(refusing: Proxy) -> None:
+    tools = [_function("look"), _function("see"), _function("a b")]
+    rows = {"chosen": (_with(tools=tools, tool_choice={"type": "function", "function": {"name": "a b"}}), "tools[2]")}
+    assert await amiss(refusing, rows) == {}
+
+
+async def test_calls_without_results_and_results_without_calls_are_refused(refusing: Proxy) -> None:
+    def told(*messages: dict[str, Any]) -> dict[str, Any]:  # Any: any JSON
+        return {"messages": [*_MESSAGES, *messages]}
+
+    def calls(*names: str) -> dict[str, Any]:  # Any: any JSON
+        made = [{"id": name, "type": "function", "function": {"name": "look", "arguments": "{}"}} for name in names]
+        return {"role": "assistant", "content": None, "tool_calls": made}
+
+    def result(name: str) -> dict[str, Any]:  # Any: any JSON
+        return {"role": "tool", "tool_call_id": name, "content": "4"}
+
+    go_on = {"role": "user", "content": "go on"}
+    rows = {
+        "no result": (told(calls("a")), "messages[1]"),
+        "no result before the user goes on": (told(calls("a"), go_on), "messages[2]"),
+        "one result of two": (told(calls("a", "b"), result("b")), "messages[2]"),
+        "another's result": (told(calls("a"), result("b")), "messages[2].tool_call_id"),
+        "a result twice": (told(calls("a"), result("a"), result("a")), "messages[3].tool_call_id"),
+        "a result before its call": (told(result("a"), calls("a")), "messages[1].tool_call_id"),
+        "a result of no call": (told(calls("a"), {"role": "tool", "content": "4"}), "messages[2].tool_call_id"),
+        "a result without content": (told(calls("a"), {"role": "tool", "tool_call_id": "a"}), "messages[2].content"),
+        "a function's answer": (told({"role": "function", "name": "f", "content": "4"}), "messages[1].role"),
+    }
+    assert await amiss(refusing, rows) == {}
+
+
+async def test_a_bad_answer_format_is_refused_at_its_place(refusing: Proxy) -> None:
+    def schema(**members: Any) -> dict[str, Any]:  # Any: any JSON
+        return _with(response_format={"type": "json_schema", "json_schema": {"name": "n", "strict": True} | members})
+
+    closed = {"type": "object", "additionalProperties": False}
+    nested = closed | {"properties": {"a": {"type": "object"}}, "required": ["a"]}
+    place = "response_format.json_schema"
+    rows = {
+        "no schema": (_with(response_format={"type": "json_schema"}), place),
+        "no name": (_with(response_format={"type": "json_schema", "json_schema": {}}), f"{place}.name"),
+        "a strict format of nothing": (schema(), f"{place}.schema"),
+        "a strict array": (schema(schema={"type": "array"}), f"{place}.schema"),
+        "a strict object that is open": (schema(schema={"type": "object"}), f"{place}.schema"),
+        "a strict object that is open inside": (schema(schema=nested), f"{place}.schema.properties.a"),
+        "an optional property": (schema(schema=closed | {"properties": {"a": {}}}), f"{place}.schema"),
     }
     assert await amiss(refusing, rows) == {}
 
@@ -259,6 +342,10 @@ async def test_a_directory_outside_the_workspaces_is_403(refusing: Proxy) -> Non
 def _one(**message: Any) -> dict[str, Any]:  # Any: any JSON
     """A body with one message."""
     return {"messages": [message]}
+
+
+def _function(name: str) -> dict[str, Any]:  # Any: any JSON
+    return {"type": "function", "function": {"name": name}}
 
 
 def _image(**image_url: str) -> dict[str, Any]:  # Any: any JSON

@@ -14,15 +14,15 @@ Wrong = tuple[str, str, Any]  # place at fault, member of the outermost struct, 
 
 
 def wrong_types(struct: type) -> Iterator[Wrong]:
-    """For each member, those of structs in it too: every value of `_VALUES` that is not of its type."""
+    """For each member, those of structs and of lists of structs in it too: every value that is not of its type."""
     for field, kinds in _members(struct):
         for value in _VALUES:
             if not any(_fits(value, kind) for kind in kinds):
                 yield field, field, value
         for kind in kinds:
-            if isinstance(kind, inspect.StructType):
-                for place, member, value in wrong_types(kind.cls):
-                    yield f"{field}.{place}", field, {member: value}
+            for inner, listed in _structs_in(kind):
+                for place, value in _wrong_in(inner):
+                    yield (f"{field}[0].{place}", field, [value]) if listed else (f"{field}.{place}", field, value)
 
 
 def out_of_range(struct: type) -> Iterator[Wrong]:
@@ -37,7 +37,31 @@ def out_of_range(struct: type) -> Iterator[Wrong]:
                     lengths = ((kind.min_length, -1), (kind.max_length, 1))
                     yield from ((field, field, "x" * (length + step)) for length, step in lengths if length is not None)
                 case inspect.StructType():
-                    yield from ((f"{field}.{place}", field, {member: value}) for place, member, value in out_of_range(kind.cls))
+                    found = out_of_range(kind.cls)
+                    yield from ((f"{field}.{place}", field, tagged(kind, member, value)) for place, member, value in found)
+
+
+def tagged(kind: inspect.StructType, member: str, value: Any) -> dict[str, Any]:  # Any: any JSON
+    """An object with one member beside the tag by which its struct is known."""
+    return ({} if kind.tag_field is None else {kind.tag_field: kind.tag}) | {member: value}
+
+
+def _structs_in(kind: inspect.Type) -> Iterator[tuple[inspect.StructType, bool]]:
+    """The structs that a value may be, and those that it may be a list of."""
+    if isinstance(kind, inspect.StructType):
+        yield kind, False
+    if isinstance(kind, inspect.ListType):
+        one = kind.item_type
+        for inner in one.types if isinstance(one, inspect.UnionType) else (one,):
+            if isinstance(inner, inspect.StructType):
+                yield inner, True
+
+
+def _wrong_in(kind: inspect.StructType) -> Iterator[tuple[str, Any]]:  # Any: any JSON
+    """Places in an object and values of the object: a wrong tag, then each wrong member beside the right tag."""
+    if kind.tag_field is not None:
+        yield from ((kind.tag_field, {kind.tag_field: value}) for value in _VALUES)
+    yield from ((place, tagged(kind, member, value)) for place, member, value in wrong_types(kind.cls))
 
 
 def _members(struct: type) -> Iterator[tuple[str, tuple[inspect.Type, ...]]]:
@@ -83,6 +107,8 @@ def _fits(value: object, kind: inspect.Type) -> bool:
 
 def _fits_struct(value: dict[str, object], kind: inspect.StructType) -> bool:
     known = {field.encode_name: field for field in kind.fields}
+    if kind.tag_field is not None and value.get(kind.tag_field) != kind.tag:
+        return False
     missing = [name for name, field in known.items() if field.required and name not in value]
     return not missing and all(
         _fits(one, known[name].type) if name in known else not kind.forbid_unknown_fields for name, one in value.items()

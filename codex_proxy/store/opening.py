@@ -1,0 +1,28 @@
+"""Which keeper a setting asks for: PROXY_STORE -> an open Store."""
+
+import importlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from codex_proxy.settings import Settings, SettingsError
+from codex_proxy.store.keeper import Store
+from codex_proxy.store.memory import MemoryStore
+from codex_proxy.store.sqlite import SqliteStore
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Store]:
+    """The store, until the block ends. Raises SettingsError, StoreUnavailable, StorageFull."""
+    ttl, max_bytes = settings.store_ttl_hours * 3600.0, settings.store_max_mb * 1_000_000
+    if settings.store == "memory":
+        yield MemoryStore(ttl, max_bytes)
+    elif (path := settings.store_file) is not None:
+        async with SqliteStore.opened(path, ttl, max_bytes) as store:
+            yield store
+    else:
+        try:  # the library is an extra, so its keeper is only looked at where it is asked for
+            redis = importlib.import_module("codex_proxy.store.redis")
+        except ImportError as error:
+            raise SettingsError("PROXY_STORE=redis needs a library. Run: pip install 'codex-proxy[redis]'") from error
+        async with redis.RedisStore.opened(settings.store, ttl, max_bytes) as store:
+            yield store

@@ -1,0 +1,247 @@
+"""The keeper for several instances: one Redis server, not a cluster, that all of them share. Needs the extra `redis`.
+
+Every step is one script of `redis_scripts`. No command is ever sent twice: a claim, asked for again, would find itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as NotConnected
+from redis.exceptions import RedisError
+
+from codex_proxy import tasks
+from codex_proxy.errors import ProxyError, StorageFull, StoreUnavailable
+from codex_proxy.store import redis_scripts
+from codex_proxy.store.keeper import RUNNING, Claim, Record, StoredEvent
+
+EVENTS_AT_ONCE = 1000
+_CONNECT_TIMEOUT = 3.0
+_SOCKET_TIMEOUT = 5.0  # the slowest step, a sweep's, is 0.1 s of the server
+_CONNECTIONS = 32  # of one instance; a call waits for a free one, not longer than for an answer
+_SWEPT_AT_ONCE = 1000  # records; Redis serves nobody else meanwhile
+_EXPIRY_GRACE = 3600.0  # `sweep` forgets by the caller's clock and keeps the books; what nobody sweeps expires by itself
+_HEARTBEAT = 15.0  # the listener asks whether the server is there when it has heard nothing for so long
+_LISTEN_AGAIN = 0.5  # the server is back: so soon it is noticed
+_RECHECK = 0.5  # a wait that may have missed its change is no longer than this
+_MISSED = 30.0  # a change may be missed by who has read before it and waits after it: as long as a slow client takes
+_log = logging.getLogger(__name__)
+
+
+class RedisStore:
+    """Within `ttl` seconds and `max_bytes`, oldest goes first; every instance on a server has the same bounds."""
+
+    def __init__(self, client: Redis, password: str | None, ttl: float, max_bytes: int) -> None:
+        self._client = client
+        self._password = password
+        self._ttl = ttl
+        self._life = round((ttl + _EXPIRY_GRACE) * 1000)
+        self._max_bytes = max_bytes
+        self._changes = _Changes()
+        self._listener: asyncio.Task[None] | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, url: str, ttl: float, max_bytes: int) -> AsyncIterator["RedisStore"]:
+        """Connect to the server of a redis://, rediss:// or unix:// URL. Raises StoreUnavailable when there is none."""
+        try:
+            pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=_CONNECTIONS,
+                timeout=_SOCKET_TIMEOUT,
+                socket_connect_timeout=_CONNECT_TIMEOUT,
+                socket_timeout=_SOCKET_TIMEOUT,
+                socket_keepalive=True,
+                protocol=2,
+                encoding_errors="surrogateescape",  # a key is what a client sent in a header
+                retry=Retry(NoBackoff(), 0),
+            )
+        except ValueError:  # its text may quote the password
+            raise StoreUnavailable("The store is not available.", detail="PROXY_STORE is no URL of a Redis server") from None
+        store = cls(Redis.from_pool(pool), pool.connection_kwargs.get("password"), ttl, max_bytes)
+        try:
+            await store._run(redis_scripts.PING)
+            store._listener = tasks.spawn("listener of the store", store._listen())
+            yield store
+        finally:
+            await store.close()
+
+    async def create(self, record: Record) -> None:
+        fields = [*_fields(record), "cancel_wanted", int(record.cancel_wanted)]
+        await self._run(redis_scripts.CREATE, *self._kept(record, record.size), record.created_at, *fields)
+
+    async def update(self, changed: Record, events: Sequence[StoredEvent] = ()) -> bool:
+        size = changed.size + sum(len(event.content) for event in events)
+        fields = _fields(changed)
+        numbered = [part for event in events for part in (event.number, msgspec.msgpack.encode(event))]
+        return bool(await self._run(redis_scripts.UPDATE, *self._kept(changed, size), len(fields), *fields, *numbered))
+
+    async def get(self, owner: str, record_id: str) -> Record | None:
+        flat = await self._run(redis_scripts.GET, record_id)
+        record = _record(record_id, flat) if flat else None
+        return record if record is not None and record.owner == owner else None
+
+    async def delete(self, owner: str, record_id: str) -> bool:
+        return bool(await self._run(redis_scripts.DELETE, record_id, owner))
+
+    async def want_cancel(self, owner: str, record_id: str) -> bool:
+        return bool(await self._run(redis_scripts.WANT_CANCEL, record_id, owner))
+
+    async def events(self, owner: str, record_id: str, after: int) -> list[StoredEvent]:
+        found = await self._run(redis_scripts.EVENTS, record_id, owner, after, EVENTS_AT_ONCE)
+        return [msgspec.msgpack.decode(event, type=StoredEvent) for event in found]
+
+    async def changed(self, record_id: str, timeout: float) -> None:
+        """May return early, and does so within 0.5 s where a change can have slipped by before the wait began."""
+        await self._changes.wait(record_id, timeout)
+
+    async def claim(self, key: str, fingerprint: str, ttl: float) -> Claim | None:
+        found = await self._run(redis_scripts.CLAIM, key, fingerprint, _milliseconds(ttl))
+        return Claim(found[0].decode(), found[1]) if found else None
+
+    async def answer(self, key: str, answer: bytes) -> None:
+        await self._run(redis_scripts.ANSWER, key, answer)
+
+    async def release(self, key: str) -> None:
+        await self._run(redis_scripts.RELEASE, key)
+
+    async def renew(self, holder: str, lease: float) -> None:
+        await self._run(redis_scripts.RENEW, holder, _milliseconds(lease))
+
+    async def orphans(self) -> list[Record]:
+        return [_record(record_id.decode(), flat) for record_id, flat in await self._run(redis_scripts.ORPHANS)]
+
+    async def sweep(self, now: int) -> None:
+        step = (now - self._ttl, self._life, self._max_bytes, _SWEPT_AT_ONCE)
+        while await self._run(redis_scripts.SWEEP, *step) == _SWEPT_AT_ONCE:
+            pass
+
+    async def close(self) -> None:
+        if self._listener is not None:
+            await tasks.see_out(self._listener)
+        await self._client.aclose()
+
+    def _kept(self, record: Record, size: int) -> tuple[str, int, int, int, int]:
+        return record.id, size, int(record.status in RUNNING), self._life, self._max_bytes
+
+    async def _run(self, script: str, *arguments: str | bytes | float) -> Any:  # Any: each script has its own answer
+        try:
+            return await self._client.register_script(redis_scripts.SHARED + script)(args=arguments)
+        except (RedisError, OSError) as error:
+            raise self._ours(error) from error
+
+    def _ours(self, error: Exception) -> ProxyError:
+        detail = f"Redis: {error}"
+        if self._password:  # an old server quotes the AUTH that it does not know
+            detail = detail.replace(self._password, "***")
+        if "command not allowed when used memory" in detail:
+            return StorageFull("The store is full.", detail=detail)
+        return StoreUnavailable("The store is not available.", detail=detail)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._hear_changes()
+            except (RedisError, OSError) as error:
+                _log.warning("no news from the store, trying again: %s", self._ours(error).detail)
+            self._changes.listening = False
+            await asyncio.sleep(_LISTEN_AGAIN)
+
+    async def _hear_changes(self) -> None:
+        async with self._client.pubsub() as channel:
+            await channel.subscribe(redis_scripts.CHANGES)
+            asked = False
+            while True:
+                message = await channel.get_message(timeout=_HEARTBEAT)
+                if message is None and asked:
+                    raise NotConnected("no answer to a ping")
+                if asked := message is None:
+                    await channel.ping()
+                elif message["type"] == "subscribe":
+                    self._changes.begin()
+                elif message["type"] == "message":
+                    self._changes.hear(message["data"].decode(errors="surrogateescape"))
+
+
+class _Changes:
+    """Who waits for which name, and which names have changed lately."""
+
+    def __init__(self) -> None:
+        self.listening = False  # else every wait may miss its change
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._lately: dict[str, float] = {}  # name -> time of its last change, oldest first
+
+    def begin(self) -> None:
+        """From now on every change is heard; those of before may have been missed."""
+        self.listening = True
+        for waiting in self._waiting.values():
+            _wake(waiting)
+
+    def hear(self, name: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self._lately.pop(name, None)
+        self._lately[name] = now
+        while self._lately[oldest := next(iter(self._lately))] < now - _MISSED:
+            del self._lately[oldest]
+        _wake(self._waiting.get(name, ()))
+
+    async def wait(self, name: str, timeout: float) -> None:
+        last = self._lately.get(name, -_MISSED)
+        if not self.listening or last > asyncio.get_running_loop().time() - _MISSED:
+            timeout = min(timeout, _RECHECK)
+        woken = asyncio.Event()
+        waiting = self._waiting.setdefault(name, set())
+        waiting.add(woken)
+        try:
+            async with asyncio.timeout(timeout):
+                await woken.wait()
+        except TimeoutError:
+            return
+        finally:
+            waiting.discard(woken)
+            if not waiting:
+                self._waiting.pop(name, None)
+
+
+def _wake(waiting: Iterable[asyncio.Event]) -> None:
+    for woken in waiting:
+        woken.set()
+
+
+def _fields(record: Record) -> list[str | bytes | int]:
+    """All but the id and `cancel_wanted`, names and values by turns."""
+    named: dict[str, str | bytes | int] = {
+        "owner": record.owner,
+        "created_at": record.created_at,
+        "status": record.status,
+        "body": record.body,
+        "input_items": record.input_items,
+        "conversation": record.conversation,
+        "holder": record.holder or "",
+    }
+    return [part for pair in named.items() for part in pair]
+
+
+def _record(record_id: str, flat: list[bytes]) -> Record:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Record(
+        id=record_id,
+        owner=fields[b"owner"].decode(),
+        created_at=int(fields[b"created_at"]),
+        status=fields[b"status"].decode(),
+        body=fields[b"body"],
+        input_items=fields[b"input_items"],
+        conversation=fields[b"conversation"],
+        holder=fields[b"holder"].decode() or None,
+        cancel_wanted=fields[b"cancel_wanted"] == b"1",
+    )
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))  # Redis refuses 0

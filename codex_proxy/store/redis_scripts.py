@@ -1,0 +1,139 @@
+"""The steps of the Redis store, in Lua: each is done wholly or not at all. `redis` runs them, and knows what goes in.
+
+What belongs to whom, and what is forgotten when, is decided in here. A script's first write is one that a full server
+refuses, or one that frees memory: after it, Redis refuses nothing more, so that no step stops half way.
+"""
+
+CHANGES = "codex-proxy:changes"  # the channel: the id, or the idempotency key, of what has changed
+
+# Keys: `record:ID` a hash; `events:ID` a sorted set by number; `ages` ids by created_at and, within a second, by their
+# coming; `sizes` bytes by id, with the events; `totals` bytes of all and the count of those that came; `running` ids.
+SHARED = """
+local P = 'codex-proxy:'
+local AGES, SIZES, TOTALS, RUNNING = P .. 'ages', P .. 'sizes', P .. 'totals', P .. 'running'
+local function record(id) return P .. 'record:' .. id end
+local function events(id) return P .. 'events:' .. id end
+local function tell(name) redis.call('PUBLISH', P .. 'changes', name) end
+local function runs(id) return redis.call('SISMEMBER', RUNNING, id) == 1 end
+local function owned(id, owner) return redis.call('HGET', record(id), 'owner') == owner end
+local function extend(life, keys) for _, key in ipairs(keys) do redis.call('PEXPIRE', key, life) end end
+local function forget(id)
+    redis.call('DEL', record(id), events(id))
+    redis.call('HINCRBY', TOTALS, 'bytes', -(redis.call('HGET', SIZES, id) or 0))
+    redis.call('HDEL', SIZES, id)
+    redis.call('ZREM', AGES, id)
+    redis.call('SREM', RUNNING, id)
+    tell(id)
+end
+local function shrink(most)
+    local kept = 0
+    while tonumber(redis.call('HGET', TOTALS, 'bytes') or 0) > tonumber(most) do
+        local id = redis.call('ZRANGE', AGES, kept, kept)[1]
+        if not id then return end
+        if runs(id) then kept = kept + 1 else forget(id) end
+    end
+end
+local function keep(id, growth, is_running, life, most)
+    redis.call('HINCRBY', SIZES, id, growth)
+    redis.call('HINCRBY', TOTALS, 'bytes', growth)
+    redis.call(is_running == '1' and 'SADD' or 'SREM', RUNNING, id)
+    extend(life, {record(id), events(id), AGES, SIZES, TOTALS, RUNNING})
+    tell(id)
+    shrink(most)
+end
+"""
+
+PING = "return redis.call('PING')"
+
+GET = "return redis.call('HGETALL', record(ARGV[1]))"
+
+CREATE = """
+local id, size, is_running, life, most, created_at = unpack(ARGV, 1, 6)
+redis.call('HSET', record(id), unpack(ARGV, 7))
+local count = redis.call('HINCRBY', TOTALS, 'created', 1)
+redis.call('ZADD', AGES, string.format('%s.%06d', created_at, count % 1000000), id)
+keep(id, size, is_running, life, most)
+"""
+
+UPDATE = """
+local id, size, is_running, life, most, fields = unpack(ARGV, 1, 6)
+if redis.call('EXISTS', record(id)) == 0 then return 0 end
+local growth = size
+for _, name in ipairs({'body', 'input_items', 'conversation'}) do growth = growth - redis.call('HSTRLEN', record(id), name) end
+redis.call('HSET', record(id), unpack(ARGV, 7, 6 + fields))
+for i = 7 + fields, #ARGV, 2 do redis.call('ZADD', events(id), ARGV[i], ARGV[i + 1]) end
+keep(id, growth, is_running, life, most)
+return 1
+"""
+
+DELETE = """
+if not owned(ARGV[1], ARGV[2]) then return 0 end
+forget(ARGV[1])
+return 1
+"""
+
+WANT_CANCEL = """
+if not owned(ARGV[1], ARGV[2]) or not runs(ARGV[1]) then return 0 end
+redis.call('HSET', record(ARGV[1]), 'cancel_wanted', 1)
+tell(ARGV[1])
+return 1
+"""
+
+EVENTS = """
+if not owned(ARGV[1], ARGV[2]) then return {} end
+return redis.call('ZRANGEBYSCORE', events(ARGV[1]), '(' .. ARGV[3], '+inf', 'LIMIT', 0, ARGV[4])
+"""
+
+CLAIM = """
+local claim = P .. 'claim:' .. ARGV[1]
+if redis.call('EXISTS', claim) == 1 then return redis.call('HMGET', claim, 'fingerprint', 'answer') end
+redis.call('HSET', claim, 'fingerprint', ARGV[2])
+redis.call('PEXPIRE', claim, ARGV[3])
+return false
+"""
+
+ANSWER = """
+local claim = P .. 'claim:' .. ARGV[1]
+if redis.call('EXISTS', claim) == 1 then
+    redis.call('HSET', claim, 'answer', ARGV[2])
+    tell(ARGV[1])
+end
+"""
+
+RELEASE = """
+redis.call('DEL', P .. 'claim:' .. ARGV[1])
+tell(ARGV[1])
+"""
+
+# PEXPIRE needs no memory: a full server does not make the living look dead.
+RENEW = """
+local lease = P .. 'lease:' .. ARGV[1]
+if redis.call('PEXPIRE', lease, ARGV[2]) == 0 then redis.call('SET', lease, '', 'PX', ARGV[2]) end
+"""
+
+ORPHANS = """
+local found = {}
+for _, id in ipairs(redis.call('SMEMBERS', RUNNING)) do
+    local holder = redis.call('HGET', record(id), 'holder')
+    if not holder then forget(id)
+    elseif redis.call('EXISTS', P .. 'lease:' .. holder) == 0 then
+        table.insert(found, {id, redis.call('HGETALL', record(id))})
+    end
+end
+return found
+"""
+
+SWEEP = """
+local before, life, most, at_once = unpack(ARGV)
+local forgotten = 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', AGES, '-inf', '(' .. before, 'LIMIT', 0, at_once)) do
+    if not runs(id) then
+        forget(id)
+        forgotten = forgotten + 1
+    end
+end
+for _, id in ipairs(redis.call('SMEMBERS', RUNNING)) do extend(life, {record(id), events(id)}) end
+extend(life, {AGES, SIZES, TOTALS, RUNNING})
+shrink(most)
+return forgotten
+"""

@@ -1,0 +1,255 @@
+"""The keeper in one SQLite file, for the processes of one machine.
+
+One connection writes and one reads, so no read waits for a write or sees half of one. The bound is on the pages in use,
+which SQLite counts by itself, so it holds for the file and for all who write to it. Rule: a write is one `_transaction`,
+whose statements stand in the connection's queue, and so does its rollback: a cancelled caller leaves nothing open.
+"""
+
+import asyncio
+import contextlib
+import math
+import time
+import weakref
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiosqlite
+
+from codex_proxy.store import sqlite_file
+from codex_proxy.store.keeper import RUNNING, Claim, Record, StoredEvent
+from codex_proxy.store.sqlite_file import Row, in_our_words, run
+
+EVENTS_AT_ONCE = 1000
+FORGET_AT_ONCE = 100  # records a transaction: a smaller bound after a restart must not stop the writers for long
+VACUUM_AT_ONCE = 1000  # pages
+POLL_INTERVAL = 0.2  # seconds between two looks for changes of other processes
+
+_SELECT_RECORD = """SELECT id, owner, created_at, status, body, input_items, conversation, holder, cancel_wanted
+    FROM record JOIN content ON content.record = record.number """
+# The inner LIMITs let SQLite look at one record and one claim only, which every write does.
+_SELECT_SURPLUS = """
+    WITH bound AS (SELECT (page_count - freelist_count) * page_size > ? AS is_over
+        FROM pragma_page_count, pragma_freelist_count, pragma_page_size)
+    SELECT 'record', id FROM (SELECT id, created_at FROM record WHERE NOT running ORDER BY created_at, number LIMIT 1), bound
+        WHERE created_at < ? OR is_over
+    UNION ALL SELECT 'claim', key FROM (SELECT key FROM claim WHERE answer NOT NULL ORDER BY ends_at LIMIT 1), bound
+        WHERE is_over ORDER BY 1 DESC"""
+_FORGET = {"record": "DELETE FROM record WHERE id = ?", "claim": "DELETE FROM claim WHERE key = ?"}
+
+
+class SqliteStore:
+    """Within `ttl` seconds and about `max_bytes` of file, oldest goes first. Made by `opened`."""
+
+    def __init__(self, path: Path, ttl: float, max_bytes: int, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self._path = path
+        self._ttl = ttl
+        self._max_bytes = max_bytes
+        self._writer = writer
+        self._reader = reader
+        self._writing = asyncio.Lock()
+        self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # of records that somebody of this process waits for
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, path: Path, ttl: float, max_bytes: int) -> AsyncIterator["SqliteStore"]:
+        """Open the file, or make it, readable by us alone; close it at the end. Raises StoreUnavailable and StorageFull."""
+        async with sqlite_file.opened(path) as (writer, reader):
+            yield cls(path, ttl, max_bytes, writer, reader)
+
+    async def create(self, record: Record) -> None:
+        async with self._transaction() as db:
+            await run(
+                db,
+                "INSERT INTO record (id, owner, created_at, status, running, holder, cancel_wanted, changed_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                *(record.id, record.owner, record.created_at, record.status, record.status in RUNNING, record.holder),
+                *(record.cancel_wanted, time.time_ns()),
+            )
+            content = (record.body, record.input_items, record.conversation)
+            await run(db, "INSERT INTO content VALUES (last_insert_rowid(), ?, ?, ?)", *content)
+            gone = await self._forget_surplus(db)
+        self._tell(gone)
+
+    async def update(self, changed: Record, events: Sequence[StoredEvent] = ()) -> bool:
+        async with self._transaction() as db:
+            if not (found := await run(db, "SELECT number FROM record WHERE id = ?", changed.id)):
+                return False
+            [(number,)] = found
+            await run(
+                db,
+                "UPDATE record SET owner = ?, created_at = ?, status = ?, running = ?, holder = ?, changed_at = ? WHERE number = ?",
+                *(changed.owner, changed.created_at, changed.status, changed.status in RUNNING, changed.holder),
+                *(time.time_ns(), number),
+            )
+            content = (changed.body, changed.input_items, changed.conversation)
+            await run(
+                db,
+                "UPDATE content SET body = ?, input_items = ?, conversation = ?"
+                " WHERE record = ? AND (body, input_items, conversation) IS NOT (?, ?, ?)",
+                *(*content, number, *content),
+            )
+            if events:
+                numbered = [(number, event.number, event.type, event.content) for event in events]
+                await db.executemany("INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?)", numbered)
+            gone = await self._forget_surplus(db)
+        self._tell([changed.id, *gone])
+        return True
+
+    async def get(self, owner: str, record_id: str) -> Record | None:
+        rows = await self._read(_SELECT_RECORD + "WHERE id = ? AND owner = ?", record_id, owner)
+        return _record(rows[0]) if rows else None
+
+    async def delete(self, owner: str, record_id: str) -> bool:
+        async with self._transaction() as db:
+            if not await run(db, "SELECT 1 FROM record WHERE id = ? AND owner = ?", record_id, owner):
+                return False
+            await run(db, "DELETE FROM record WHERE id = ?", record_id)
+        self._tell([record_id])
+        return True
+
+    async def want_cancel(self, owner: str, record_id: str) -> bool:
+        async with self._transaction() as db:
+            if not await run(db, "SELECT 1 FROM record WHERE id = ? AND owner = ? AND running", record_id, owner):
+                return False
+            await run(db, "UPDATE record SET cancel_wanted = TRUE, changed_at = ? WHERE id = ?", time.time_ns(), record_id)
+        self._tell([record_id])
+        return True
+
+    async def events(self, owner: str, record_id: str, after: int) -> list[StoredEvent]:
+        rows = await self._read(
+            "SELECT event.number, type, content FROM event JOIN record ON event.record = record.number"
+            " WHERE id = ? AND owner = ? AND event.number > ? ORDER BY event.number LIMIT ?",
+            *(record_id, owner, after, EVENTS_AT_ONCE),
+        )
+        return [StoredEvent(*row) for row in rows]
+
+    async def changed(self, record_id: str, timeout: float) -> None:
+        """Also of a claim, by its key.
+
+        Comes back early, after POLL_INTERVAL, when the last change is so recent that the caller may not have read it yet.
+        """
+        change = self._changes.setdefault(record_id, asyncio.Event())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                seen = await self._changed_at(record_id)
+                perhaps_missed = seen is None or abs(time.time_ns() - seen) < POLL_INTERVAL * 1e9
+                while not await _set_within(change, POLL_INTERVAL):
+                    if perhaps_missed or await self._changed_at(record_id) != seen:
+                        return
+
+    async def claim(self, key: str, fingerprint: str, ttl: float) -> Claim | None:
+        now = time.time()
+        async with self._transaction() as db:
+            await run(db, "DELETE FROM claim WHERE ends_at < ?", now)
+            if found := await run(db, "SELECT fingerprint, answer FROM claim WHERE key = ?", key):
+                return Claim(*found[0])
+            await run(db, "INSERT INTO claim VALUES (?, ?, NULL, ?, ?)", key, fingerprint, now + ttl, time.time_ns())
+        return None
+
+    async def answer(self, key: str, answer: bytes) -> None:
+        async with self._transaction() as db:
+            await run(db, "UPDATE claim SET answer = ?, changed_at = ? WHERE key = ?", answer, time.time_ns(), key)
+            gone = await self._forget_surplus(db)
+        self._tell([key, *gone])
+
+    async def release(self, key: str) -> None:
+        async with self._transaction() as db:
+            await run(db, "DELETE FROM claim WHERE key = ?", key)
+        self._tell([key])
+
+    async def renew(self, holder: str, lease: float) -> None:
+        async with self._transaction() as db:
+            await run(db, "INSERT OR REPLACE INTO lease VALUES (?, ?)", holder, time.time() + lease)
+
+    async def orphans(self) -> list[Record]:
+        no_lease = "NOT EXISTS (SELECT 1 FROM lease WHERE lease.holder = record.holder AND ends_at >= ?)"
+        rows = await self._read(_SELECT_RECORD + "WHERE running AND " + no_lease, time.time())
+        return [_record(row) for row in rows]
+
+    async def sweep(self, now: int) -> None:
+        async with self._transaction() as db:
+            await run(db, "DELETE FROM lease WHERE ends_at < ?", time.time())
+            await run(db, "DELETE FROM claim WHERE ends_at < ?", time.time())
+        while await self._forgot_some(now - self._ttl):
+            pass
+        [(free,)] = await self._read("PRAGMA freelist_count")
+        for _ in range(0, free, VACUUM_AT_ONCE):
+            await self._tidy(f"PRAGMA incremental_vacuum({VACUUM_AT_ONCE})")
+        await self._tidy("PRAGMA wal_checkpoint(TRUNCATE)")  # incomplete while another process reads
+
+    async def close(self) -> None:
+        await self._reader.close()
+        await self._writer.close()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        async with self._writing:
+            with in_our_words(self._path):
+                try:
+                    await run(self._writer, "BEGIN IMMEDIATE")
+                    yield self._writer
+                    await self._writer.commit()
+                except BaseException:
+                    await self._writer.rollback()
+                    raise
+
+    async def _tidy(self, pragma: str) -> None:
+        """A script, as `execute` would free one page only: it stops at each row, and vacuum gives one without columns a page."""
+        async with self._writing:
+            with in_our_words(self._path):
+                await self._writer.executescript(pragma)
+
+    async def _read(self, statement: str, *values: object) -> list[Row]:
+        with in_our_words(self._path):
+            return await run(self._reader, statement, *values)
+
+    async def _changed_at(self, name: str) -> int | None:
+        found = "SELECT changed_at FROM record WHERE id = ? UNION ALL SELECT changed_at FROM claim WHERE key = ?"
+        rows = await self._read(found, name, name)
+        return rows[0][0] if rows else None
+
+    def _tell(self, names: Sequence[str]) -> None:
+        for name in names:
+            if change := self._changes.pop(name, None):
+                change.set()
+
+    async def _forgot_some(self, too_old: float) -> bool:
+        async with self._transaction() as db:
+            gone = await self._forget_surplus(db, too_old)
+        self._tell(gone)
+        return bool(gone)
+
+    async def _forget_surplus(self, db: aiosqlite.Connection, too_old: float = -math.inf) -> list[str]:
+        """Forget ended records, oldest first, and when there are none more, answers of claims; gives their names."""
+        gone: list[str] = []
+        while len(gone) < FORGET_AT_ONCE:
+            surplus = await run(db, _SELECT_SURPLUS, self._max_bytes, too_old)
+            if not surplus:
+                break
+            kind, name = surplus[0]
+            await run(db, _FORGET[kind], name)
+            gone.append(name)
+        return gone
+
+
+def _record(row: Row) -> Record:
+    record_id, owner, created_at, status, body, input_items, conversation, holder, cancel_wanted = row
+    return Record(
+        id=record_id,
+        owner=owner,
+        created_at=created_at,
+        status=status,
+        body=body,
+        input_items=input_items,
+        conversation=conversation,
+        holder=holder,
+        cancel_wanted=bool(cancel_wanted),
+    )
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()

@@ -1,0 +1,139 @@
+"""A SQLite file of responses: its making, its schema and the migrations to it, and its errors in our words.
+
+Rule: what is in MIGRATIONS is never edited, only added to; PRAGMA user_version says how many of them a file has taken.
+"""
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from codex_proxy.errors import StorageFull, StoreUnavailable
+from codex_proxy.store import file_lock
+
+BUSY_TIMEOUT = 5.0  # seconds that a write waits for another process's
+RETRY_AFTER = 30.0  # seconds: whoever makes room on a disk needs about that long
+_BUSY_PAUSE = 0.02  # seconds
+_LITTLE_ROOM = 64 * 1024  # bytes; SQLite's shared memory grows by 32 KiB
+
+_PRAGMAS = (
+    "PRAGMA auto_vacuum = INCREMENTAL",  # only before the first table is made, and before WAL
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA journal_size_limit = 4194304",  # the size at which SQLite copies the WAL into the file
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA foreign_keys = ON",
+)
+
+# What leads from each version to the next. `changed_at` is in nanoseconds since the epoch. What is large stands apart,
+# so that it is not written again with each event.
+MIGRATIONS: list[tuple[str, ...]] = [
+    (
+        """CREATE TABLE record (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+            created_at INTEGER NOT NULL, status TEXT NOT NULL, running INTEGER NOT NULL, holder TEXT,
+            cancel_wanted INTEGER NOT NULL, changed_at INTEGER NOT NULL)""",
+        "CREATE INDEX record_ended ON record (created_at) WHERE NOT running",
+        "CREATE INDEX record_running ON record (holder) WHERE running",
+        """CREATE TABLE content (record INTEGER PRIMARY KEY REFERENCES record ON DELETE CASCADE,
+            body BLOB NOT NULL, input_items BLOB NOT NULL, conversation BLOB NOT NULL)""",
+        """CREATE TABLE event (record INTEGER NOT NULL REFERENCES record ON DELETE CASCADE, number INTEGER NOT NULL,
+            type TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (record, number)) WITHOUT ROWID""",
+        """CREATE TABLE claim (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, answer BLOB, ends_at REAL NOT NULL,
+            changed_at INTEGER NOT NULL)""",
+        "CREATE INDEX claim_end ON claim (ends_at)",
+        "CREATE TABLE lease (holder TEXT PRIMARY KEY, ends_at REAL NOT NULL)",
+    ),
+]
+
+Row = tuple[Any, ...]  # of whatever the statement selects
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[tuple[aiosqlite.Connection, aiosqlite.Connection]]:
+    """A connection to write and one to read, to a file that is made when there is none, readable by us alone.
+
+    Raises StoreUnavailable and StorageFull.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        with in_our_words(path):
+            _make_private(path)
+            alone = stack.enter_context(file_lock.held(path))
+            writer = await stack.enter_async_context(_connection(path))
+            await _prepare(writer, path)
+            if alone:  # whoever had a lease is dead
+                await run(writer, "DELETE FROM lease")
+            reader = await stack.enter_async_context(_connection(path))
+            await run(reader, "PRAGMA query_only = ON")
+        yield writer, reader
+
+
+async def run(db: aiosqlite.Connection, statement: str, *values: object) -> list[Row]:
+    """One statement to its end: an unfinished SELECT would keep the WAL from being copied."""
+    return [tuple(row) for row in await db.execute_fetchall(statement, values)]
+
+
+@contextmanager
+def in_our_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError, ValueError) as error:  # ValueError is aiosqlite's word for a closed connection
+        detail = f"{path}: {error}"
+        if _is_full(error, path):
+            message = "There is no room left to keep responses."
+            raise StorageFull(message, detail=detail, retry_after=RETRY_AFTER) from error
+        raise StoreUnavailable("The store of responses does not work.", detail=detail) from error
+
+
+def _connection(path: Path) -> aiosqlite.Connection:
+    return aiosqlite.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+
+
+def _make_private(path: Path) -> None:
+    """Before SQLite makes the file: the files that it puts beside get the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):  # never opened then: a close would drop all locks that this process has on it
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
+    async with asyncio.timeout(BUSY_TIMEOUT):
+        for pragma in _PRAGMAS:
+            await _set(db, pragma)
+    await run(db, "BEGIN IMMEDIATE")
+    [(taken,)] = await run(db, "PRAGMA user_version")
+    if taken > len(MIGRATIONS):
+        detail = f"{path} has schema {taken}, this version knows {len(MIGRATIONS)}: update, or set PROXY_STORE to another file"
+        raise StoreUnavailable("The store of responses was written by a newer version.", detail=detail)
+    for statement in itertools.chain.from_iterable(MIGRATIONS[taken:]):
+        await run(db, statement)
+    await run(db, f"PRAGMA user_version = {len(MIGRATIONS)}")
+    await db.commit()
+
+
+async def _set(db: aiosqlite.Connection, pragma: str) -> None:
+    """Tries again by itself: SQLite does not let two wait for each other that set the journal mode at once."""
+    while True:
+        try:
+            await run(db, pragma)
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        await asyncio.sleep(_BUSY_PAUSE)
+
+
+def _is_full(error: Exception, path: Path) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and path.parent.exists():  # of the shared memory or the WAL
+        return shutil.disk_usage(path.parent).free < _LITTLE_ROOM
+    return code == sqlite3.SQLITE_FULL

@@ -1,0 +1,106 @@
+"""Two installed servers behind HAProxy with one Redis: any instance continues any conversation, one can be drained."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import ModelRequest, Say, Step, words
+from tests.conftest import RunningCommand
+from tests.e2e.haproxy import haproxy
+from tests.store.redis_server import redis_server
+
+StartCommand = Callable[..., Awaitable[RunningCommand]]
+
+
+@asynccontextmanager
+async def two_instances(
+    start_command: StartCommand, environ: dict[str, str]
+) -> AsyncIterator[tuple[RunningCommand, RunningCommand]]:
+    async with redis_server() as redis:
+        environ["PROXY_STORE"] = redis.url
+        yield await start_command(), await start_command()
+
+
+async def post(http: aiohttp.ClientSession, address: str, **body: Any) -> dict[str, Any]:
+    answer = await http.post(f"{address}/v1/responses", json=body)
+    found: dict[str, Any] = await answer.json()
+    assert answer.status == 200, found
+    return found
+
+
+async def count(request: ModelRequest) -> AsyncIterator[Step]:
+    said = [item for item in request.input if item.get("role") == "assistant"]
+    yield Say(words(f"answer {len(said)} to {request.prompt}"), pace=0.01)
+
+
+async def test_a_conversation_alternates_between_two_instances(
+    start_command: StartCommand, model: ModelServer, environ: dict[str, str]
+) -> None:
+    model.script = count
+    async with two_instances(start_command, environ) as instances, aiohttp.ClientSession() as http:
+        previous: dict[str, Any] = {}
+        for number in range(6):
+            address = instances[number % 2].address
+            more = {"previous_response_id": previous["id"]} if previous else {}
+            previous = await post(http, address, input=f"question {number}", **more)
+            assert previous["output"][0]["content"][0]["text"] == f"answer {number} to question {number}"
+
+
+async def test_a_background_response_of_one_is_streamed_and_cancelled_by_the_other(
+    start_command: StartCommand, model: ModelServer, environ: dict[str, str]
+) -> None:
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        yield Say(tuple(f"t{number} " for number in range(100)), pace=0.01)
+        await asyncio.Event().wait()
+
+    model.script = script
+    async with two_instances(start_command, environ) as (one, two), aiohttp.ClientSession() as http:
+        made = await post(http, one.address, input="go", background=True)
+        stream = await http.get(f"{two.address}/v1/responses/{made['id']}?stream=true")
+        numbers = []
+        text = ""
+        async for line in stream.content:
+            if line.startswith(b"data: "):
+                event = json.loads(line[6:])
+                numbers.append(event["sequence_number"])
+                text += event.get("delta", "")
+                if text.endswith("t99 "):
+                    break
+        assert numbers == list(range(len(numbers)))
+        cancelled = await http.post(f"{two.address}/v1/responses/{made['id']}/cancel")
+        assert (await cancelled.json())["status"] == "cancelled"
+
+
+async def test_one_instance_is_drained_under_load_without_a_failed_request(
+    start_command: StartCommand, model: ModelServer, environ: dict[str, str]
+) -> None:
+    model.script = count
+    async with two_instances(start_command, environ) as (one, two), haproxy(one.address, two.address) as address:
+        answered: list[str] = []
+        drained = asyncio.Event()
+
+        async def load(client: int) -> None:
+            async with aiohttp.ClientSession() as http:
+                for number in range(10_000):
+                    found = await post(http, address, input=f"{client}.{number}", store=False)
+                    answered.append(found["status"])
+                    if drained.is_set():
+                        return
+
+        async with asyncio.TaskGroup() as group:
+            clients = [group.create_task(load(client)) for client in range(4)]
+            while len(answered) < 20:
+                await asyncio.sleep(0)
+            assert await one.stop(signal.SIGTERM) == 0
+            before = len(answered)
+            while len(answered) < before + 20:
+                await asyncio.sleep(0)
+            drained.set()
+        assert all(client.done() for client in clients)
+        assert set(answered) == {"completed"}

@@ -1,0 +1,46 @@
+"""Another process on a SQLite file: python -m tests.store.sqlite_child WAY FILE NAME. One function for each way.
+
+It says on stdout what has been done, once the store has said so.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import msgspec
+
+from codex_proxy.store.sqlite import SqliteStore
+from tests.store.contract import ROOMY, TTL, a_record, ended, some_events
+
+
+async def writes_in_a_loop(store: SqliteStore, name: str) -> None:
+    """Until it is killed: creates, updates with events, deletes and sweeps. A line for each record that is complete."""
+    number = 0
+    while True:
+        number += 1
+        record = a_record(f"{name}-{number}", body=b"x" * 20_000)
+        await store.create(record)
+        await store.create(ended(msgspec.structs.replace(record, id=f"{name}-passing")))
+        await store.update(ended(record), some_events(0, 9))
+        print(record.id, flush=True)
+        await store.delete("anna", f"{name}-passing")
+        if number % 10 == 0:
+            await store.sweep(record.created_at)
+
+
+async def ends_a_record_when_told(store: SqliteStore, name: str) -> None:
+    """Once there is a line on stdin."""
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    await store.update(ended(a_record(name)), some_events(0, 0))
+
+
+async def _main(way: str, file: str, name: str) -> None:
+    async with SqliteStore.opened(Path(file), TTL, ROOMY) as store:
+        await WAYS[way](store, name)
+
+
+WAYS = {way.__name__: way for way in (writes_in_a_loop, ends_a_record_when_told)}
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:]))

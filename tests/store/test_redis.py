@@ -1,0 +1,392 @@
+"""The Redis store on a real server: every step, several instances at once, a server that goes away or is full."""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from codex_proxy import tasks
+from codex_proxy.errors import StorageFull, StoreUnavailable
+from codex_proxy.store.keeper import Claim, Record, StoredEvent
+from codex_proxy.store.redis import EVENTS_AT_ONCE, RedisStore
+from tests.store.redis_server import RedisServer, redis_server
+
+_LIMIT = 5.0  # seconds
+_TTL = 3600.0
+_ROOM = 1_000_000  # bytes
+_NOW = 1_700_000_000
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RedisServer]:
+    async with redis_server() as started:
+        yield started
+    assert tasks.running() == []
+
+
+@pytest.fixture
+async def store(server: RedisServer) -> AsyncIterator[RedisStore]:
+    async with RedisStore.opened(server.url, _TTL, _ROOM) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def other(server: RedisServer) -> AsyncIterator[RedisStore]:
+    """Another instance on the same server."""
+    async with RedisStore.opened(server.url, _TTL, _ROOM) as opened:
+        yield opened
+
+
+def _running(record_id: str = "resp_1", created_at: int = _NOW, body: bytes = b"{}") -> Record:
+    return Record(
+        id=record_id, owner="ann", created_at=created_at, status="in_progress", body=body, input_items=b"[]", holder="here"
+    )
+
+
+def _ended(record_id: str = "resp_1", created_at: int = _NOW, body: bytes = b"{}") -> Record:
+    return msgspec.structs.replace(_running(record_id, created_at, body), status="completed", holder=None)
+
+
+def _event(number: int, content: bytes = b"{}") -> StoredEvent:
+    return StoredEvent(number, "response.output_text.delta", content)
+
+
+async def test_a_record_comes_back_as_it_was(store: RedisStore) -> None:
+    record = msgspec.structs.replace(_running(), body=b'{"a":"\xc3\xa9\x00"}', conversation=b"[1]", cancel_wanted=True)
+    await store.create(record)
+    assert await store.get("ann", record.id) == record
+
+
+async def test_a_record_does_not_exist_for_anybody_else(store: RedisStore) -> None:
+    await store.create(_running())
+    await store.update(_running(), [_event(0)])
+    assert await store.get("bob", "resp_1") is None
+    assert await store.events("bob", "resp_1", -1) == []
+    assert not await store.want_cancel("bob", "resp_1")
+    assert not await store.delete("bob", "resp_1")
+    assert await store.get("ann", "resp_1") == _running()
+
+
+async def test_an_update_replaces_the_record_and_appends_its_events(store: RedisStore) -> None:
+    await store.create(_running())
+    assert await store.update(_running(body=b"1"), [_event(0), _event(1)])
+    assert await store.update(_ended(body=b"2"), [_event(2)])
+    assert await store.get("ann", "resp_1") == _ended(body=b"2")
+    assert await store.events("ann", "resp_1", -1) == [_event(0), _event(1), _event(2)]
+    assert await store.events("ann", "resp_1", 1) == [_event(2)]
+
+
+async def test_events_with_numbers_of_several_digits_stay_in_order_and_come_in_pieces(store: RedisStore) -> None:
+    events = [_event(number) for number in range(EVENTS_AT_ONCE + 5)]
+    await store.create(_running())
+    await store.update(_running(), events)
+    assert await store.events("ann", "resp_1", -1) == events[:EVENTS_AT_ONCE]
+    assert await store.events("ann", "resp_1", EVENTS_AT_ONCE - 1) == events[EVENTS_AT_ONCE:]
+
+
+async def test_a_deleted_record_is_not_made_again_by_an_update(server: RedisServer, store: RedisStore) -> None:
+    await store.create(_running())
+    await store.update(_running(), [_event(0)])
+    assert await store.delete("ann", "resp_1")
+    assert not await store.update(_ended(), [_event(1)])
+    assert not await store.delete("ann", "resp_1")
+    assert await _keys(server) == {b"codex-proxy:totals"}
+
+
+async def test_a_cancel_is_wanted_until_the_end_whatever_the_holder_writes(store: RedisStore, other: RedisStore) -> None:
+    await store.create(_running())
+    assert await other.want_cancel("ann", "resp_1")
+    await store.update(_running(body=b"1"))
+    assert await store.get("ann", "resp_1") == msgspec.structs.replace(_running(body=b"1"), cancel_wanted=True)
+    await store.update(_ended())
+    assert not await other.want_cancel("ann", "resp_1")
+
+
+async def test_a_key_is_claimed_once_and_has_an_answer_later(store: RedisStore, other: RedisStore) -> None:
+    assert await store.claim("key", "hash", 60) is None
+    assert await other.claim("key", "another hash", 60) == Claim("hash")
+    await store.answer("key", b"resp_1")
+    assert await other.claim("key", "hash", 60) == Claim("hash", b"resp_1")
+
+
+async def test_of_many_claims_at_once_one_succeeds(store: RedisStore, other: RedisStore) -> None:
+    claims = await asyncio.gather(*(instance.claim("key", "hash", 60) for instance in (store, other) * 20))
+    assert claims.count(None) == 1
+
+
+async def test_a_released_key_and_one_out_of_time_can_be_claimed_again(server: RedisServer, store: RedisStore) -> None:
+    await store.claim("released", "hash", 60)
+    await store.release("released")
+    assert await store.claim("released", "hash", 60) is None
+    await store.claim("old", "hash", 0.05)
+    await _gone(server, "codex-proxy:claim:old")
+    await store.answer("old", b"too late")
+    assert await store.claim("old", "hash", 60) is None
+
+
+async def test_a_key_of_any_bytes_can_be_claimed(store: RedisStore) -> None:
+    key = b"\xff\x00 ".decode(errors="surrogateescape")
+    assert await store.claim(key, "hash", 60) is None
+    await store.answer(key, b"resp_1")
+    assert await store.claim(key, "hash", 60) == Claim("hash", b"resp_1")
+    await _heard(store)
+
+
+async def test_the_running_records_of_a_dead_holder_are_orphans(server: RedisServer, store: RedisStore, other: RedisStore) -> None:
+    await store.renew("here", 0.05)
+    await store.renew("there", 60)
+    await store.create(_running("resp_1"))
+    await store.create(msgspec.structs.replace(_running("resp_2"), holder="there"))
+    await store.create(msgspec.structs.replace(_running("resp_3"), holder=None, status="queued"))
+    await store.create(_ended("resp_4"))
+    await _gone(server, "codex-proxy:lease:here")
+    assert sorted(record.id for record in await other.orphans()) == ["resp_1", "resp_3"]
+    await other.update(_ended("resp_1"))
+    await store.renew("here", 60)
+    assert [record.id for record in await store.orphans()] == ["resp_3"]
+
+
+async def test_an_old_record_is_forgotten_but_not_while_it_runs(server: RedisServer, store: RedisStore) -> None:
+    await store.create(_ended("resp_1", _NOW - 3601))
+    await store.create(_running("resp_2", _NOW - 3601))
+    await store.create(_ended("resp_3", _NOW - 3600))
+    await store.sweep(_NOW)
+    assert [await _there(store, number) for number in (1, 2, 3)] == [False, True, True]
+
+
+async def test_a_sweep_has_no_limit(store: RedisStore) -> None:
+    for number in range(1005):
+        await store.create(_ended(f"resp_{number}", _NOW - 3601))
+    await store.sweep(_NOW)
+    assert not any([await _there(store, number) for number in range(1005)])
+
+
+async def test_the_oldest_ended_record_makes_room(server: RedisServer) -> None:
+    async with RedisStore.opened(server.url, _TTL, 1000) as store:
+        await store.create(_running("resp_1", body=b"x" * 396))
+        await store.create(_ended("resp_9", body=b"x" * 296))
+        await store.create(_ended("resp_3", body=b"x" * 296))
+        assert [await _there(store, number) for number in (1, 9, 3)] == [True, True, True]
+        await store.create(_ended("resp_4", body=b""))
+        assert [await _there(store, number) for number in (1, 9, 3, 4)] == [True, False, True, True]
+        await store.update(_running("resp_1", body=b"x" * 396), [_event(0, b"y" * 300)])
+        assert [await _there(store, number) for number in (1, 9, 3, 4)] == [True, False, False, True]
+
+
+async def test_nothing_counts_after_all_is_forgotten(server: RedisServer, store: RedisStore) -> None:
+    await store.create(_running(body=b"x" * 500))
+    await store.update(_running(body=b"x" * 700), [_event(0, b"y" * 100)])
+    await store.update(_ended(body=b"x" * 100), [_event(1, b"y" * 100)])
+    assert await _total(server) == 100 + 2 + 2 + 200
+    await store.delete("ann", "resp_1")
+    assert await _total(server) == 0
+
+
+async def test_everything_expires_by_itself(server: RedisServer, store: RedisStore) -> None:
+    await store.create(_running())
+    await store.update(_running(), [_event(0)])
+    await store.claim("key", "hash", 60)
+    await store.renew("here", 60)
+    async with Redis.from_url(server.url) as redis:
+        keys = await redis.keys("*")
+        assert len(keys) == 8
+        assert [key for key in keys if await redis.pttl(key) < 0] == []
+
+
+async def test_a_change_by_another_instance_wakes_at_once(store: RedisStore, other: RedisStore) -> None:
+    await store.create(_running())
+    await _heard(store)
+    changes = [
+        other.update(_running(), [_event(0)]),
+        other.want_cancel("ann", "resp_1"),
+        other.delete("ann", "resp_1"),
+    ]
+    for change in changes:
+        waiting = asyncio.gather(*(store.changed("resp_1", 60) for _ in range(3)))
+        started = time.monotonic()
+        await change
+        await waiting
+        assert time.monotonic() - started < 0.3
+
+
+async def test_an_answer_wakes_who_waits_for_the_key(store: RedisStore, other: RedisStore) -> None:
+    await store.claim("key", "hash", 60)
+    await _heard(other)
+    waiting = asyncio.gather(other.changed("key", 60))
+    await store.answer("key", b"resp_1")
+    async with asyncio.timeout(_LIMIT):
+        await waiting
+
+
+async def test_a_change_between_reading_and_waiting_delays_by_half_a_second_at_most(store: RedisStore, other: RedisStore) -> None:
+    await store.create(_running())
+    await _heard(store)
+    await store.events("ann", "resp_1", -1)
+    await other.update(_running(), [_event(0)])
+    await _heard(store)  # the news of the change has come before the wait begins
+    async with asyncio.timeout(0.6):
+        await store.changed("resp_1", 60)
+
+
+async def test_a_wait_without_a_change_ends_in_time_and_leaves_nothing(store: RedisStore) -> None:
+    await _heard(store)
+    started = time.monotonic()
+    await store.changed("resp_1", 0.7)
+    assert 0.6 < time.monotonic() - started < 2
+    assert "resp_1" not in store._changes._waiting
+
+
+async def test_a_reader_misses_no_event_of_a_writer_elsewhere(store: RedisStore, other: RedisStore) -> None:
+    count = 200
+
+    async def write() -> None:
+        for number in range(count):
+            await other.update(_running(), [_event(number)])
+
+    async def read() -> list[StoredEvent]:
+        seen: list[StoredEvent] = []
+        while len(seen) < count:
+            seen += await store.events("ann", "resp_1", len(seen) - 1)
+            await store.changed("resp_1", 60)
+        return seen
+
+    await store.create(_running())
+    async with asyncio.timeout(30):
+        seen, _ = await asyncio.gather(read(), write())
+    assert seen == [_event(number) for number in range(count)]
+
+
+async def test_a_server_that_goes_and_comes_back_is_used_again(server: RedisServer, store: RedisStore) -> None:
+    await asyncio.gather(*(store.create(_running(f"resp_{number}")) for number in range(10)))  # many connections
+    await server.kill()
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await store.get("ann", "resp_1")
+    async with asyncio.timeout(0.6):  # nobody is told of changes now, so no wait is long
+        await store.changed("resp_1", 60)
+    await server.start()
+    await asyncio.gather(*(store.create(_running(f"resp_{number}")) for number in range(10)))
+    assert await store.get("ann", "resp_1") == _running()
+    await _heard(store)
+
+
+async def test_a_server_that_restarts_unnoticed_is_used_again_at_once(server: RedisServer, store: RedisStore) -> None:
+    await store.create(_running())
+    await server.kill()
+    await server.start()
+    await store.create(_running())
+    assert await store.get("ann", "resp_1") == _running()
+
+
+async def test_no_server_at_the_start_is_told_at_once(server: RedisServer) -> None:
+    await server.kill()
+    with pytest.raises(StoreUnavailable, match="not available") as raised:
+        async with RedisStore.opened(server.url, _TTL, _ROOM):
+            pass
+    assert str(server.port) in raised.value.detail
+
+
+async def test_a_silent_server_is_not_waited_for_for_ever() -> None:
+    silent = await asyncio.start_server(_say_nothing, "127.0.0.1", 0)
+    async with silent:
+        port = silent.sockets[0].getsockname()[1]
+        with pytest.raises(StoreUnavailable):
+            async with RedisStore.opened(f"redis://127.0.0.1:{port}?socket_timeout=0.1", _TTL, _ROOM):
+                pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://:se%2Fcret@127.0.0.1:{port}", "redis://:se/cret@127.0.0.1:{port}", "http://:se/cret@127.0.0.1:{port}"],
+)
+async def test_the_password_is_never_told(server: RedisServer, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(StoreUnavailable) as raised:
+        async with RedisStore.opened(url.format(port=server.port), _TTL, _ROOM):
+            pass
+    assert raised.value.detail
+    for text in (raised.value.message, raised.value.detail, caplog.text):
+        assert "cret" not in text
+
+
+async def test_a_password_opens_the_store() -> None:
+    async with redis_server("--requirepass", "s/cret") as server:
+        url = server.url.replace("//", "//:s%2Fcret@")
+        async with RedisStore.opened(url, _TTL, _ROOM) as store:
+            await store.create(_running())
+
+
+async def test_a_full_server_refuses_what_is_new_and_keeps_the_rest(server: RedisServer, store: RedisStore) -> None:
+    await store.renew("here", 60)
+    await store.create(_running())
+    await store.update(_running(), [_event(0)])
+    async with Redis.from_url(server.url) as redis:
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set("maxmemory", 1)
+    before = await _keys(server)
+    with pytest.raises(StorageFull) as raised:
+        await store.create(_running("resp_2"))
+    assert "used memory" in raised.value.detail
+    with pytest.raises(StorageFull):
+        await store.update(_ended(), [_event(1)])
+    with pytest.raises(StorageFull):
+        await store.claim("key", "hash", 60)
+    assert await _keys(server) == before
+    assert await store.get("ann", "resp_1") == _running()
+    assert await store.events("ann", "resp_1", -1) == [_event(0)]
+    await store.renew("here", 60)
+    assert await store.orphans() == []
+    await store.sweep(_NOW)
+    assert await store.delete("ann", "resp_1")
+    assert await _total(server) == 0
+
+
+async def test_a_cancelled_call_spoils_no_connection(store: RedisStore) -> None:
+    await store.create(_running(body=b"x" * 100_000))
+    for delay in (0, 0.0002, 0.0005, 0.001):
+        calls = [tasks.spawn("a call", store.get("ann", "resp_1")) for _ in range(20)]
+        await asyncio.sleep(delay)
+        await asyncio.gather(*(tasks.see_out(call) for call in calls))
+        found = await asyncio.gather(*(store.orphans() for _ in range(40)))
+        assert all(record == _running(body=b"x" * 100_000) for record in itertools.chain(*found))
+
+
+async def _there(store: RedisStore, number: int) -> bool:
+    return await store.get("ann", f"resp_{number}") is not None
+
+
+async def _keys(server: RedisServer) -> set[bytes | str]:
+    async with Redis.from_url(server.url) as redis:
+        return set(await redis.keys("*"))
+
+
+async def _total(server: RedisServer) -> int:
+    async with Redis.from_url(server.url) as redis:
+        return int(await redis.hget("codex-proxy:totals", "bytes") or 0)
+
+
+async def _gone(server: RedisServer, key: str) -> None:
+    async with asyncio.timeout(_LIMIT), Redis.from_url(server.url) as redis:
+        while await redis.exists(key):
+            await asyncio.sleep(0.01)
+
+
+async def _heard(store: RedisStore) -> None:
+    """Wait until the store hears of changes, all of those before this call included."""
+    async with asyncio.timeout(_LIMIT):
+        while not store._changes.listening:
+            await asyncio.sleep(0.01)
+        waiting = asyncio.gather(store._changes.wait("probe", 60))
+        await asyncio.sleep(0)
+        await store.release("probe")
+        await waiting
+
+
+async def _say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(1)
+    writer.close()
