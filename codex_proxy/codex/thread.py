@@ -2,7 +2,7 @@
 
 Every thread is started by the recipe that held against every probe in a hostile repository (CLI 0.147.0 to 0.169.0):
 no `sandbox` field, ever, because any value of it replaces the permission profile, and write-capable ones trust the
-directory and run its MCP servers; the sandbox of a turn is turn/start's sandboxPolicy.
+directory and run its MCP servers.
 """
 
 from collections.abc import Iterable
@@ -16,6 +16,7 @@ from codex_proxy.turns import Answered, Called, History, Image, Message, Mode, P
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
 _PROFILE = "proxy"
+_NO_TEMPORARY_PLACES = {":slash_tmp": "read", ":tmpdir": "read"}
 
 # Pure-model mode: no environment, hence no command can run, and nothing of the agent's is described to the model.
 _CHAT_CONFIG: dict[str, Any] = {
@@ -34,6 +35,7 @@ class Recipe(msgspec.Struct, frozen=True):
     model: str
     mode: Mode
     cwd: str
+    writable: bool  # the workspace, for commands
     denied: tuple[str, ...]
     documents: Documents
     web_search: bool
@@ -63,12 +65,16 @@ class Recipe(msgspec.Struct, frozen=True):
         return params | {"config": config}
 
     def _agent_config(self) -> dict[str, Any]:
-        profile = {"extends": ":read-only", "filesystem": dict.fromkeys(self.denied, "deny")}
+        profile: dict[str, Any] = {"extends": ":read-only", "filesystem": dict.fromkeys(self.denied, "deny")}
+        if self.writable:
+            profile = {"extends": ":workspace", "filesystem": profile["filesystem"] | _NO_TEMPORARY_PLACES}
         config: dict[str, Any] = {
             "default_permissions": _PROFILE,
             "permissions": {_PROFILE: profile},
             "shell_environment_policy": {"inherit": "core"},
         }
+        if self.writable:  # or Codex would trust the directory, and run the MCP servers that it names
+            config["projects"] = {self.cwd: {"trust_level": "untrusted"}}
         if not self.documents.project:
             config["project_doc_max_bytes"] = 0
         if self.web_search:
@@ -83,7 +89,10 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 def turn_params(thread_id: str, turn: Turn) -> dict[str, Any]:
-    """The params of turn/start. A read-only turn needs no sandboxPolicy: the profile is read-only already."""
+    """The params of turn/start. A sandboxPolicy only where the thread's profile is not the mode already.
+
+    With one Codex tells the model of its permissions after the history, so a tool's result would not be the last word.
+    """
     params: dict[str, Any] = {"threadId": thread_id, "input": [_input_part(part) for part in turn.input], "summary": turn.summary}
     if turn.output_schema is not None:
         params["outputSchema"] = msgspec.Raw(turn.output_schema.encode())
@@ -91,7 +100,7 @@ def turn_params(thread_id: str, turn: Turn) -> dict[str, Any]:
         params["effort"] = turn.effort
     if turn.service_tier is not None:
         params["serviceTier"] = turn.service_tier
-    if turn.mode == "agent" and turn.sandbox != "read-only":
+    if turn.mode == "agent" and (turn.network or turn.sandbox == "danger-full-access"):
         params["sandboxPolicy"] = _sandbox_policy(turn)
     return params
 

@@ -47,6 +47,7 @@ _EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
 # Calls of the model's that leave nothing behind in the process. After any other one a worker is not used again: it may
 # have left a shell, a changed file or a server of the user's.
 _HARMLESS_CALLS = frozenset(("update_plan",))
+_WORK_TYPES = frozenset(("commandExecution", "fileChange", "mcpToolCall"))
 _CALL_TYPES = frozenset(("function_call", "custom_tool_call", "local_shell_call", "mcp_call"))
 _OUTPUT_TYPES = frozenset(("function_call_output", "custom_tool_call_output"))
 
@@ -106,6 +107,8 @@ class Translator:
 
     def _item_completed(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _item.decode(params).item
+        if self._calls_told and item.type in _WORK_TYPES:
+            return []  # the interrupt has cut it off: it stays open, and is told as incomplete
         if item.type == "agentMessage":
             rest = item.text[self._passed_on.pop(item.id, 0) :]
             missing: list[TurnEvent] = [MessageDelta(item.id, rest)] if rest else []
@@ -164,6 +167,8 @@ class Translator:
         if item.type == "function_call" and (tool := self._clients_tools.get((item.namespace, item.name))):
             self._note_call(tool, item)
             return []
+        if self._calls_told:
+            return []  # outputs of what the interrupt has cut off
         if item.type in _OUTPUT_TYPES and item.call_id in self._open_commands:
             output = _output_text(item.output)
             code = _EXIT_CODE.search(output)

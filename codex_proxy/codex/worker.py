@@ -149,6 +149,7 @@ class Worker:
         recipe = self._recipe_for(turn.model, turn.cwd)
         return msgspec.structs.replace(
             recipe,
+            writable=turn.mode == "agent" and turn.sandbox == "workspace-write",
             web_search=turn.web_search,
             verbosity=turn.verbosity,
             raw_reasoning=turn.raw_reasoning,
@@ -160,6 +161,7 @@ class Worker:
             model=model,
             mode=self.mode,
             cwd=cwd,
+            writable=self.mode == "agent" and self._settings.sandbox == "workspace-write",
             denied=home.denied_paths(self._settings),
             documents=documents.look(Path(cwd), self._home, self.facts.document_names),
             web_search=False,

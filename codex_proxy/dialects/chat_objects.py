@@ -83,7 +83,6 @@ class ChatCompletion(msgspec.Struct, frozen=True):
     model: str
     choices: tuple[AnswerChoice, ...]
     object: Literal["chat.completion"] = "chat.completion"
-    system_fingerprint: None = None
     usage: CompletionUsage | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -109,5 +108,4 @@ class ChatCompletionChunk(msgspec.Struct, frozen=True):
     model: str
     choices: tuple[ChunkChoice, ...]
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
-    system_fingerprint: None = None
     usage: CompletionUsage | msgspec.UnsetType | None = msgspec.UNSET

@@ -50,7 +50,7 @@ class ReasoningEcho(msgspec.Struct, frozen=True):
 
 class TextEcho(msgspec.Struct, frozen=True):
     format: dict[str, Any]  # Any: the request's own text.format
-    verbosity: str | None = None
+    verbosity: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):

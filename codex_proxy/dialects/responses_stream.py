@@ -15,7 +15,7 @@ from codex_proxy.dialects.responses_builders import MessageBuilder, Place, Reaso
 from codex_proxy.dialects.responses_events import StreamEvent
 from codex_proxy.dialects.responses_items import ItemStatus, McpCallItem, OutputItem
 from codex_proxy.dialects.responses_objects import IncompleteDetails, Response, ResponseError, ResponseUsage
-from codex_proxy.errors import ProxyError
+from codex_proxy.errors import ContextTooLong, InvalidRequest, ModelNotFound, ProxyError, QuotaExceeded, RateLimited
 from codex_proxy.turns import (
     MessageCompleted,
     MessageDelta,
@@ -224,7 +224,7 @@ class ResponsesStream:
             return self._end(event.usage, now)
         self.failure = event.error
         self._settle(event.usage, now)
-        error = ResponseError(event.error.code or "server_error", event.error.message)
+        error = ResponseError(_error_code(event.error), event.error.message)
         self.response = msgspec.structs.replace(self.response, status="failed", error=error, completed_at=None)
         return events.Failed(sequence_number=next(self._numbers), response=self.response)
 
@@ -235,3 +235,14 @@ class ResponsesStream:
             output=tuple(self._output[index] for index in sorted(self._output)),
             usage=ResponseUsage.of(usage) if usage else None,
         )
+
+
+def _error_code(error: ProxyError) -> str:
+    """One of the codes that the API has for a response that failed."""
+    match error:
+        case RateLimited() | QuotaExceeded():
+            return "rate_limit_exceeded"
+        case InvalidRequest() | ContextTooLong() | ModelNotFound():
+            return "invalid_prompt"
+        case _:
+            return "server_error"

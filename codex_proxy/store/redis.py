@@ -131,10 +131,14 @@ class RedisStore:
         return record.id, size, int(record.status in RUNNING), self._life, self._max_bytes
 
     async def _run(self, script: str, *arguments: str | bytes | float) -> Any:  # Any: each script has its own answer
+        cancels = _cancels()
         try:
-            return await self._client.register_script(redis_scripts.SHARED + script)(args=arguments)
+            answer = await self._client.register_script(redis_scripts.SHARED + script)(args=arguments)
         except (RedisError, OSError) as error:
             raise self._ours(error) from error
+        if _cancels() > cancels:
+            raise asyncio.CancelledError
+        return answer
 
     def _ours(self, error: Exception) -> ProxyError:
         detail = f"Redis: {error}"
@@ -145,19 +149,23 @@ class RedisStore:
         return StoreUnavailable("The store is not available.", detail=detail)
 
     async def _listen(self) -> None:
-        while True:
+        told = ""
+        while not _cancels():
             try:
                 await self._hear_changes()
             except (RedisError, OSError) as error:
-                _log.warning("no news from the store, trying again: %s", self._ours(error).detail)
-            self._changes.listening = False
-            await asyncio.sleep(_LISTEN_AGAIN)
+                detail = self._ours(error).detail
+                if self._changes.listening or detail != told:  # once an outage
+                    _log.warning("no news from the store, trying again: %s", detail)
+                told = detail
+                self._changes.listening = False
+                await asyncio.sleep(_LISTEN_AGAIN)
 
     async def _hear_changes(self) -> None:
         async with self._client.pubsub() as channel:
             await channel.subscribe(redis_scripts.CHANGES)
             asked = False
-            while True:
+            while not _cancels():
                 message = await channel.get_message(timeout=_HEARTBEAT)
                 if message is None and asked:
                     raise NotConnected("no answer to a ping")
@@ -212,6 +220,12 @@ class _Changes:
 def _wake(waiting: Iterable[asyncio.Event]) -> None:
     for woken in waiting:
         woken.set()
+
+
+def _cancels() -> int:
+    """How often this task was told to stop. On Python 3.11, redis-py loses a cancel that comes while it sends (`wait_for`)."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _fields(record: Record) -> list[str | bytes | int]:

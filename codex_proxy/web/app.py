@@ -37,13 +37,14 @@ _REQUEST_ID = web.RequestKey("request_id", str)
 _BEGAN = web.RequestKey("began", float)
 
 
+_KEPT = "{id:(?!compact$|input_tokens$)[^/]+}"  # not what the API calls beside responses, and we do not have
 ROUTES = (
     ("POST", "/v1/chat/completions", chat.create),
     ("POST", "/v1/responses", responses.create),
-    ("GET", "/v1/responses/{id}", responses_kept.show),
-    ("DELETE", "/v1/responses/{id}", responses_kept.delete),
-    ("POST", "/v1/responses/{id}/cancel", responses_kept.cancel),
-    ("GET", "/v1/responses/{id}/input_items", responses_kept.input_items),
+    ("GET", "/v1/responses/" + _KEPT, responses_kept.show),
+    ("DELETE", "/v1/responses/" + _KEPT, responses_kept.delete),
+    ("POST", "/v1/responses/" + _KEPT + "/cancel", responses_kept.cancel),
+    ("GET", "/v1/responses/" + _KEPT + "/input_items", responses_kept.input_items),
     ("GET", "/v1/models", models.list_all),
     ("GET", "/v1/models/{id:.+}", models.show),
     ("GET", "/health", health.health),

@@ -26,28 +26,18 @@ class Finding(NamedTuple):
 
 _NO_MODEL = "SPEC.md, section 3: a request without a model gets the CLI's default model"
 _NO_COMPACTION = "there is no route that compacts a conversation: Codex does that by itself"
-_COMPACT_ID = "a bug of ours: POST /v1/responses/compact is taken for a response's id, hence 405 instead of 404"
 _EVENT_NAME = "llm-comply 0.5.0 derives a schema's name from the event's; the specification has the event under another one"
-_VERBOSITY = "a bug of ours: text.verbosity is null when it is unset, where the specification lets it be left out only"
-_FINGERPRINT = "a bug of ours: system_fingerprint is null, where the specification lets it be left out only"
 
 OPEN_RESPONSES = {
     Finding("error-handling", "HTTP 200 (expected [400, 422])"): _NO_MODEL,
-    Finding("compact-response", "HTTP 405 (expected [200, 404])"): _COMPACT_ID,
-    Finding("compact-missing-model", "HTTP 405 (expected [400, 404, 422])"): _COMPACT_ID,
     Finding("compact-response", "response.output is missing or empty"): _NO_COMPACTION,
     Finding("compact-response", "expected object containing 'compact', got ''"): _NO_COMPACTION,
     Finding("compact-response", "no output item with type='compaction' (found: [])"): _NO_COMPACTION,
     Finding("", "unknown SSE event type: response.reasoning_summary_text.delta"): _EVENT_NAME,
     Finding("", "unknown SSE event type: response.reasoning_summary_text.done"): _EVENT_NAME,
-    Finding("", "text.verbosity: None is not of type 'string'"): _VERBOSITY,
-    Finding("", "text.verbosity: None is not one of ['low', 'medium', 'high']"): _VERBOSITY,
-    Finding("", "response.text.verbosity: None is not of type 'string'"): _VERBOSITY,
-    Finding("", "response.text.verbosity: None is not one of ['low', 'medium', 'high']"): _VERBOSITY,
 }
 CHAT_COMPLETIONS = {
     Finding("chat-error-handling", "HTTP 200 (expected [400, 422])"): _NO_MODEL,
-    Finding("", "system_fingerprint: None is not of type 'string'"): _FINGERPRINT,
 }
 
 

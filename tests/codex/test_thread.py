@@ -14,7 +14,9 @@ from codex_proxy.turns import Answered, Called, Image, Message, Reasoned, Text, 
 _NONE = Documents(project=(), user=())
 _SOME = Documents(project=(("/w/AGENTS.md", 1),), user=())
 _DENIED = ("/home/someone/.codex", "/home/someone/.ssh")
-_AGENT = Recipe("m", "agent", "/w", _DENIED, _NONE, web_search=False, verbosity=None, raw_reasoning=False, tools=(), mcp_servers=())
+_AGENT = Recipe(
+    "m", "agent", "/w", False, _DENIED, _NONE, web_search=False, verbosity=None, raw_reasoning=False, tools=(), mcp_servers=()
+)
 _CHAT = msgspec.structs.replace(_AGENT, mode="chat", mcp_servers=("clock", "files"))
 _TURN = Turn("t", "m", None, "agent", "read-only", False, "/w", (), (Text("hi"),))
 
@@ -42,7 +44,8 @@ _recipes = st.builds(
 def test_no_thread_is_ever_started_with_a_sandbox_member_or_with_approvals(recipe: Recipe) -> None:
     params = recipe.start_params()
     assert not {"sandbox", "sandboxPolicy", "permissions", "sandbox_mode"} & set(params)
-    assert not {"sandbox", "sandbox_mode", "sandbox_workspace_write", "approval_policy", "projects"} & set(params["config"])
+    assert not {"sandbox", "sandbox_mode", "sandbox_workspace_write", "approval_policy"} & set(params["config"])
+    assert params["config"].get("projects", {}) in ({}, {recipe.cwd: {"trust_level": "untrusted"}})
     assert (params["approvalPolicy"], params["ephemeral"]) == ("never", True)
     assert (params["model"], params["cwd"], params["experimentalRawEvents"]) == (recipe.model, recipe.cwd, True)
     msgspec.json.encode(params)
@@ -53,7 +56,9 @@ def test_no_thread_is_ever_started_with_a_sandbox_member_or_with_approvals(recip
 def test_every_agent_thread_has_the_deny_rules_and_a_core_environment(recipe: Recipe) -> None:
     config = recipe.start_params()["config"]
     assert config["default_permissions"] == "proxy"
-    assert config["permissions"] == {"proxy": {"extends": ":read-only", "filesystem": dict.fromkeys(recipe.denied, "deny")}}
+    profile = config["permissions"]["proxy"]
+    assert profile["extends"] == (":workspace" if recipe.writable else ":read-only")
+    assert profile["filesystem"].items() >= dict.fromkeys(recipe.denied, "deny").items()
     assert config["shell_environment_policy"] == {"inherit": "core"}
 
 
@@ -139,14 +144,14 @@ def test_a_plain_turn_says_no_more_than_it_must() -> None:
     ("mode", "sandbox", "network", "policy"),
     [
         ("agent", "read-only", False, None),
-        ("agent", "workspace-write", False, False),
+        ("agent", "workspace-write", False, None),
         ("agent", "workspace-write", True, True),
         ("chat", "read-only", False, None),
         ("chat", "workspace-write", True, None),
         ("chat", "danger-full-access", False, None),
     ],
 )
-def test_the_sandbox_of_a_turn_is_its_policy_and_tmp_is_not_writable(
+def test_a_turn_has_a_policy_where_the_profile_is_not_its_mode_and_tmp_is_not_writable(
     mode: str, sandbox: str, network: bool, policy: bool | None
 ) -> None:
     params = turn_params("thread", msgspec.structs.replace(_TURN, mode=mode, sandbox=sandbox, network=network))
@@ -158,6 +163,13 @@ def test_the_sandbox_of_a_turn_is_its_policy_and_tmp_is_not_writable(
         "excludeSlashTmp": True,
     }
     assert params.get("sandboxPolicy") == (None if policy is None else writable)
+
+
+def test_a_writable_workspace_is_a_profile_that_trusts_nothing_and_leaves_tmp_alone() -> None:
+    config = msgspec.structs.replace(_AGENT, writable=True).start_params()["config"]
+    rules = dict.fromkeys(_DENIED, "deny") | {":slash_tmp": "read", ":tmpdir": "read"}
+    assert config["permissions"] == {"proxy": {"extends": ":workspace", "filesystem": rules}}
+    assert config["projects"] == {"/w": {"trust_level": "untrusted"}}
 
 
 def test_danger_mode_is_a_policy_of_one_word() -> None:

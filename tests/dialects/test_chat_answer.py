@@ -12,7 +12,7 @@ from tests.dialects.well_formed import Json, as_json, check_chunks, gathered
 from tests.transcripts import BROKE_OFF
 
 _HEAD = ("chatcmpl-1", 1, "m")
-_CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "system_fingerprint": None}
+_CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 _USAGE = {
     "prompt_tokens": 100,
     "completion_tokens": 20,
@@ -100,7 +100,6 @@ def test_the_whole_answer_has_every_member() -> None:
         "object": "chat.completion",
         "created": 1,
         "model": "m",
-        "system_fingerprint": None,
         "usage": _USAGE,
         "choices": [
             {

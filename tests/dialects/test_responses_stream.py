@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from codex_proxy.errors import TurnTimeout
+from codex_proxy.errors import RateLimited
 from codex_proxy.turns import (
     MessageCompleted,
     MessageDelta,
@@ -242,7 +242,7 @@ def test_the_response_has_every_key_that_open_responses_requires() -> None:
         "service_tier": "default",
         "store": False,
         "temperature": 1.0,
-        "text": {"format": {"type": "text"}, "verbosity": None},
+        "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": [],
         "top_logprobs": 0,
@@ -378,7 +378,7 @@ def test_usage_is_null_when_codex_told_none() -> None:
 
 
 def test_a_failed_turn_says_why_and_nothing_of_the_inside() -> None:
-    for error, code in ((BROKE_OFF, "upstream_error"), (TurnTimeout("The turn ran out of time."), "timeout")):
+    for error, code in ((BROKE_OFF, "server_error"), (RateLimited("Too many."), "rate_limit_exceeded")):
         stream = stream_of()
         last = as_json(stream.feed(TurnFailed(error), NOW))[-1]
         assert last["response"]["error"] == {"code": code, "message": error.message}
