@@ -76,17 +76,14 @@ History = Message | Called | Answered | Reasoned | Verbatim
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """A function of the client that the model may call. `parameters` is a JSON Schema as JSON text.
-
-    `namespace`: the name of its group. `freeform`: its argument is plain text. `place`: where the request has it.
-    """
+    """A function of the client that the model may call."""
 
     name: str
     description: str
-    parameters: str
-    namespace: str | None = None
-    freeform: bool = False
-    place: str = "tools"
+    parameters: str  # a JSON Schema, as JSON text
+    namespace: str | None = None  # the name of its group
+    freeform: bool = False  # its argument is plain text
+    place: str = "tools"  # where the request has it
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
