@@ -30,6 +30,7 @@ from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from codex_proxy.settings import Settings
 from codex_proxy.web import app
 from codex_proxy.web.server import Server
+from tests.sessions import http_session
 
 START_LIMIT = 60.0  # seconds: the machines are noisy
 TURN_LIMIT = 30.0
@@ -106,7 +107,7 @@ def start_proxy(environ: dict[str, str], home: Home, no_leftovers: None) -> Prox
             async with asyncio.timeout(START_LIMIT):
                 await server.supervisors.wait_ready()
             headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
-            async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(TURN_LIMIT)) as http:
+            async with http_session(headers=headers, timeout=aiohttp.ClientTimeout(TURN_LIMIT)) as http:
                 yield Proxy(server, address, http)
         assert tasks.running() == []
 

@@ -8,13 +8,13 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import aiohttp
 import pytest
 
 from codex_proxy import __version__
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import START_LIMIT, RunningCommand, children_of, ended, process_with, processes_with
+from tests.sessions import http_session
 from tests.streams import content_of
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
@@ -36,7 +36,7 @@ async def test_a_client_that_leaves_during_a_command_leaves_no_process_of_it(
     model.script = script
     running = await start_command()
     body = {"messages": [{"role": "user", "content": "sleep"}], "stream": stream}
-    async with aiohttp.ClientSession() as http:
+    async with http_session() as http:
         request = asyncio.ensure_future(http.post(f"{running.base_url}/chat/completions", json=body))
         async with asyncio.timeout(START_LIMIT):
             pid = await process_with(sleep)
@@ -65,7 +65,7 @@ async def test_sigterm_lets_a_running_turn_finish_and_ends_with_0_and_no_child(
     running = await start_command()
     children = children_of(running.process.pid)
     assert children
-    async with aiohttp.ClientSession() as http:
+    async with http_session() as http:
         body = {"messages": [{"role": "user", "content": "go"}]}
         request = asyncio.ensure_future(http.post(f"{running.base_url}/chat/completions", json=body))
         await asked.wait()
@@ -92,7 +92,7 @@ async def test_sigterm_ends_a_turn_that_outlasts_the_drain_with_a_503(
     model.script = script
     environ["PROXY_DRAIN_SECONDS"] = "0.2"
     running = await start_command()
-    async with aiohttp.ClientSession() as http:
+    async with http_session() as http:
         body = {"messages": [{"role": "user", "content": "go"}]}
         request = asyncio.ensure_future(http.post(f"{running.base_url}/chat/completions", json=body))
         await asked.wait()

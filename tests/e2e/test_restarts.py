@@ -17,6 +17,7 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import RunningCommand
+from tests.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 ROUNDS = 50
@@ -60,7 +61,7 @@ async def test_a_stored_stream_and_a_background_turn_read_failed_after_kill_9_an
 
     model.script = script
     running = await start_command()
-    async with aiohttp.ClientSession() as http:
+    async with http_session() as http:
         background = await _post(http, running, input="go", background=True)
         stream = await http.post(f"{running.base_url}/responses", json={"input": "go", "stream": True})
         async for line in stream.content:
@@ -95,7 +96,7 @@ async def test_what_was_acknowledged_is_there_after_kill_9_at_random_moments(
     accepted: set[str] = set()  # acknowledged as queued
 
     async def load(running: RunningCommand, name: str) -> None:
-        async with aiohttp.ClientSession() as http:
+        async with http_session() as http:
             for number in range(1000):
                 with contextlib.suppress(aiohttp.ClientError):
                     if number % 2:
@@ -114,7 +115,7 @@ async def test_what_was_acknowledged_is_there_after_kill_9_at_random_moments(
         await asyncio.gather(*clients)
     assert _database_is_whole(home)
     running = await start_command()
-    async with aiohttp.ClientSession() as http:
+    async with http_session() as http:
         for response_id, expected in answered.items():
             assert await _get(http, running, response_id) == expected
         for response_id in accepted:

@@ -13,6 +13,7 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import RunningCommand
 from tests.e2e.haproxy import haproxy
+from tests.sessions import http_session
 from tests.store.redis_server import redis_server
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
@@ -43,7 +44,7 @@ async def test_a_conversation_alternates_between_two_instances(
     start_command: StartCommand, model: ModelServer, environ: dict[str, str]
 ) -> None:
     model.script = count
-    async with two_instances(start_command, environ) as instances, aiohttp.ClientSession() as http:
+    async with two_instances(start_command, environ) as instances, http_session() as http:
         previous: dict[str, Any] = {}
         for number in range(6):
             address = instances[number % 2].address
@@ -60,7 +61,7 @@ async def test_a_background_response_of_one_is_streamed_and_cancelled_by_the_oth
         await asyncio.Event().wait()
 
     model.script = script
-    async with two_instances(start_command, environ) as (one, two), aiohttp.ClientSession() as http:
+    async with two_instances(start_command, environ) as (one, two), http_session() as http:
         made = await post(http, one.address, input="go", background=True)
         stream = await http.get(f"{two.address}/v1/responses/{made['id']}?stream=true")
         numbers = []
@@ -86,7 +87,7 @@ async def test_one_instance_is_drained_under_load_without_a_failed_request(
         drained = asyncio.Event()
 
         async def load(client: int) -> None:
-            async with aiohttp.ClientSession() as http:
+            async with http_session() as http:
                 for number in range(10_000):
                     found = await post(http, address, input=f"{client}.{number}", store=False)
                     answered.append(found["status"])

@@ -11,6 +11,7 @@ import pytest
 
 from codex_proxy.demo.model import ModelServer
 from tests.conftest import Proxy, ProxyStarter
+from tests.sessions import http_session
 from tests.web.refusals import GOOD_BODY, post, refusal
 
 _KEY = "sk-proxy-0123456789"
@@ -30,7 +31,7 @@ async def guarded(one_worker: dict[str, str], start_proxy: ProxyStarter) -> Asyn
 @pytest.fixture
 async def stranger() -> AsyncIterator[aiohttp.ClientSession]:
     """A client that sends no key."""
-    async with aiohttp.ClientSession() as http:
+    async with http_session() as http:
         yield http
 
 
