@@ -73,15 +73,16 @@ class SqliteStore:
 
     async def update(self, changed: Record, events: Sequence[StoredEvent] = ()) -> bool:
         async with self._transaction() as db:
-            if not (found := await run(db, "SELECT number FROM record WHERE id = ?", changed.id)):
+            found = await run(
+                db,
+                "UPDATE record SET owner = ?, created_at = ?, status = ?, running = ?, holder = ?, changed_at = ? WHERE id = ?"
+                " RETURNING number",
+                *(changed.owner, changed.created_at, changed.status, changed.status in RUNNING, changed.holder),
+                *(time.time_ns(), changed.id),
+            )
+            if not found:
                 return False
             [(number,)] = found
-            await run(
-                db,
-                "UPDATE record SET owner = ?, created_at = ?, status = ?, running = ?, holder = ?, changed_at = ? WHERE number = ?",
-                *(changed.owner, changed.created_at, changed.status, changed.status in RUNNING, changed.holder),
-                *(time.time_ns(), number),
-            )
             content = (changed.body, changed.input_items, changed.conversation)
             await run(
                 db,
@@ -92,7 +93,7 @@ class SqliteStore:
             if events:
                 numbered = [(number, event.number, event.type, event.content) for event in events]
                 await db.executemany("INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?)", numbered)
-            gone = await self._forget_surplus(db)
+            gone = await self._forget_surplus(db) if events else []  # without, the next create looks after the bound
         self._tell([changed.id, *gone])
         return True
 

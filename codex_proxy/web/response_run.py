@@ -3,6 +3,7 @@
 What is told as done is kept before it is told: the last event leaves only after the record that it speaks of is written.
 """
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ from codex_proxy.dialects.responses_request import ResponsesRequest
 from codex_proxy.dialects.responses_stream import ResponsesStream
 from codex_proxy.jobs import Job
 from codex_proxy.store.keeper import Record, StoredEvent
+from codex_proxy.tasks import spawn
 from codex_proxy.web.server import Server, unix_now
 
 _ENDED: tuple[Status, ...] = ("completed", "incomplete", "failed", "cancelled")
@@ -33,6 +35,7 @@ class ResponseRun:
         self._server = server
         self._owner = owner
         self._created_at = unix_now()
+        self._beginning: asyncio.Task[None] | None = None
         self._kept = False  # the record says how it ended
         self._final_only = FinalOnly() if asked.json and job.turn.mode == "agent" else None
         self._ready: list[StreamEvent] = []
@@ -62,15 +65,19 @@ class ResponseRun:
             self._ready += [told for event in events for told in self.stream.feed(event, unix_now())]
             if self.stream.enough:
                 self.job.interrupt()
+            await self.keep_beginning()  # while the model thinks
+        await self.keep_beginning()
         if self.ended and not self.asked.background:
             await self.keep_end()
         ready, self._ready = self._ready, []
         return ready
 
     async def keep_beginning(self) -> None:
-        """Make the record. Raises StorageFull and StoreUnavailable."""
-        if self.asked.store:
-            await self._server.store.create(self._record())
+        """Make the record, once, however often this is cancelled. Raises StorageFull and StoreUnavailable."""
+        if self.asked.store and not self.begun:
+            if self._beginning is None:
+                self._beginning = spawn(f"keep the beginning of {self.id}", self._server.store.create(self._record()))
+            await asyncio.shield(self._beginning)
             self.begun = True
 
     async def keep(self, events: Sequence[StreamEvent]) -> None:
@@ -91,10 +98,14 @@ class ResponseRun:
     def leave(self) -> None:
         """The reader is done with it, or has left: then the turn is interrupted and the record says so."""
         self._server.abandon(self.job)
-        if self.begun and not self._kept:
+        if self._beginning is not None and not self._kept:
             if not self.ended:
                 self.stream.cancel(unix_now())
-            self._server.do_soon(f"keep the end of {self.id}", self.keep_end())
+            self._server.do_soon(f"keep the end of {self.id}", self._keep_late_end())
+
+    async def _keep_late_end(self) -> None:
+        await self.keep_beginning()
+        await self.keep_end()
 
     async def cancel(self) -> None:
         """Stop the turn; its end reads cancelled."""

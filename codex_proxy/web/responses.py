@@ -31,9 +31,9 @@ async def _create(request: web.Request, server: Server, owner: str, raw: bytes) 
     turn = server.decide(asked.wish)
     run = ResponseRun(server, owner, asked, server.jobs.submit(turn))
     try:
-        await run.keep_beginning()
         if not asked.background:
             return await _foreground(request, run)
+        await run.keep_beginning()
     finally:
         if not (asked.background and run.begun):
             run.leave()

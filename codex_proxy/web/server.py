@@ -1,6 +1,7 @@
 """Server: what the handlers share. One gate for a turn: key, rate, body, policy, queue, in this order."""
 
 import asyncio
+import logging
 import math
 import time
 import uuid
@@ -14,7 +15,7 @@ from codex_proxy.catalog import effort_for
 from codex_proxy.codex import tools
 from codex_proxy.codex.facts import Facts
 from codex_proxy.codex.warm import StartWorker
-from codex_proxy.errors import InvalidRequest, NotReady, ShuttingDown
+from codex_proxy.errors import InvalidRequest, NotReady, ProxyError, ShuttingDown
 from codex_proxy.jobs import Job, JobQueue
 from codex_proxy.settings import Settings
 from codex_proxy.store.keeper import Store
@@ -27,6 +28,8 @@ from codex_proxy.web.limits import RateLimit, read_json
 
 _QUIET = 1.0  # seconds; a health check comes about as often
 _CHORES_TIMEOUT = 10.0  # seconds; a chore is a write or two
+_log = logging.getLogger(__name__)
+
 COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before it commits to 200; a provider's 401 takes 6.5
 _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
 
@@ -58,7 +61,7 @@ class Server:
 
     def do_soon(self, name: str, chore: Coroutine[Any, Any, None]) -> None:
         """Do something that must be done though its request may end before; `chores_done` waits for it."""
-        task = spawn(name, chore)
+        task = spawn(name, _heard(name, chore))
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
 
@@ -115,6 +118,13 @@ class Server:
         if self.settings.local_only and not facts.provider_local:
             return "the model provider is not local"
         return "queue full" if self.jobs.full else None
+
+
+async def _heard(name: str, chore: Coroutine[Any, Any, None]) -> None:
+    try:
+        await chore
+    except ProxyError as error:
+        _log.warning("could not %s: %s %s", name, error, error.detail)
 
 
 def turn_headers(turn: Turn, ignored: tuple[str, ...]) -> dict[str, str]:
