@@ -12,6 +12,7 @@ _RUN = re.compile(r"\brun:?\s+`?([^`\n]+)`?", re.IGNORECASE)
 _SHELL = "exec_command"
 _CODEX_TOOLS = frozenset((_SHELL, "write_stdin", "apply_patch", "view_image", "web_search", "update_plan", "request_user_input"))
 _COMMAND_SECONDS = 10
+_BEFORE_OUTPUT = "\nOutput:\n"  # where Codex puts what the command printed
 _QUOTED_AT_MOST = 300
 
 
@@ -22,7 +23,7 @@ async def script(request: ModelRequest) -> AsyncIterator[Step]:
     wanted = _RUN.search(prompt)
     tool = next((tool for tool in request.body.get("tools", ()) if _is_asked_for(tool, prompt)), None)
     if request.outputs:
-        text = f"This is the codex-proxy demo. It printed: {_quoted(request.outputs[-1])}"
+        text = f"This is the codex-proxy demo. It gave: {_quoted(request.outputs[-1].rpartition(_BEFORE_OUTPUT)[2])}"
     elif wanted and _SHELL in request.tool_names:
         yield Think(("**Running the command**",))
         arguments = {"cmd": wanted[1].strip(), "yield_time_ms": _COMMAND_SECONDS * 1000}

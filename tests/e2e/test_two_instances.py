@@ -105,3 +105,21 @@ async def test_one_instance_is_drained_under_load_without_a_failed_request(
             drained.set()
         assert all(client.done() for client in clients)
         assert set(answered) == {"completed"}
+
+
+async def test_the_rate_and_an_idempotency_key_are_shared(
+    start_command: StartCommand, model: ModelServer, environ: dict[str, str]
+) -> None:
+    model.script = count
+    environ["RATE_LIMIT_PER_MINUTE"] = "3"
+    async with two_instances(start_command, environ) as (one, two), http_session() as http:
+        key = {"Idempotency-Key": "once"}
+        body = {"messages": [{"role": "user", "content": "hi"}]}
+        first = await http.post(f"{one.base_url}/chat/completions", json=body, headers=key)
+        again = await http.post(f"{two.base_url}/chat/completions", json=body, headers=key)
+        assert await first.json() == await again.json()
+        assert model.calls == 1
+        assert (await http.post(f"{two.base_url}/chat/completions", json=body)).status == 200
+        limited = await http.post(f"{one.base_url}/chat/completions", json=body)
+        assert limited.status == 429
+        assert int(limited.headers["Retry-After"]) > 0
