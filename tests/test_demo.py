@@ -5,8 +5,8 @@ import pytest
 from codex_proxy.demo.script import script
 from codex_proxy.demo.steps import Call, ModelRequest, Say
 
-SHELL = {"type": "function", "name": "exec_command", "parameters": {}}
-WEATHER = {
+SHELL: dict[str, object] = {"type": "function", "name": "exec_command", "parameters": {}}
+WEATHER: dict[str, object] = {
     "type": "function",
     "name": "get_weather",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}},
