@@ -20,6 +20,7 @@ _EOF_GRACE = 0.5  # seconds a child gets after its stdin closed; the CLI needs 1
 _TERM_GRACE = 0.5  # and after SIGTERM, which a stopped or busy one ignores
 _KILL_GRACE = 5.0  # SIGKILL can only wait for the kernel
 _WRITE_TIMEOUT = 20.0
+_LAST_LINES_GRACE = 0.5  # for what the child wrote just before its end
 _STDERR_LINES = 20
 
 
@@ -129,15 +130,29 @@ class CodexProcess:
 
 
 class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
-    """Says at once that the child has ended: on 3.11 Process.wait() also waits for pipes that grandchildren hold."""
+    """Says at once that the child has ended, and lets go of its pipes soon after, whoever else may hold them.
+
+    On 3.11 Process.wait() also waits for pipes that grandchildren hold; so does a reader. The CLI of npm is such a case:
+    its launcher is the child, and the program itself the grandchild.
+    """
 
     def __init__(self, *, limit: int, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(limit=limit, loop=loop)
         self.exited = asyncio.Event()
+        self._pipes: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._pipes = transport
 
     def process_exited(self) -> None:
         super().process_exited()
         self.exited.set()
+        asyncio.get_running_loop().call_later(_LAST_LINES_GRACE, self._let_go)
+
+    def _let_go(self) -> None:
+        if self._pipes is not None:
+            self._pipes.close()
 
 
 async def _finished(task: asyncio.Task[None]) -> None:

@@ -46,6 +46,14 @@ async def test_a_grandchild_that_holds_the_pipes_dies_with_the_group() -> None:
         await ended(grandchild)
 
 
+async def test_a_child_that_has_ended_is_noticed_by_its_reader_though_a_grandchild_holds_the_pipe() -> None:
+    async with started("leaves_a_grandchild_that_holds_stdout") as process:
+        await process.read_line()
+        async with asyncio.timeout(STOP_LIMIT):
+            with pytest.raises(WorkerFailed, match="ended in the middle"):
+                await process.read_line()
+
+
 async def test_a_flood_on_stderr_blocks_nothing_and_its_end_is_kept() -> None:
     async with asyncio.timeout(STOP_LIMIT), started("floods_stderr") as process:
         assert await process.read_line() == b"still here\n"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
-from tests.conftest import Proxy, ProxyStarter, children_of, ended
+from tests.conftest import Proxy, ProxyStarter, children_of, ended, processes_with
 
 
 async def run_what_is_asked(request: ModelRequest) -> AsyncIterator[Step]:
@@ -70,13 +70,10 @@ async def test_a_worker_is_replaced_after_its_number_of_turns(
 
 async def test_a_process_that_a_command_left_behind_is_gone_two_seconds_after_the_turn(proxy: Proxy, model: ModelServer) -> None:
     model.script = run_what_is_asked
-    before = set(children_of(os.getpid()))
     assert (await proxy.chat(prompt="run sleep 300.9 & echo left")).status == 200
-    left = set(children_of(os.getpid())) - before
     async with asyncio.timeout(2):
-        for pid in left:
-            if not leads_a_group(pid):  # the successor does
-                await ended(pid)
+        for pid in processes_with("sleep 300.9"):
+            await ended(pid)
 
 
 async def test_an_idle_worker_that_dies_is_replaced_before_the_next_turn(
