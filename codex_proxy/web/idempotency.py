@@ -49,13 +49,16 @@ async def once(
 async def _first_answer(request: web.Request, key: str, fingerprint: str) -> KeptAnswer | None:
     """What the first request with this key was answered, waiting for it; None: this is the first one."""
     server = request.app[SERVER]
-    async with asyncio.timeout(server.settings.queue_timeout + server.settings.turn_timeout):
-        while (claim := await server.store.claim(key, fingerprint, _KEPT_FOR)) is not None:
-            if claim.fingerprint != fingerprint:
-                raise IdempotencyConflict("This Idempotency-Key came with another request before.", param="Idempotency-Key")
-            if claim.answer is not None:
-                return msgspec.json.decode(claim.answer, type=KeptAnswer)
-            await server.store.changed(key, _LOOKED_EVERY)
+    try:
+        async with asyncio.timeout(server.settings.queue_timeout + server.settings.turn_timeout):
+            while (claim := await server.store.claim(key, fingerprint, _KEPT_FOR)) is not None:
+                if claim.fingerprint != fingerprint:
+                    raise IdempotencyConflict("This Idempotency-Key came with another request before.", param="Idempotency-Key")
+                if claim.answer is not None:
+                    return msgspec.json.decode(claim.answer, type=KeptAnswer)
+                await server.store.changed(key, _LOOKED_EVERY)
+    except TimeoutError:  # its server died, say: nobody knows how far it came
+        raise IdempotencyConflict("The first request with this Idempotency-Key left no answer; it is not run again.") from None
     return None
 
 
@@ -63,7 +66,7 @@ async def _keep(request: web.Request, key: str, run: Callable[[], Awaitable[web.
     server = request.app[SERVER]
     frames: list[tuple[str | None, str]] = []
     request[sse.FRAMES] = frames
-    kept = _broken_off()
+    kept: KeptAnswer | None = _broken_off()
     try:
         answer = await run()
         body = answer.text or "" if isinstance(answer, web.Response) else ""
@@ -91,7 +94,7 @@ async def _again(request: web.Request, kept: KeptAnswer) -> web.StreamResponse:
         return stream
 
 
-def _broken_off() -> KeptAnswer | None:
+def _broken_off() -> KeptAnswer:
     error = IdempotencyConflict("The first request with this Idempotency-Key was broken off by its client; it is not run again.")
     return KeptAnswer(409, errors.body(error).decode())
 

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.machine import free_port
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "haproxy.cfg"
 _START_LIMIT = 20.0
@@ -21,7 +22,7 @@ async def haproxy(one: str, two: str) -> AsyncIterator[str]:
     program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
     if program is None:
         pytest.skip("haproxy is not installed")
-    port = _free_port()
+    port = free_port()
     text = EXAMPLE.read_text().replace("127.0.0.1:8080", f"127.0.0.1:{port}")
     for example, address in (("127.0.0.1:8001", one), ("127.0.0.1:8002", two)):
         assert example in text
@@ -46,10 +47,3 @@ async def _accepts(port: int) -> None:
                 writer.close()
                 return
             await asyncio.sleep(0)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,6 +1,7 @@
 """Kept responses on the real CLI: continuing, forking, reading back, background work, resumed streams, idempotency."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -253,3 +254,17 @@ async def test_an_idempotency_key_gives_the_same_answer_without_a_second_turn(
     assert model.calls == 1
     status, text = await post({"model": "gpt-5.5"})
     assert (status, json.loads(text)["error"]["code"]) == (409, "idempotency_key_reused")
+
+
+async def test_a_key_whose_first_request_left_no_answer_is_told_so_in_bounded_time_and_not_run(
+    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str]
+) -> None:
+    environ |= {"CODEX_TIMEOUT": "1", "CODEX_QUEUE_TIMEOUT": "0.1"}
+    body = b'{"input":"go"}'
+    key = hashlib.sha256(b"anybody\n/v1/responses\nlost").hexdigest()
+    async with start_proxy() as proxy:
+        assert await proxy.server.store.claim(key, hashlib.sha256(body).hexdigest(), 60) is None  # by a server that died
+        headers = {"Idempotency-Key": "lost", "Content-Type": "application/json"}
+        answer = await proxy.http.post(f"{proxy.base_url}/responses", data=body, headers=headers)
+        assert (answer.status, (await answer.json())["error"]["code"]) == (409, "idempotency_key_reused")
+        assert model.calls == 0

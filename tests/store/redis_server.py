@@ -6,12 +6,13 @@ A test that asks for one where the program is missing is skipped.
 import asyncio
 import contextlib
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+
+from tests.machine import free_port
 
 _START_LIMIT = 30.0  # seconds; it takes 0.02
 
@@ -20,7 +21,7 @@ class RedisServer:
     """Started and stopped as often as a test likes, always on the same port, and empty at each start."""
 
     def __init__(self, program: str, directory: str, options: tuple[str, ...]) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._argv = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", directory]
         self._argv += ["--save", "", "--appendonly", "no", *options]
@@ -58,10 +59,3 @@ async def redis_server(*options: str) -> AsyncIterator[RedisServer]:
             yield server
         finally:
             await server.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -21,6 +21,7 @@ from codex_proxy.errors import StorageFull, StoreUnavailable
 from codex_proxy.store.keeper import Claim
 from codex_proxy.store.sqlite import SqliteStore
 from codex_proxy.store.sqlite_file import MIGRATIONS
+from tests.machine import small_disk_in
 from tests.store import sqlite_child
 from tests.store.contract import LIMIT, NARROW, ROOMY, TTL, Opener, a_record, ended, some_events
 
@@ -85,17 +86,8 @@ async def test_a_kill_at_any_moment_loses_nothing_that_was_kept(path: Path, no_l
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"needs the right to mount a tmpfs: {mounted.stderr.strip()}")
-    try:
+    with small_disk_in(tmp_path, 4) as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 async def _fill(store: SqliteStore, size: int) -> None:
