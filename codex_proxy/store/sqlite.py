@@ -1,8 +1,9 @@
 """The keeper in one SQLite file, for the processes of one machine.
 
 One connection writes and one reads, so no read waits for a write or sees half of one. The bound is on the pages in use,
-which SQLite counts by itself, so it holds for the file and for all who write to it. Rule: a write is one `_transaction`,
-whose statements stand in the connection's queue, and so does its rollback: a cancelled caller leaves nothing open.
+which SQLite counts by itself, so it holds for the file and for all who write to it. Rule: a write is one statement or one
+`_transaction`, whose statements stand in the connection's queue, and so does its rollback: a cancelled caller leaves
+nothing open.
 """
 
 import asyncio
@@ -25,8 +26,10 @@ FORGET_AT_ONCE = 100  # records a transaction: a smaller bound after a restart m
 VACUUM_AT_ONCE = 1000  # pages
 POLL_INTERVAL = 0.2  # seconds between two looks for changes of other processes
 
-_SELECT_RECORD = """SELECT id, owner, created_at, status, body, input_items, conversation, holder, cancel_wanted
-    FROM record JOIN content ON content.record = record.number """
+_SELECT_RECORD = "SELECT id, owner, created_at, status, body, input_items, conversation, holder, cancel_wanted FROM kept "
+_UPDATE = """UPDATE kept SET owner = ?, created_at = ?, status = ?, running = ?, holder = ?, changed_at = ?,
+    body = ?, input_items = ?, conversation = ? WHERE id = ? RETURNING id"""
+_ADD_EVENT = "INSERT OR REPLACE INTO event SELECT number, ?, ?, ? FROM record WHERE id = ?"
 # The inner LIMITs let SQLite look at one record and one claim only, which every write does.
 _SELECT_SURPLUS = """
     WITH bound AS (SELECT (page_count - freelist_count) * page_size > ? AS is_over
@@ -72,30 +75,18 @@ class SqliteStore:
         self._tell(gone)
 
     async def update(self, changed: Record, events: Sequence[StoredEvent] = ()) -> bool:
-        async with self._transaction() as db:
-            found = await run(
-                db,
-                "UPDATE record SET owner = ?, created_at = ?, status = ?, running = ?, holder = ?, changed_at = ? WHERE id = ?"
-                " RETURNING number",
-                *(changed.owner, changed.created_at, changed.status, changed.status in RUNNING, changed.holder),
-                *(time.time_ns(), changed.id),
-            )
-            if not found:
-                return False
-            [(number,)] = found
-            content = (changed.body, changed.input_items, changed.conversation)
-            await run(
-                db,
-                "UPDATE content SET body = ?, input_items = ?, conversation = ?"
-                " WHERE record = ? AND (body, input_items, conversation) IS NOT (?, ?, ?)",
-                *(*content, number, *content),
-            )
-            if events:
-                numbered = [(number, event.number, event.type, event.content) for event in events]
-                await db.executemany("INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?)", numbered)
-            gone = await self._forget_surplus(db) if events else []  # without, the next create looks after the bound
-        self._tell([changed.id, *gone])
-        return True
+        gone: list[str] = []
+        if events:
+            async with self._transaction() as db:
+                found = await run(db, _UPDATE, *_changed_columns(changed))
+                await db.executemany(_ADD_EVENT, [(event.number, event.type, event.content, changed.id) for event in events])
+                gone = await self._forget_surplus(db)
+        else:  # without, the next create looks after the bound
+            async with self._writing:
+                with in_our_words(self._path):
+                    found = await run(self._writer, _UPDATE, *_changed_columns(changed))
+        self._tell([changed.id, *gone] if found else [])
+        return bool(found)
 
     async def get(self, owner: str, record_id: str) -> Record | None:
         rows = await self._read(_SELECT_RECORD + "WHERE id = ? AND owner = ?", record_id, owner)
@@ -164,7 +155,7 @@ class SqliteStore:
             await run(db, "INSERT OR REPLACE INTO lease VALUES (?, ?)", holder, time.time() + lease)
 
     async def orphans(self) -> list[Record]:
-        no_lease = "NOT EXISTS (SELECT 1 FROM lease WHERE lease.holder = record.holder AND ends_at >= ?)"
+        no_lease = "NOT EXISTS (SELECT 1 FROM lease WHERE lease.holder = kept.holder AND ends_at >= ?)"
         rows = await self._read(_SELECT_RECORD + "WHERE running AND " + no_lease, time.time())
         return [_record(row) for row in rows]
 
@@ -247,6 +238,12 @@ def _record(row: Row) -> Record:
         holder=holder,
         cancel_wanted=bool(cancel_wanted),
     )
+
+
+def _changed_columns(record: Record) -> tuple[object, ...]:
+    running = record.status in RUNNING
+    state = (record.owner, record.created_at, record.status, running, record.holder, time.time_ns())
+    return (*state, record.body, record.input_items, record.conversation, record.id)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -51,6 +51,17 @@ MIGRATIONS: list[tuple[str, ...]] = [
         "CREATE INDEX claim_end ON claim (ends_at)",
         "CREATE TABLE lease (holder TEXT PRIMARY KEY, ends_at REAL NOT NULL)",
     ),
+    (  # so that a change is one statement, hence one way to the connection's thread and back, with a commit of its own
+        """CREATE VIEW kept AS SELECT number, id, owner, created_at, status, running, holder, cancel_wanted, changed_at,
+            body, input_items, conversation FROM record JOIN content ON content.record = record.number""",
+        """CREATE TRIGGER kept_changes INSTEAD OF UPDATE ON kept BEGIN
+            UPDATE record SET owner = NEW.owner, created_at = NEW.created_at, status = NEW.status, running = NEW.running,
+                holder = NEW.holder, changed_at = NEW.changed_at WHERE number = OLD.number;
+            UPDATE content SET body = NEW.body, input_items = NEW.input_items, conversation = NEW.conversation
+                WHERE record = OLD.number AND (body, input_items, conversation)
+                    IS NOT (NEW.body, NEW.input_items, NEW.conversation);
+            END""",
+    ),
 ]
 
 Row = tuple[Any, ...]  # of whatever the statement selects

@@ -299,6 +299,7 @@ _EVENT = "INSERT INTO event VALUES (1, 0, 'response.created', x'7b7d')"
 # What a file of each version holds, as statements of that version: a migration adds its line and edits none.
 _HELD = [
     (_ROW, _CONTENT, _EVENT),
+    (_ROW, _CONTENT, _EVENT),
 ]
 
 
