@@ -7,24 +7,25 @@ one broad except of the package is here. A supervisor that ends by itself is an 
 import asyncio
 import contextlib
 import logging
-import time
+import math
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
+from codex_proxy import logs
 from codex_proxy.codex.facts import Facts
 from codex_proxy.codex.warm import StartWorker, WarmWorkers
 from codex_proxy.codex.worker import Worker
 from codex_proxy.errors import InternalError, ProxyError, ShuttingDown, TurnTimeout, WorkerFailed
 from codex_proxy.jobs import Job, JobQueue
-from codex_proxy.logs import turn_id
 from codex_proxy.settings import Settings
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.turns import Mode, Turn, TurnCompleted, TurnEnd, TurnEvent, TurnFailed
+from codex_proxy.turns import Mode, TurnCompleted, TurnEnd, TurnFailed
 
 _log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.1, 30.0  # seconds between failing starts
 _LOGIN_CHECKED_EVERY = 2.0  # seconds, while no turn can run for want of a login
+_STEP_LIMIT = 300.0  # seconds for anything but a turn and the wait for one; starts queue up behind one another
 _INTERRUPT_GRACE = 2.0  # seconds from turn/interrupt, seen to take 2 to 50 ms, to the end of the turn
 
 
@@ -35,10 +36,18 @@ class Supervisor:
         self.ready = asyncio.Event()
         self.running: Job | None = None
         self.facts: Facts | None = None
+        self.trouble = ""  # why its latest start failed, in words for anybody
         self._jobs = jobs
         self._start = start
         self._default_mode: Mode = "chat" if settings.default_mode == "chat" else "agent"
+        self._local_only = settings.local_only
         self._turn_timeout = settings.turn_timeout
+        self._due = math.inf  # loop time by which what it does now must be over
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it is long past every deadline of what it does; waiting for a job it never is."""
+        return asyncio.get_running_loop().time() > self._due
 
     async def run(self) -> None:
         """Take jobs until cancelled; a job that runs then ends with TurnFailed."""
@@ -47,28 +56,33 @@ class Supervisor:
                 await self._warm_up(workers)
                 idle = await workers.take(self._default_mode)
                 if (job := await self._next_job(idle)) is not None:
-                    await self._see_to_its_end(job, workers)
-                elif not idle.facts.usable and idle.outdated:  # somebody has logged in meanwhile
+                    with logs.about(job.course.about):
+                        await self._see_to_its_end(job, workers)
+                elif not self._serves(idle.facts) and idle.outdated:  # somebody has logged in, or mended the configuration
                     workers.discard(idle)
 
     async def _warm_up(self, workers: WarmWorkers) -> None:
         """Have the worker of the default mode warm, however long that takes."""
         backoff = _FIRST_BACKOFF
         while True:
+            self._expect_end_in(_STEP_LIMIT)
             try:
                 self.facts = (await workers.take(self._default_mode)).facts
             except WorkerFailed as error:
                 self.ready.clear()
+                self.trouble = error.message
                 _log.warning("no worker: %s %s; next try in %g s", error, error.detail, backoff)
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, _LAST_BACKOFF)
             else:
+                self.trouble = ""
                 self.ready.set()
                 return
 
     async def _next_job(self, idle: Worker) -> Job | None:
-        """The next job; None when the idle worker died while waiting for it, or waits for a login already for some time."""
-        patience = None if idle.facts.usable else _LOGIN_CHECKED_EVERY
+        """The next job; None when the idle worker died while waiting for it, or could serve none for some time already."""
+        self._due = math.inf
+        patience = None if self._serves(idle.facts) else _LOGIN_CHECKED_EVERY
         taking = spawn("take a job", self._jobs.take())
         watching = spawn("watch an idle worker", idle.gone.wait())
         try:
@@ -85,38 +99,59 @@ class Supervisor:
 
     async def _see_to_its_end(self, job: Job, workers: WarmWorkers) -> None:
         self.running = job
-        token = turn_id.set(job.turn.id)
-        outcome = _Outcome(job.turn)
+        self._expect_end_in(self._turn_timeout + _STEP_LIMIT)
+        end: TurnEnd = TurnFailed(_shutting_down())  # unless it has ended otherwise
         try:
             async with asyncio.timeout(self._turn_timeout) as limit:
-                await self._run(job, workers, outcome, limit)
+                await self._run(job, workers, limit)
         except TimeoutError:
-            outcome.end = self._out_of_time(job)
+            end = self._out_of_time(job)
         except ProxyError as error:
-            outcome.end = TurnFailed(error)
+            end = self._broken(job, error)
         except Exception:
             _log.exception("the turn ran into a bug")
-            outcome.end = TurnFailed(InternalError("The server ran into a bug of its own."))
+            end = TurnFailed(InternalError("The server ran into a bug of its own."))
         finally:
-            job.end(outcome.end)
-            outcome.log()
-            turn_id.reset(token)
+            job.end(end)
             self.running = None
         await workers.settle()
 
-    async def _run(self, job: Job, workers: WarmWorkers, outcome: "_Outcome", limit: asyncio.Timeout) -> None:
+    async def _run(self, job: Job, workers: WarmWorkers, limit: asyncio.Timeout) -> None:
+        """Run it; once more on a fresh worker when the first broke before Codex was told of the turn."""
+        try:
+            await self._run_once(job, workers, limit)
+        except WorkerFailed as error:
+            if job.begun or job.interrupted.is_set():
+                raise
+            _log.info("the turn had not begun, and is given to a fresh worker: %s %s", error, error.detail)
+            await self._run_once(job, workers, limit)
+
+    async def _run_once(self, job: Job, workers: WarmWorkers, limit: asyncio.Timeout) -> None:
         worker = await workers.take(job.turn.mode)
         interrupter = spawn("interrupt a turn", _interrupt_when_asked(job, worker, limit))
         try:
             async with aclosing(worker.run(job.turn)) as events:
                 async for event in events:
-                    outcome.note(event)
                     await job.publish(event)
                     if worker.ending:
                         workers.succeed(worker)
         finally:
+            job.begun = job.begun or worker.begun
             await see_out(interrupter)
             workers.give_back(worker)
+
+    def _serves(self, facts: Facts) -> bool:
+        """Whether a worker that found these can run a turn."""
+        return facts.usable and (facts.provider_local or not self._local_only)
+
+    def _expect_end_in(self, seconds: float) -> None:
+        self._due = asyncio.get_running_loop().time() + seconds
+
+    def _broken(self, job: Job, error: ProxyError) -> TurnEnd:
+        if job.interrupted.is_set() and isinstance(error, WorkerFailed):  # it was to stop, and it has
+            _log.info("the worker broke when its turn was interrupted: %s %s", error, error.detail)
+            return TurnCompleted(None, interrupted=True)
+        return TurnFailed(error)
 
     def _out_of_time(self, job: Job) -> TurnEnd:
         if job.interrupted.is_set():  # the worker did not confirm, and is stopped
@@ -134,30 +169,6 @@ async def _interrupt_when_asked(job: Job, worker: Worker, limit: asyncio.Timeout
 
 def _shutting_down() -> ShuttingDown:
     return ShuttingDown("The server is shutting down.", retry_after=5.0)
-
-
-class _Outcome:
-    """What became of a turn, for its one line in the log."""
-
-    def __init__(self, turn: Turn) -> None:
-        self.end: TurnEnd = TurnFailed(_shutting_down())  # what it is when nothing else happens
-        self._turn = turn
-        self._began = time.monotonic()
-
-    def note(self, event: TurnEvent) -> None:
-        if isinstance(event, TurnEnd):
-            self.end = event
-
-    def log(self) -> None:
-        tokens = self.end.usage
-        took = time.monotonic() - self._began
-        spent = f"{tokens.input}+{tokens.output} tokens" if tokens else "no token count"
-        match self.end:
-            case TurnCompleted(interrupted=interrupted):
-                end = "interrupted" if interrupted else "completed"
-            case TurnFailed(error=error):
-                end = f"failed: {error.code}: {error} {error.detail}".rstrip()
-        _log.info("turn %s, %s %s: %.2f s, %s, %s", self._turn.id, self._turn.model, self._turn.mode, took, spent, end)
 
 
 class Supervisors:
@@ -190,6 +201,21 @@ class Supervisors:
     @property
     def ready(self) -> bool:
         return any(one.ready.is_set() for one in self._all)
+
+    @property
+    def running(self) -> int:
+        """How many turns run now."""
+        return sum(one.running is not None for one in self._all)
+
+    @property
+    def hanging(self) -> bool:
+        """Whether one of them has ended by itself or hangs: only a new process can mend that."""
+        return self.failed.is_set() or any(one.hangs for one in self._all)
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no worker, in words for anybody; empty while the first is starting."""
+        return next((one.trouble for one in self._all if one.trouble), "")
 
     async def wait_ready(self) -> None:
         """Until one has a warm worker; no bound of its own."""

@@ -12,31 +12,22 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from codex_proxy.codex import wire
+from codex_proxy.codex import methods, wire
 from codex_proxy.codex.process import CodexProcess
-from codex_proxy.errors import ContextTooLong, WorkerFailed
+from codex_proxy.errors import ContextTooLong, InvalidRequest, WorkerFailed
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT = 30.0  # seconds; thread/start with MCP servers of the user's may take some
+PROMPT_TIMEOUT = 10.0  # for what takes milliseconds: longer, and the process is stopped or stuck
+_EARLY_AT_MOST = 10_000  # notifications that may come before an answer; it comes before those of its turn
+_LINES_IN_A_ROW = 256  # that may be read without letting other tasks run: a flood may be in our buffer already
+_NAMES_AT_MOST = _NAME_AT_MOST = 100  # of unknown methods, and characters of one
 _UNKNOWN_METHOD = -32601
 _INVALID_PARAMS = -32602
-
-# A call of a client's tool is not answered: the turn is interrupted as soon as the model's response is complete, and with
-# an answer the CLI would have asked the model again by then.
-_CLIENTS_TOOL = "item/tool/call"
-
-# Every other request of the CLI gets an answer at once, or the turn hangs for ever. All of them are declined.
-_DECLINED: dict[str, Any] = {
-    "item/commandExecution/requestApproval": {"decision": "decline"},
-    "item/fileChange/requestApproval": {"decision": "decline"},
-    "item/permissions/requestApproval": {"permissions": {}},
-    "item/tool/requestUserInput": {"answers": {}},
-    "mcpServer/elicitation/request": {"action": "decline"},
-    "applyPatchApproval": {"decision": "abort"},
-    "execCommandApproval": {"decision": "abort"},
-}
+_TOOL_REFUSED = "dynamic tool input schema is not supported for "  # then its name and why; seen with 0.163.0
+_LONGEST_REASON = 300  # characters
 
 
 class Connection:
@@ -46,16 +37,17 @@ class Connection:
         self._process = process
         self._ids = itertools.count(1)
         self._early: deque[wire.Line] = deque()  # notifications that came while an answer was awaited
+        self._read_in_a_row = 0
         self.unknown: Counter[str] = Counter()  # methods that we do not know, and how often they came
 
     async def request(self, method: str, params: Any, answer: type[_T], timeout: float = ANSWER_TIMEOUT) -> _T:
-        """Ask, and wait for the answer. Raises WorkerFailed when it refuses or is late, ContextTooLong for its bound on input."""
+        """Ask, and wait for the answer. Raises WorkerFailed when it refuses or is late, ContextTooLong or InvalidRequest."""
         number = await self.post(method, params)
         try:
             async with asyncio.timeout(timeout):
                 while (line := await self._read()).method is not None or line.id != number:
                     if line.method is not None:
-                        self._early.append(line)
+                        self._keep(line)
         except TimeoutError as error:
             raise WorkerFailed(
                 "The Codex CLI did not answer in time.", detail=f"{method} after {timeout:g} s; {self._process.last_words}"
@@ -64,6 +56,9 @@ class Connection:
             return wire.decode(line.result, answer)
         if line.error.code == _INVALID_PARAMS and "maximum length" in line.error.message:
             raise ContextTooLong(line.error.message, param="messages")
+        if line.error.message.startswith(_TOOL_REFUSED):
+            reason = line.error.message.removeprefix(_TOOL_REFUSED)[:_LONGEST_REASON]
+            raise InvalidRequest(f"Codex does not take the parameters of the tool {reason}", param="tools")
         raise WorkerFailed("The Codex CLI refused the request.", detail=f"{method}: {line.error.message}")
 
     async def post(self, method: str, params: Any) -> int:
@@ -83,26 +78,48 @@ class Connection:
             pass  # the answer to something posted
         return line
 
+    def _keep(self, notification: wire.Line) -> None:
+        if len(self._early) == _EARLY_AT_MOST:
+            raise WorkerFailed("The Codex CLI answers with notifications only.", detail=self._process.last_words)
+        self._early.append(notification)
+
     async def _read(self) -> wire.Line:
-        """The next line that is not a request of the CLI; those are answered here."""
+        """The next line that is not a request of the CLI, which is answered here, nor a notification that we do not know."""
         while True:
+            await self._let_others_run()
             raw = await self._process.read_line()
             try:
                 line = _decoder.decode(raw)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise WorkerFailed("The Codex CLI sent something that is not JSON-RPC.", detail=repr(raw[:200])) from error
-            if line.method is None or line.id is None:
+            if line.method is None:
                 return line
-            await self._answer(line.id, line.method)
+            if line.id is not None:
+                await self._answer(line.id, line.method)
+            elif line.method in methods.KNOWN:
+                return line
+            else:
+                self._count_unknown(line.method)
+
+    async def _let_others_run(self) -> None:
+        self._read_in_a_row = (self._read_in_a_row + 1) % _LINES_IN_A_ROW
+        if not self._read_in_a_row:
+            await asyncio.sleep(0)
 
     async def _answer(self, number: int | str, method: str) -> None:
-        if method == _CLIENTS_TOOL:
+        if method == methods.CLIENTS_TOOL:
             return
-        if method in _DECLINED:
-            await self._write({"id": number, "result": _DECLINED[method]})
+        if method in methods.DECLINED:
+            await self._write({"id": number, "result": methods.DECLINED[method]})
             return
-        self.unknown[method] += 1
+        self._count_unknown(method)
         await self._write({"id": number, "error": {"code": _UNKNOWN_METHOD, "message": f"{method} is not served"}})
+
+    def _count_unknown(self, method: str) -> None:
+        name = method[:_NAME_AT_MOST] if method in self.unknown or len(self.unknown) < _NAMES_AT_MOST else "…"
+        if name not in self.unknown:
+            _log.info("the Codex CLI sends %s, which this version of codex-proxy does not know; it is ignored", name)
+        self.unknown[name] += 1
 
     async def _write(self, message: dict[str, Any]) -> None:
         await self._process.write_line(msgspec.json.encode(message))

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from codex_proxy.codex import wire
-from codex_proxy.codex.connection import Connection
+from codex_proxy.codex.connection import PROMPT_TIMEOUT, Connection
 from codex_proxy.codex.failures import failure
 from codex_proxy.codex.thread import history_items, turn_params
 from codex_proxy.codex.translate import Translator
@@ -33,9 +33,10 @@ _REMINDER = (Text("Answer by calling one of the functions that you have been giv
 
 
 class Exchange:
-    """`clean`: the turn has ended as it should, so that the process may serve another one."""
+    """`begun`: Codex has been told to; `clean`: the turn has ended as it should, so that the process may serve another one."""
 
     def __init__(self, connection: Connection, turn: Turn) -> None:
+        self.begun = False
         self.clean = False
         self._connection = connection
         self._thread_id = ""
@@ -49,11 +50,11 @@ class Exchange:
         return self._translator.ran_something
 
     async def events(self, thread_id: str) -> AsyncGenerator[TurnEvent, None]:
-        """All events of the turn, the last one a TurnCompleted or TurnFailed. Raises WorkerFailed, ContextTooLong."""
+        """All events of the turn, its TurnCompleted or TurnFailed last. Raises WorkerFailed, ContextTooLong, InvalidRequest."""
         self._thread_id = thread_id
         if self._turn.history:
             items = history_items(self._turn.history)
-            await self._connection.request("thread/inject_items", {"threadId": thread_id, "items": items}, Any)
+            await self._connection.request("thread/inject_items", {"threadId": thread_id, "items": items}, Any, PROMPT_TIMEOUT)
         await self._start(self._turn)
         yield TurnStarted()
         withhold = self._turn.must_call
@@ -78,7 +79,9 @@ class Exchange:
                 await self._post_interrupt()
 
     async def _start(self, turn: Turn) -> None:
-        begun = await self._connection.request("turn/start", turn_params(self._thread_id, turn), wire.TurnNews)
+        self.begun = True
+        params = turn_params(self._thread_id, turn)
+        begun = await self._connection.request("turn/start", params, wire.TurnNews, PROMPT_TIMEOUT)
         self._turn_id = begun.turn.id
         if self._interrupt_wanted:
             await self._post_interrupt()
@@ -120,6 +123,8 @@ class Exchange:
                 addressed = wire.decode(line.params, wire.Addressed)
                 if addressed.thread_id == self._thread_id and addressed.turn_id in (None, self._turn_id):
                     return line.method, line.params
+                if addressed.thread_id == self._thread_id and line.method == "rawResponseItem/completed":
+                    self._translator.check_images(line.params)
 
     def _end(self, state: wire.TurnState) -> TurnEvent:
         self._turn_id = None

@@ -1,7 +1,8 @@
 """CodexProcess: one child process, its pipes and its end. It knows lines, not what they mean.
 
-Whoever starts it stops it, by leaving `started`; after that no member of its process group is alive. Every wait on
-the child has a bound, and the stop goes on when its caller is cancelled.
+Whoever starts it stops it, by leaving `started`; after that nothing that it has started is alive (Linux: see warden.py;
+elsewhere, no member of its process group). Every wait on the child has a bound, and the stop goes on when its caller is
+cancelled.
 """
 
 import asyncio
@@ -12,12 +13,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from codex_proxy.codex import warden
 from codex_proxy.errors import WorkerFailed
 from codex_proxy.tasks import see_out, spawn
 
 MAX_LINE_BYTES = 32 * 1024 * 1024  # seen: 6.3 MB for one command's output
 _EOF_GRACE = 0.5  # seconds a child gets after its stdin closed; the CLI needs 10 ms when idle
 _TERM_GRACE = 0.5  # and after SIGTERM, which a stopped or busy one ignores
+_END_ALL_GRACE = 1.0  # and the warden, to kill it with all that it has started; seen: 20 ms
 _KILL_GRACE = 5.0  # SIGKILL can only wait for the kernel
 _WRITE_TIMEOUT = 20.0
 _LAST_LINES_GRACE = 0.5  # for what the child wrote just before its end
@@ -28,7 +31,8 @@ class CodexProcess:
     """A running child. Not for use by two readers or two writers at once."""
 
     def __init__(self, transport: asyncio.SubprocessTransport, protocol: "_Protocol") -> None:
-        self.gone = protocol.exited  # set as soon as the child has ended, whoever may still hold its pipes
+        self.gone = protocol.gone  # set as soon as the child has ended or closed its output, whoever may still hold its pipes
+        self._exited = protocol.exited
         self._child = asyncio.subprocess.Process(transport, protocol, asyncio.get_running_loop())
         self._transport = transport
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -36,14 +40,16 @@ class CodexProcess:
     @classmethod
     @asynccontextmanager
     async def started(cls, argv: Sequence[str], environ: Mapping[str, str], cwd: str) -> AsyncIterator["CodexProcess"]:
-        """Start the child in a process group of its own. Raises WorkerFailed when it cannot be started."""
+        """Start the child under a warden, in a session of its own. Raises WorkerFailed when it cannot be started."""
         loop = asyncio.get_running_loop()
         pipe = asyncio.subprocess.PIPE
+        if not os.access(argv[0], os.X_OK):
+            raise WorkerFailed("The Codex CLI could not be started.", detail=f"{argv[0]} is not a program")
         try:
             # What asyncio.create_subprocess_exec does, with the transport kept: only it can close the pipes.
             transport, protocol = await loop.subprocess_exec(
                 lambda: _Protocol(limit=MAX_LINE_BYTES, loop=loop),
-                *argv,
+                *warden.argv(argv),
                 stdin=pipe,
                 stdout=pipe,
                 stderr=pipe,
@@ -66,6 +72,7 @@ class CodexProcess:
 
     @property
     def pid(self) -> int:
+        """Of the child that we started: the warden, who leads the CLI's process group."""
         return self._child.pid
 
     @property
@@ -96,11 +103,13 @@ class CodexProcess:
             raise WorkerFailed("The Codex CLI stopped listening.", detail=self.last_words) from error
 
     def memory_mb(self) -> int:
-        """Resident memory of the child, in MB; 0 where the system does not tell (macOS)."""
+        """Resident memory of the CLI, in MB; 0 where the system does not tell (macOS)."""
         try:
-            with open(f"/proc/{self.pid}/statm") as statm:
+            with open(f"/proc/{self.pid}/task/{self.pid}/children") as children:
+                cli = children.read().split()[0]
+            with open(f"/proc/{cli}/statm") as statm:
                 return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1_000_000
-        except OSError:
+        except (OSError, IndexError):
             return 0
 
     async def _pump_stderr(self) -> None:
@@ -113,16 +122,20 @@ class CodexProcess:
         self._child.stdin.close()
         if not await self._ended(_EOF_GRACE):
             self._signal(signal.SIGTERM)
-            await self._ended(_TERM_GRACE)
-        self._signal(signal.SIGKILL)  # also for what the child left in its group
+            if not await self._ended(_TERM_GRACE):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, warden.END_ALL)
+                    os.kill(self.pid, signal.SIGCONT)
+                await self._ended(_END_ALL_GRACE)
+        self._signal(signal.SIGKILL)  # the warden itself may have been killed or stopped
         await self._ended(_KILL_GRACE)
         self._transport.close()  # a grandchild in a session of its own may hold the other ends open
 
     async def _ended(self, grace: float) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                await self.gone.wait()
-        return self.gone.is_set()
+                await self._exited.wait()
+        return self._exited.is_set()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -139,6 +152,7 @@ class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
     def __init__(self, *, limit: int, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(limit=limit, loop=loop)
         self.exited = asyncio.Event()
+        self.gone = asyncio.Event()
         self._pipes: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -148,7 +162,13 @@ class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
     def process_exited(self) -> None:
         super().process_exited()
         self.exited.set()
+        self.gone.set()
         asyncio.get_running_loop().call_later(_LAST_LINES_GRACE, self._let_go)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        super().pipe_connection_lost(fd, exc)
+        if fd == 1:
+            self.gone.set()
 
     def _let_go(self) -> None:
         if self._pipes is not None:
