@@ -1,41 +1,70 @@
-"""AGENTS.md: which documents Codex would read for a directory, and whether they have changed since.
+"""AGENTS.md: what a project tells the agent, and whether the user's own has changed.
 
-With deny rules in force the CLI looks for them through its sandbox helper, 90 ms of CPU a turn; so we look first, and
-where there is none it is told not to look (CLI 0.147.0 to 0.169.0).
+A project's are read here and not by Codex: newer ones leave out those of a directory that is marked untrusted, as every
+workspace is (0.163.0, 0.169.0), and with deny rules in force the CLI reads through its sandbox helper, 90 ms of CPU a
+turn. We read outside of every sandbox, so only what certainly lies in the project, and is not kept from commands.
 """
 
+import os
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import msgspec
-
 _NAMES = ("AGENTS.override.md", "AGENTS.md")
+_AT_MOST = 32 * 1024  # bytes of all together, as Codex's project_doc_max_bytes has it
 
 
-class Documents(msgspec.Struct, frozen=True):
-    """What is there: (path, mtime in ns) each. Equal values mean that a thread started earlier has read the same."""
+def project_text(cwd: Path, more_names: tuple[str, ...] = (), denied: Iterable[str] = ()) -> str:
+    """The documents from the git root down to `cwd` (only of `cwd` where there is no root), one of each directory; "" for none.
 
-    project: tuple[tuple[str, int], ...]  # from the git root down to the working directory
-    user: tuple[tuple[str, int], ...]  # in CODEX_HOME
-
-
-def look(cwd: Path, codex_home: Path, more_names: tuple[str, ...] = ()) -> Documents:
-    """Look from `cwd` up to its git root (only in `cwd` where there is none), and in CODEX_HOME.
-
-    `more_names` is what the user's project_doc_fallback_filenames adds.
+    `more_names` is what the user's project_doc_fallback_filenames adds; `denied` are real paths that are not to be read.
     """
-    names = (*_NAMES, *more_names)
+    left, texts = _AT_MOST, []
     upwards = [cwd, *cwd.parents]
-    roots = [index for index, directory in enumerate(upwards) if (directory / ".git").exists()]
-    searched = upwards[: roots[0] + 1] if roots else [cwd]
-    return Documents(project=_found(searched[::-1], names), user=_found([codex_home], _NAMES))
+    root = next((index for index, directory in enumerate(upwards) if (directory / ".git").exists()), 0)
+    for directory in reversed(upwards[: root + 1]):
+        found = next(_read_all(directory, (*_NAMES, *more_names), upwards[root].resolve(), tuple(denied), left), b"")
+        left -= len(found)
+        texts.append(found.decode(errors="replace").strip())
+    return "\n\n".join(filter(None, texts))
 
 
-def _found(directories: list[Path], names: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+def as_told(text: str, cwd: Path) -> str:
+    """A project's documents in the words that Codex has for them."""
+    return f"# AGENTS.md instructions for {cwd}\n\n<INSTRUCTIONS>\n{text}\n</INSTRUCTIONS>"
+
+
+def user_stamps(codex_home: Path) -> tuple[tuple[str, int], ...]:
+    """The user's own, which Codex reads: name and mtime in ns. Equal values: a thread that was started earlier has read the same."""
     found = []
-    for directory in directories:
-        for name in names:
-            try:
-                found.append((str(directory / name), (directory / name).stat().st_mtime_ns))
-            except OSError:  # not there, or not ours to see
-                continue
+    for name in _NAMES:
+        try:
+            found.append((name, (codex_home / name).stat().st_mtime_ns))
+        except OSError:  # not there, or not ours to see
+            continue
     return tuple(found)
+
+
+def _read_all(directory: Path, names: Iterable[str], root: Path, denied: tuple[str, ...], limit: int) -> Iterator[bytes]:
+    for name in names:
+        try:
+            content = _read(directory / name, root, denied, limit)
+        except (OSError, RuntimeError):  # not there, not ours to see, a link to itself
+            continue
+        if content is not None:
+            yield content
+
+
+def _read(file: Path, root: Path, denied: tuple[str, ...], limit: int) -> bytes | None:
+    """The beginning of a regular file; None when a link leads out of the root. Raises OSError."""
+    real = file.resolve(strict=True)
+    if not real.is_file() or not real.is_relative_to(root) or any(real.is_relative_to(place) for place in denied):
+        return None
+    with open(file, "rb", opener=_open) as stream:
+        opened = os.fstat(stream.fileno())
+        same = stat.S_ISREG(opened.st_mode) and os.path.samestat(opened, real.lstat())
+        return stream.read(limit) if same else None  # a command may have put another in its place meanwhile
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -6,12 +6,12 @@ directory and run its MCP servers.
 """
 
 from collections.abc import Iterable
+from pathlib import PurePath
 from typing import Any, assert_never
 
 import msgspec
 
 from codex_proxy.codex import tools
-from codex_proxy.codex.documents import Documents
 from codex_proxy.turns import Answered, Called, History, Image, Message, Mode, Part, Reasoned, Role, Text, Tool, Turn, Verbatim
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
@@ -37,7 +37,7 @@ class Recipe(msgspec.Struct, frozen=True):
     cwd: str
     writable: bool  # the workspace, for commands
     denied: tuple[str, ...]
-    documents: Documents
+    user_documents: tuple[tuple[str, int], ...]  # the user's AGENTS.md, as `documents.user_stamps` has them
     web_search: bool
     verbosity: str | None
     raw_reasoning: bool
@@ -60,6 +60,7 @@ class Recipe(msgspec.Struct, frozen=True):
             config["show_raw_agent_reasoning"] = True
         if self.tools:
             params["dynamicTools"] = tools.dynamic_tools(self.tools)
+        config["projects"] = _untrusted(self.cwd)
         if self.mode == "chat":
             params |= {"environments": [], "baseInstructions": _CHAT_INSTRUCTIONS}
         return params | {"config": config}
@@ -72,11 +73,8 @@ class Recipe(msgspec.Struct, frozen=True):
             "default_permissions": _PROFILE,
             "permissions": {_PROFILE: profile},
             "shell_environment_policy": {"inherit": "core"},
+            "project_doc_max_bytes": 0,  # documents.py reads them
         }
-        if self.writable:  # or Codex would trust the directory, and run the MCP servers that it names
-            config["projects"] = {self.cwd: {"trust_level": "untrusted"}}
-        if not self.documents.project:
-            config["project_doc_max_bytes"] = 0
         if self.web_search:
             config["web_search"] = "live"
         return config
@@ -86,6 +84,14 @@ class Recipe(msgspec.Struct, frozen=True):
         if self.mcp_servers:  # tables are merged, so each one is switched off by name
             config["mcp_servers"] = {name: {"enabled": False} for name in self.mcp_servers}
         return config
+
+
+def _untrusted(cwd: str) -> dict[str, Any]:
+    """Or Codex would run the MCP servers that a directory names which the user trusts, or in which commands may write.
+
+    The directories above have their own say, up to the git root (0.147.0).
+    """
+    return {str(place): {"trust_level": "untrusted"} for place in (PurePath(cwd), *PurePath(cwd).parents)}
 
 
 def turn_params(thread_id: str, turn: Turn) -> dict[str, Any]:

@@ -253,6 +253,14 @@ class Config(msgspec.Struct, frozen=True):
     project_doc_fallback_filenames: tuple[str, ...] = ()
 
 
+class CommandRun(msgspec.Struct, frozen=True, rename="camel"):
+    """The answer to command/exec: a command that has ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
 class ConfigRead(msgspec.Struct, frozen=True):
     """The answer to config/read."""
 

@@ -7,6 +7,7 @@ caller's, who stops the worker by leaving `started`.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from codex_proxy import __version__
-from codex_proxy.codex import command, documents, facts, home, wire
+from codex_proxy.codex import command, documents, facts, home, methods, sandbox, wire
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.connection import Connection
 from codex_proxy.codex.exchange import Exchange
@@ -23,40 +24,26 @@ from codex_proxy.codex.process import CodexProcess
 from codex_proxy.codex.thread import Recipe
 from codex_proxy.errors import WorkerFailed
 from codex_proxy.settings import Settings
-from codex_proxy.turns import Mode, Turn, TurnEvent
+from codex_proxy.turns import Message, Mode, Text, Turn, TurnEvent
 
 _log = logging.getLogger(__name__)
 
-START_TIMEOUT = 60.0  # seconds from spawn to the first waiting thread
+START_TIMEOUT = 60.0  # seconds from spawn to the end of the handshake, and from there to the first waiting thread
 _MEMORY_CHECKED_EVERY = 10  # turns
-
-# Notifications that we never read: not sending them saves both sides the JSON.
-_UNWANTED = (
-    "thread/started",
-    "thread/status/changed",
-    "thread/settings/updated",
-    "turn/started",
-    "turn/diff/updated",
-    "item/reasoning/summaryPartAdded",
-    "item/commandExecution/terminalInteraction",
-    "item/fileChange/outputDelta",
-    "item/fileChange/patchUpdated",
-    "account/rateLimits/updated",
-    "remoteControl/status/changed",
-    "mcpServer/startupStatus/updated",
-)
 
 
 class Worker:
     """A warm CLI of one mode. `spent`: it must not run another turn; `ending`: this turn is its last."""
 
-    def __init__(self, process: CodexProcess, connection: Connection, settings: Settings, mode: Mode, found: Facts) -> None:
+    def __init__(
+        self, process: CodexProcess, connection: Connection, settings: Settings, mode: Mode, found: Facts, login: tuple[int, ...]
+    ) -> None:
         self.mode = mode
         self.facts = found
         self.gone = process.gone
         self.spent = False
         self.ending = False
-        self._login = home.login_stamp(settings)
+        self._login = login
         self._process = process
         self._connection = connection
         self._settings = settings
@@ -68,20 +55,29 @@ class Worker:
 
     @classmethod
     @asynccontextmanager
-    async def started(cls, cli: Command, settings: Settings, starting: asyncio.Lock, mode: Mode) -> AsyncIterator["Worker"]:
+    async def started(
+        cls, cli: Command, settings: Settings, starting: asyncio.Lock, mode: Mode, timeout: float = START_TIMEOUT
+    ) -> AsyncIterator["Worker"]:
         """Start a process and make it ready for a turn of the default model. Raises WorkerFailed.
 
         `starting` is held through the handshake: two first starts in a fresh CODEX_HOME break each other (0.163.0).
         """
         environ = command.environment(settings)
+        login = home.login_stamp(settings)  # as it was before the process could read it
         async with AsyncExitStack() as stack:
             async with starting:
-                process = await stack.enter_async_context(CodexProcess.started(cli.argv(mode), environ, str(settings.workdir)))
+                process = await stack.enter_async_context(
+                    CodexProcess.started(cli.argv(mode, local_only=settings.local_only), environ, str(settings.workdir))
+                )
                 connection = Connection(process)
-                await _shake_hands(connection)
-            worker = cls(process, connection, settings, mode, await facts.ask(connection, settings))
+                await _shake_hands(connection, timeout)
+            try:
+                async with asyncio.timeout(timeout):
+                    worker = cls(process, connection, settings, mode, await facts.ask(connection, settings), login)
+                    await worker.prepare()
+            except TimeoutError as error:
+                raise WorkerFailed("The Codex CLI did not get ready in time.", detail=process.last_words) from error
             _log.debug("codex [%s] started, mode %s", process.pid, mode)
-            await worker.prepare()
             yield worker
 
     @property
@@ -94,11 +90,36 @@ class Worker:
         return home.login_stamp(self._settings) != self._login
 
     @property
+    def begun(self) -> bool:
+        """Whether Codex has been told of the latest turn."""
+        return self._exchange is not None and self._exchange.begun
+
+    @property
     def unprepared(self) -> bool:
         return self._waiting is None
 
+    @property
+    def unknown(self) -> Counter[str]:
+        """Methods that the CLI used and we do not know, and how often."""
+        return self._connection.unknown
+
+    @property
+    def why_spent(self) -> str:
+        """Why a spent one is, in a word or two."""
+        if self._exchange is not None and self._exchange.ran_something:
+            return "ran_something"
+        if self._exchange is not None and not self._exchange.clean:
+            return "broken_off"
+        if self._turns >= self._settings.worker_max_turns:
+            return "turn_limit"
+        if self.outdated:
+            return "login_changed"
+        return "no_thread" if self.unprepared else "memory_limit"
+
     async def prepare(self) -> None:
         """Start the next thread before it is needed, by the recipe of the last turn. Raises WorkerFailed, and is spent then."""
+        if self._settings.local_only and not self.facts.provider_local:
+            return  # no turn is let in, and the provider is to hear nothing
         recipe = self._last or self._default_recipe()
         self.spent = True
         self._waiting = (recipe, await self._start_thread(recipe))
@@ -107,13 +128,14 @@ class Worker:
     async def run(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """The turn's events, the last one a TurnCompleted or TurnFailed. Raises WorkerFailed when the process breaks.
 
-        Whatever ends this generator early leaves the worker spent.
+        While `begun` is false then, the turn may be run on another worker. Whatever ends this generator early leaves the
+        worker spent.
         """
         self._turns += 1
         self.spent = True  # until the turn has ended as it should
         self.ending = self._turns >= self._settings.worker_max_turns
-        exchange = self._exchange = Exchange(self._connection, turn)
         recipe = self._recipe(turn)
+        exchange = self._exchange = Exchange(self._connection, self._with_documents(turn, recipe.denied))
         async with aclosing(exchange.events(await self._take_thread(recipe))) as events:
             async for event in events:
                 self.ending = self.ending or exchange.ran_something
@@ -125,6 +147,18 @@ class Worker:
         """End the running turn early; `run` still tells its end. From any task; twice does no harm."""
         if self._exchange is not None:
             await self._exchange.interrupt()
+
+    async def sandbox_trouble(self) -> str | None:
+        """What is wrong with Codex's sandbox here; None when it works."""
+        return await sandbox.trouble(self._connection, self._settings.workdir)
+
+    def _with_documents(self, turn: Turn, denied: tuple[str, ...]) -> Turn:
+        """The turn with the project's AGENTS.md at the head of its history, where Codex would have it."""
+        text = documents.project_text(Path(turn.cwd), self.facts.document_names, denied) if turn.mode == "agent" else ""
+        if not text:
+            return turn
+        told = Message("user", (Text(documents.as_told(text, Path(turn.cwd))),))
+        return msgspec.structs.replace(turn, history=(told, *turn.history))
 
     def _too_large(self) -> bool:
         return self._turns % _MEMORY_CHECKED_EVERY == 0 and self._process.memory_mb() > self._settings.worker_max_mb
@@ -140,6 +174,8 @@ class Worker:
         profile = started.active_permission_profile
         if recipe.mode == "agent" and (profile is None or profile.id != "proxy"):
             raise WorkerFailed("Codex did not take the permission profile.", detail=f"active: {profile}")
+        if self._settings.local_only:
+            await facts.check_local(self._connection, started.model_provider)
         return started.thread.id
 
     def _default_recipe(self) -> Recipe:
@@ -163,7 +199,7 @@ class Worker:
             cwd=cwd,
             writable=self.mode == "agent" and self._settings.sandbox == "workspace-write",
             denied=home.denied_paths(self._settings),
-            documents=documents.look(Path(cwd), self._home, self.facts.document_names),
+            user_documents=documents.user_stamps(self._home),
             web_search=False,
             verbosity=None,
             raw_reasoning=False,
@@ -172,14 +208,14 @@ class Worker:
         )
 
 
-async def _shake_hands(connection: Connection) -> None:
+async def _shake_hands(connection: Connection, timeout: float) -> None:
     await connection.request(
         "initialize",
         {
             "clientInfo": {"name": "codex_proxy", "title": "codex-proxy", "version": __version__},
-            "capabilities": {"experimentalApi": True, "optOutNotificationMethods": _UNWANTED},
+            "capabilities": {"experimentalApi": True, "optOutNotificationMethods": methods.UNWANTED},
         },
         dict,
-        START_TIMEOUT,
+        timeout,
     )
     await connection.notify("initialized")

@@ -1,109 +1,114 @@
-"""Which AGENTS.md files Codex would read for a directory, and whether they have changed."""
+"""Which documents of a project are read, and that nothing else ever is."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from codex_proxy.codex.documents import Documents, look
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A CODEX_HOME without documents."""
-    (tmp_path / "home").mkdir()
-    return tmp_path / "home"
+from codex_proxy.codex.documents import project_text, user_stamps
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A git repository in a directory that has a document of its own, with directories a/b inside."""
-    _write(tmp_path / "AGENTS.md")
+    _write(tmp_path / "AGENTS.md", "outside")
     root = tmp_path / "repository"
     (root / ".git").mkdir(parents=True)
     (root / "a" / "b").mkdir(parents=True)
     return root
 
 
-def test_where_there_is_none_there_is_none(repository: Path, home: Path) -> None:
-    assert look(repository / "a" / "b", home) == Documents(project=(), user=())
+def test_where_there_is_none_there_is_none(repository: Path) -> None:
+    assert project_text(repository / "a" / "b") == ""
+    assert project_text(repository / "gone") == ""
 
 
-def test_they_are_looked_for_from_the_git_root_down_to_the_directory(repository: Path, home: Path) -> None:
-    files = [_write(repository / name) for name in ("AGENTS.md", "a/AGENTS.md", "a/b/AGENTS.md")]
-    assert _project(repository / "a" / "b", home) == files
-    assert _project(repository / "a", home) == files[:2]
-    assert _project(repository, home) == files[:1]
+def test_they_are_read_from_the_git_root_down_to_the_directory(repository: Path) -> None:
+    for name, text in (("AGENTS.md", "one\n"), ("a/AGENTS.md", "two"), ("a/b/AGENTS.md", "three")):
+        _write(repository / name, text)
+    assert project_text(repository / "a" / "b") == "one\n\ntwo\n\nthree"
+    assert project_text(repository / "a") == "one\n\ntwo"
 
 
-def test_a_worktrees_git_file_marks_the_root_too(repository: Path, home: Path) -> None:
-    (repository / "a" / ".git").write_text("gitdir: elsewhere\n")
-    _write(repository / "AGENTS.md")
-    inner = _write(repository / "a" / "AGENTS.md")
-    assert _project(repository / "a" / "b", home) == [inner]
+def test_a_worktrees_git_file_marks_the_root_too(repository: Path) -> None:
+    _write(repository / "a" / ".git", "gitdir: elsewhere\n")
+    _write(repository / "AGENTS.md", "above")
+    _write(repository / "a" / "AGENTS.md", "inner")
+    assert project_text(repository / "a" / "b") == "inner"
 
 
-def test_without_a_git_root_only_the_directory_counts(tmp_path: Path, home: Path) -> None:
+def test_without_a_git_root_only_the_directory_counts(tmp_path: Path) -> None:
     (tmp_path / "x" / "y").mkdir(parents=True)
-    _write(tmp_path / "x" / "AGENTS.md")
-    assert _project(tmp_path / "x" / "y", home) == []
-    inner = _write(tmp_path / "x" / "y" / "AGENTS.md")
-    assert _project(tmp_path / "x" / "y", home) == [inner]
+    _write(tmp_path / "x" / "AGENTS.md", "above")
+    assert project_text(tmp_path / "x" / "y") == ""
+    assert project_text(tmp_path / "x") == "above"
 
 
-def test_overrides_and_further_names_count(repository: Path, home: Path) -> None:
-    files = [_write(repository / name) for name in ("AGENTS.override.md", "AGENTS.md", "CLAUDE.md")]
-    assert _project(repository, home) == files[:2]
-    assert [Path(path) for path, _ in look(repository, home, ("CLAUDE.md", "NONE.md")).project] == files
+def test_a_directory_has_one_an_override_before_all(repository: Path) -> None:
+    _write(repository / "CLAUDE.md", "third")
+    assert project_text(repository) == ""
+    assert project_text(repository, ("NONE.md", "CLAUDE.md")) == "third"
+    _write(repository / "AGENTS.md", "second")
+    assert project_text(repository, ("CLAUDE.md",)) == "second"
+    _write(repository / "AGENTS.override.md", "first")
+    assert project_text(repository, ("CLAUDE.md",)) == "first"
 
 
-def test_the_users_document_is_found_by_its_own_names_only(repository: Path, home: Path) -> None:
-    _write(home / "CLAUDE.md")
-    own = _write(home / "AGENTS.md")
-    found = look(repository, home, ("CLAUDE.md",))
-    assert (found.project, [path for path, _ in found.user]) == ((), [str(own)])
+def test_all_together_are_bounded(repository: Path) -> None:
+    _write(repository / "AGENTS.md", "a" * 20_000)
+    _write(repository / "a" / "AGENTS.md", "b" * 20_000)
+    text = project_text(repository / "a")
+    assert (text.count("a"), text.count("b")) == (20_000, 32_768 - 20_000)
 
 
-def test_equal_documents_mean_that_nothing_has_changed(repository: Path, home: Path) -> None:
-    document = _write(repository / "AGENTS.md")
-    before = look(repository, home)
-    assert look(repository, home) == before
-    os.utime(document, ns=(0, document.stat().st_mtime_ns + 1))
-    assert look(repository, home) != before
+def test_a_link_inside_the_project_is_followed(repository: Path) -> None:
+    _write(repository / "CLAUDE.md", "inside")
+    (repository / "a" / "AGENTS.md").symlink_to("../CLAUDE.md")
+    assert project_text(repository / "a") == "inside"
 
 
-@pytest.mark.parametrize("name", ["repository/a/AGENTS.md", "repository/AGENTS.override.md", "home/AGENTS.md"])
-def test_a_document_that_comes_or_goes_is_a_change(repository: Path, home: Path, tmp_path: Path, name: str) -> None:
-    before = look(repository / "a", home)
-    document = _write(tmp_path / name)
-    assert look(repository / "a", home) != before
-    document.unlink()
-    assert look(repository / "a", home) == before
-
-
-def test_a_link_to_a_document_counts_as_what_it_leads_to(repository: Path, home: Path, tmp_path: Path) -> None:
-    target = _write(tmp_path / "elsewhere.md")
+@pytest.mark.parametrize("target", ["../AGENTS.md", "missing", "AGENTS.md", "/etc/passwd", "/dev/zero", "/proc/self/environ"])
+def test_a_link_out_of_it_or_to_nothing_is_not(repository: Path, target: str) -> None:
     (repository / "AGENTS.md").symlink_to(target)
-    before = look(repository, home)
-    assert [path for path, _ in before.project] == [str(repository / "AGENTS.md")]
-    os.utime(target, ns=(0, 1))
-    assert look(repository, home) != before
+    assert project_text(repository) == ""
 
 
-def test_links_that_lead_nowhere_are_no_documents(repository: Path, home: Path) -> None:
-    (repository / "AGENTS.md").symlink_to(repository / "missing")
-    (repository / "AGENTS.override.md").symlink_to(repository / "AGENTS.override.md")
-    assert _project(repository, home) == []
+def test_a_directory_that_is_a_link_out_of_it_is_not_followed(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    _write(tmp_path / "elsewhere" / "AGENTS.md", "outside")
+    (repository / "link").symlink_to(tmp_path / "elsewhere")
+    assert project_text(repository / "link") == ""
 
 
-def test_a_directory_that_is_gone_has_none(tmp_path: Path) -> None:
-    assert look(tmp_path / "gone", tmp_path / "gone too") == Documents(project=(), user=())
+def test_what_is_kept_from_commands_is_not_read(repository: Path) -> None:
+    _write(repository / "a" / "AGENTS.md", "secret")
+    assert project_text(repository / "a", (), (str(repository / "a"),)) == ""
+    (repository / "AGENTS.md").symlink_to("a/AGENTS.md")
+    assert project_text(repository, (), (str(repository / "a"),)) == ""
 
 
-def _write(file: Path) -> Path:
-    file.write_text("Be kind.\n")
-    return file
+def test_what_is_no_file_is_not_waited_for(repository: Path) -> None:
+    os.mkfifo(repository / "AGENTS.md")
+    (repository / "a" / "AGENTS.md").mkdir()
+    assert project_text(repository / "a") == ""
 
 
-def _project(cwd: Path, home: Path) -> list[Path]:
-    return [Path(path) for path, _ in look(cwd, home).project]
+def test_what_is_no_text_is_read_as_well_as_it_goes(repository: Path) -> None:
+    (repository / "AGENTS.md").write_bytes(b"be \xff kind")
+    assert project_text(repository) == "be \N{REPLACEMENT CHARACTER} kind"
+
+
+def test_a_change_of_the_users_own_is_noticed(tmp_path: Path) -> None:
+    seen = {user_stamps(tmp_path)}
+    own = tmp_path / "AGENTS.md"
+    _write(own, "kind")
+    seen.add(user_stamps(tmp_path))
+    os.utime(own, ns=(0, 1))
+    seen.add(user_stamps(tmp_path))
+    _write(tmp_path / "AGENTS.override.md", "kinder")
+    seen.add(user_stamps(tmp_path))
+    assert len(seen) == 4
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)

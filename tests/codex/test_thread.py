@@ -1,5 +1,6 @@
 """The recipe of a thread and the parameters of its turns: what every agent thread must have, and what none may."""
 
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -7,18 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codex_proxy.codex.documents import Documents
 from codex_proxy.codex.thread import Recipe, history_items, turn_params
 from codex_proxy.turns import Answered, Called, Image, Message, Reasoned, Text, Tool, Turn
 
-_NONE = Documents(project=(), user=())
-_SOME = Documents(project=(("/w/AGENTS.md", 1),), user=())
 _DENIED = ("/home/someone/.codex", "/home/someone/.ssh")
 _AGENT = Recipe(
-    "m", "agent", "/w", False, _DENIED, _NONE, web_search=False, verbosity=None, raw_reasoning=False, tools=(), mcp_servers=()
+    "m", "agent", "/w", False, _DENIED, (), web_search=False, verbosity=None, raw_reasoning=False, tools=(), mcp_servers=()
 )
 _CHAT = msgspec.structs.replace(_AGENT, mode="chat", mcp_servers=("clock", "files"))
 _TURN = Turn("t", "m", None, "agent", "read-only", False, "/w", (), (Text("hi"),))
+
+_UNTRUSTED = {"/w": {"trust_level": "untrusted"}, "/": {"trust_level": "untrusted"}}
 
 _untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machines are noisy
 _texts = st.text(max_size=8)
@@ -28,7 +28,7 @@ _recipes = st.builds(
     mode=st.sampled_from(("agent", "chat")),
     cwd=_texts,
     denied=st.lists(_texts, max_size=3).map(tuple),
-    documents=st.sampled_from((_NONE, _SOME)),
+    user_documents=st.just(()),
     web_search=st.booleans(),
     verbosity=st.sampled_from((None, "low", "high")),
     raw_reasoning=st.booleans(),
@@ -45,7 +45,8 @@ def test_no_thread_is_ever_started_with_a_sandbox_member_or_with_approvals(recip
     params = recipe.start_params()
     assert not {"sandbox", "sandboxPolicy", "permissions", "sandbox_mode"} & set(params)
     assert not {"sandbox", "sandbox_mode", "sandbox_workspace_write", "approval_policy"} & set(params["config"])
-    assert params["config"].get("projects", {}) in ({}, {recipe.cwd: {"trust_level": "untrusted"}})
+    assert all(project == {"trust_level": "untrusted"} for project in params["config"]["projects"].values())
+    assert str(PurePath(recipe.cwd)) in params["config"]["projects"]
     assert (params["approvalPolicy"], params["ephemeral"]) == ("never", True)
     assert (params["model"], params["cwd"], params["experimentalRawEvents"]) == (recipe.model, recipe.cwd, True)
     msgspec.json.encode(params)
@@ -90,6 +91,7 @@ def test_the_params_of_an_agent_thread() -> None:
             },
             "shell_environment_policy": {"inherit": "core"},
             "project_doc_max_bytes": 0,
+            "projects": _UNTRUSTED,
         },
     }
 
@@ -112,13 +114,14 @@ def test_the_params_of_a_chat_thread() -> None:
             "project_doc_max_bytes": 0,
             "web_search": "disabled",
             "mcp_servers": {"clock": {"enabled": False}, "files": {"enabled": False}},
+            "projects": _UNTRUSTED,
         },
     }
 
 
-def test_documents_are_looked_for_where_there_are_some() -> None:
-    assert "project_doc_max_bytes" not in msgspec.structs.replace(_AGENT, documents=_SOME).start_params()["config"]
-    assert msgspec.structs.replace(_CHAT, documents=_SOME).start_params()["config"]["project_doc_max_bytes"] == 0
+def test_codex_looks_for_no_documents_of_a_project() -> None:
+    for recipe in (_AGENT, _CHAT):
+        assert recipe.start_params()["config"]["project_doc_max_bytes"] == 0
 
 
 @pytest.mark.parametrize(("recipe", "without"), [(_AGENT, None), (_CHAT, "disabled")])
@@ -169,7 +172,7 @@ def test_a_writable_workspace_is_a_profile_that_trusts_nothing_and_leaves_tmp_al
     config = msgspec.structs.replace(_AGENT, writable=True).start_params()["config"]
     rules = dict.fromkeys(_DENIED, "deny") | {":slash_tmp": "read", ":tmpdir": "read"}
     assert config["permissions"] == {"proxy": {"extends": ":workspace", "filesystem": rules}}
-    assert config["projects"] == {"/w": {"trust_level": "untrusted"}}
+    assert config["projects"] == _UNTRUSTED
 
 
 def test_danger_mode_is_a_policy_of_one_word() -> None:

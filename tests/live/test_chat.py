@@ -250,12 +250,19 @@ async def test_chat_mode_is_the_bare_model_with_nothing_of_the_agent(proxy: Prox
     assert (base if seen.body.get("instructions") else []) + texts == [*base, ("developer", "Be brief."), ("user", "Hi")]
 
 
-async def test_agent_mode_reads_the_agents_file_of_the_workspace_and_its_changes(proxy: Proxy, model: ModelServer) -> None:
-    agents = proxy.server.settings.workdir / "AGENTS.md"
-    for text in ("Always mention otters.", "Always mention newts."):
-        agents.write_text(text)
-        await proxy.chat(prompt="Hi")
-        assert text in json.dumps(model.requests[-1].input)
+@pytest.mark.parametrize("sandbox", ["read-only", "workspace-write"])
+async def test_agent_mode_reads_the_agents_file_of_the_workspace_and_its_changes(
+    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str], sandbox: str
+) -> None:
+    environ["CODEX_SANDBOX_MODE"] = sandbox
+    async with start_proxy() as proxy:
+        agents = proxy.server.settings.workdir / "AGENTS.md"
+        for text in ("Always mention otters.", "Always mention newts."):
+            agents.write_text(text)
+            await proxy.chat(prompt="Hi")
+            assert json.dumps(model.requests[-1].input).count(text) == 1
+        await proxy.chat(prompt="Hi", model="gpt-5.5 chat")
+        assert "newts" not in json.dumps(model.requests[-1].input)
 
 
 async def test_secrets_cannot_be_read_and_commands_see_nothing_of_the_servers_environment(
