@@ -30,6 +30,7 @@ _CHILD_ENV = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE"),
 )
 _CHILD_ENV_PREFIX = "OPENAI_"
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")  # in any case
 _LOOPBACK = "localhost,127.0.0.1,::1"
 
 # Features belong to the process: in a thread's config they cost up to 300 ms of CPU. Those that an installed
@@ -37,6 +38,7 @@ _LOOPBACK = "localhost,127.0.0.1,::1"
 _OFF_ALWAYS = ("shell_snapshot", "plugins", "apps")
 _OFF_FOR_CHAT = ("shell_tool", "unified_exec", "goals", "multi_agent", "skill_search", "tool_search", "tool_suggest", "view_image")
 _CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false")
+_NO_LOGIN = "cli_auth_credentials_store=ephemeral"  # one that is found is renewed at its issuer, needed or not
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -50,11 +52,12 @@ class Command(msgspec.Struct, frozen=True):
     def dotted_version(self) -> str:
         return _dotted(self.version)
 
-    def argv(self, mode: Mode) -> list[str]:
+    def argv(self, mode: Mode, *, local_only: bool = False) -> list[str]:
         """The command of an app-server process whose threads are all of one mode."""
         off = _OFF_ALWAYS + (_OFF_FOR_CHAT if mode == "chat" else ())
         flags = [word for name in off if name in self.features for word in ("--disable", name)]
-        return [self.path, "app-server", *flags, *(word for pair in _CONFIG for word in ("-c", pair))]
+        config = (*_CONFIG, _NO_LOGIN) if local_only else _CONFIG
+        return [self.path, "app-server", *flags, *(word for pair in config for word in ("-c", pair))]
 
 
 def find(settings: Settings) -> Command:
@@ -68,14 +71,16 @@ def find(settings: Settings) -> Command:
         )
     if version > NEWEST_TESTED:
         _log.warning("codex %s is newer than the newest tested, %s", _dotted(version), _dotted(NEWEST_TESTED))
-    listed = _run(path, ["features", "list"], settings)
+    listed = _run(path, ["-c", _NO_LOGIN, "features", "list"], settings)
     return Command(path, version, frozenset(line.split()[0] for line in listed.splitlines() if line.split()))
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The child's whole environment."""
+    """The child's whole environment. With local_only no proxy: it would get even the prompts for a loopback address."""
     given = settings.environ
     names = {*_CHILD_ENV, *settings.child_env, *(name for name in given if name.startswith(_CHILD_ENV_PREFIX))}
+    if settings.local_only:
+        names = {name for name in names if name.lower() not in _PROXIES}
     child = {name: given[name] for name in names if name in given}
     for name in ("NO_PROXY", "no_proxy"):
         child[name] = ",".join(filter(None, (given.get(name), _LOOPBACK)))

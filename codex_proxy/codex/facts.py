@@ -7,6 +7,7 @@ import msgspec
 from codex_proxy.catalog import Catalog, Model, with_extras
 from codex_proxy.codex import wire
 from codex_proxy.codex.connection import Connection
+from codex_proxy.errors import WorkerFailed
 from codex_proxy.settings import Settings
 
 _PAGES_AT_MOST = 20
@@ -16,10 +17,14 @@ _LOCAL = re.compile(
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """`provider_local`: its address is on this machine. `usable`: there is an account, or none is needed."""
+    """`provider_local`: its address is on this machine; `provider_url` is None where the configuration tells none.
+
+    `usable`: there is an account, or none is needed.
+    """
 
     catalog: Catalog
     provider: str
+    provider_url: str | None
     provider_local: bool
     usable: bool
     mcp_servers: tuple[str, ...]
@@ -28,22 +33,30 @@ class Facts(msgspec.Struct, frozen=True):
 
 async def ask(connection: Connection, settings: Settings) -> Facts:
     """Ask the CLI. Raises WorkerFailed."""
-    where = {"cwd": str(settings.workdir), "includeLayers": False}
-    config = (await connection.request("config/read", where, wire.ConfigRead)).config
+    config = await _configuration(connection)
     account = await connection.request("account/read", {}, wire.Account)
     listed = await _models(connection)
     models = with_extras(tuple(_model(entry) for entry in listed), config.model, settings.extra_models)
     builtin_default = next((entry.id for entry in listed if entry.is_default), models[0].id if models else "")
-    provider = config.model_provider or "openai"
-    url = config.model_providers[provider].base_url if provider in config.model_providers else None
     return Facts(
         catalog=Catalog(models, config.model or builtin_default),
-        provider=provider,
-        provider_local=is_local(url),
+        provider=_provider(config),
+        provider_url=_provider_url(config),
+        provider_local=_provider_local(config),
         usable=account.account is not None or not account.requires_openai_auth,
         mcp_servers=tuple(config.mcp_servers),
         document_names=config.project_doc_fallback_filenames,
     )
+
+
+async def check_local(connection: Connection, provider: str) -> None:
+    """Check the provider that a thread has just been started with: it may have changed since `ask`.
+
+    Raises WorkerFailed unless it certainly is on this machine.
+    """
+    config = await _configuration(connection)
+    if provider != _provider(config) or not _provider_local(config):
+        raise WorkerFailed("Codex's model provider has changed and is not local any more.", detail=f"provider: {provider}")
 
 
 def is_local(url: str | None) -> bool:
@@ -52,6 +65,24 @@ def is_local(url: str | None) -> bool:
     Only forms that no two URL parsers read differently: the CLI takes a backslash for a slash, for instance.
     """
     return url is not None and _LOCAL.fullmatch(url) is not None
+
+
+async def _configuration(connection: Connection) -> wire.Config:
+    """The user's; of no directory, whose own configuration no thread takes either."""
+    return (await connection.request("config/read", {"includeLayers": False}, wire.ConfigRead)).config
+
+
+def _provider(config: wire.Config) -> str:
+    return config.model_provider or "openai"
+
+
+def _provider_url(config: wire.Config) -> str | None:
+    provider = config.model_providers.get(_provider(config))
+    return None if provider is None else provider.base_url
+
+
+def _provider_local(config: wire.Config) -> bool:
+    return is_local(_provider_url(config))
 
 
 async def _models(connection: Connection) -> list[wire.Model]:

@@ -6,9 +6,11 @@ Deny rules hold in read-only and workspace-write mode. danger-full-access drops 
 import os
 from pathlib import Path
 
+from codex_proxy.codex import profile
 from codex_proxy.settings import Settings, SettingsError
 
-_SECRET_PLACES = (".ssh", ".aws", ".config/gcloud", ".netrc")
+_SECRET_PLACES = (".codex", ".ssh", ".aws", ".config/gcloud", ".netrc")
+_STORE_SUFFIXES = ("", "-wal", "-shm")  # what SQLite has not copied into the file yet is beside it
 
 
 def codex_home(settings: Settings) -> Path:
@@ -24,7 +26,9 @@ def denied_paths(settings: Settings) -> tuple[str, ...]:
     if not settings.protect_secrets:
         return ()
     places = [codex_home(settings), *(_user_home(settings) / place for place in _SECRET_PLACES), *settings.deny_read]
-    places += [place for place in (settings.env_file, settings.store_file) if place is not None]
+    places += [place for place in (settings.env_file, settings.api_keys_file) if place is not None]
+    places += [Path(f"{settings.store_file}{suffix}") for suffix in _STORE_SUFFIXES if settings.store_file is not None]
+    places += profile.sources(settings)
     return tuple(dict.fromkeys(os.path.realpath(place) for place in places if os.path.exists(place)))
 
 
@@ -45,10 +49,10 @@ def make_directories(settings: Settings) -> None:
             )
 
 
-def login_stamp(settings: Settings) -> tuple[float, ...]:
+def login_stamp(settings: Settings) -> tuple[int, ...]:
     """Changes whenever somebody logs in or out, or changes the configuration."""
     files = (codex_home(settings) / name for name in ("auth.json", "config.toml"))
-    return tuple(file.stat().st_mtime if file.exists() else 0.0 for file in files)
+    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
 
 
 def make_home(settings: Settings) -> None:
