@@ -95,6 +95,12 @@ class UnsupportedMediaType(ProxyError):
     code = "unsupported_media_type"
 
 
+class RequestTimeout(ProxyError):
+    """The request's headers or its body came too slowly."""
+
+    code = "request_timeout"
+
+
 class RateLimited(ProxyError):
     """Too many requests in a minute."""
 
@@ -121,6 +127,12 @@ class WorkerFailed(ProxyError):
 
 class QueueFull(ProxyError):
     """As many turns wait as may wait."""
+
+    code = "server_overloaded"
+
+
+class TooManyConnections(ProxyError):
+    """As many connections are at work as there may be."""
 
     code = "server_overloaded"
 

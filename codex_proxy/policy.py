@@ -1,6 +1,7 @@
 """May this turn be run so, and how exactly: a Wish becomes a Turn. Pure, but for resolving a directory's real path.
 
-What a request asks for can only narrow what the server allows; what it does not say, the settings say.
+What a request asks for can only narrow what the server and the caller's key allow; what it does not say, the settings
+say, within the key's scope.
 """
 
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from codex_proxy.errors import Forbidden, NotAllowedHere
+from codex_proxy.keys import Scope
 from codex_proxy.settings import SANDBOXES, Settings
 from codex_proxy.turns import Mode, Sandbox, Summary, Turn, Wish
 
@@ -22,11 +24,22 @@ class Named(msgspec.Struct, frozen=True):
     mode: Mode | None
 
 
-def decide(wish: Wish, named: Named, settings: Settings, *, provider_local: bool, turn_id: str) -> Turn:
+def model_name(wish: Wish, default: str, scope: Scope) -> str:
+    """What to look up in the catalogue: the wish's, else its default where the key may use that, else the key's first."""
+    if wish.model is not None:
+        return wish.model
+    return default if not scope.models or default in scope.models else scope.models[0]
+
+
+def decide(wish: Wish, named: Named, settings: Settings, scope: Scope, *, provider_local: bool, turn_id: str) -> Turn:
     """The turn that a wish becomes. Raises Forbidden or NotAllowedHere."""
+    if scope.models and named.model not in scope.models:
+        raise Forbidden(f"This key may not use the model {named.model}. It may use: {', '.join(scope.models)}.", param="model")
     if settings.local_only and not provider_local:
         raise NotAllowedHere("This server runs turns on local model providers only, and Codex's provider is not local.")
-    sandbox = _sandbox(wish, settings)
+    sandbox = _sandbox(wish, settings, scope)
+    if sandbox == "danger-full-access" and wish.network is False:
+        raise NotAllowedHere("danger-full-access has no sandbox that could keep the network out.", param="x_codex.network_access")
     summary: Summary = "none" if settings.hide_reasoning or wish.hide_reasoning else wish.summary or "auto"
     return Turn(
         id=turn_id,
@@ -34,8 +47,8 @@ def decide(wish: Wish, named: Named, settings: Settings, *, provider_local: bool
         effort=named.effort,
         mode=wish.mode or named.mode or ("chat" if settings.default_mode == "chat" else "agent"),
         sandbox=sandbox,
-        network=sandbox == "workspace-write" and settings.workspace_network and wish.network is not False,
-        cwd=str(_cwd(wish, settings)),
+        network=sandbox == "workspace-write" and settings.workspace_network and scope.network and wish.network is not False,
+        cwd=str(_cwd(wish, settings, scope)),
         history=wish.history,
         input=wish.input,
         tools=wish.tools,
@@ -51,27 +64,32 @@ def decide(wish: Wish, named: Named, settings: Settings, *, provider_local: bool
     )
 
 
-def _sandbox(wish: Wish, settings: Settings) -> Sandbox:
-    """The lower one of what the request asks for and what the server allows; to ask for danger mode in vain is an error."""
-    configured = SANDBOXES.index(settings.sandbox)
-    if wish.sandbox is None:
-        return _SANDBOXES[configured]
-    if wish.sandbox == "danger-full-access" and not settings.allow_danger:
-        raise NotAllowedHere("danger-full-access is switched off on this server.", param="x_codex.sandbox")
-    ceiling = len(_SANDBOXES) if settings.allow_danger else configured
-    return _SANDBOXES[min(_SANDBOXES.index(wish.sandbox), ceiling)]
+def _sandbox(wish: Wish, settings: Settings, scope: Scope) -> Sandbox:
+    """The lowest of what the request asks for, the server allows and the key allows; to ask for danger in vain is an error."""
+    if wish.sandbox == "danger-full-access":
+        if not settings.allow_danger:
+            raise NotAllowedHere("danger-full-access is switched off on this server.", param="x_codex.sandbox")
+        if scope.sandbox != wish.sandbox:
+            raise Forbidden("This key may not use danger-full-access.", param="x_codex.sandbox")
+    ceiling = _SANDBOXES[-1] if settings.allow_danger else settings.sandbox
+    return _SANDBOXES[min(map(SANDBOXES.index, (wish.sandbox or settings.sandbox, ceiling, scope.sandbox)))]
 
 
-def _cwd(wish: Wish, settings: Settings) -> Path:
-    """The configured directory, or one inside CODEX_WORKSPACES: compared as real paths, by component."""
-    if wish.cwd is None:
-        return settings.workdir
+def _cwd(wish: Wish, settings: Settings, scope: Scope) -> Path:
+    """A directory inside the server's and the key's workspaces: compared as real paths, by component."""
     roots = (settings.workdir, *settings.workspaces)
+    own = scope.workspaces or roots
+    if wish.cwd is None:
+        return settings.workdir if _inside(settings.workdir, own) else own[0]
     try:
         wanted = Path(wish.cwd)
         real = wanted.resolve(strict=True)
     except (OSError, ValueError, RuntimeError):
-        raise Forbidden("This directory is not one of the server's workspaces.", param="x_codex.cwd") from None
-    if not wanted.is_absolute() or not real.is_dir() or not any(real.is_relative_to(root) for root in roots):
-        raise Forbidden("This directory is not one of the server's workspaces.", param="x_codex.cwd")
+        real = None
+    if real is None or not wanted.is_absolute() or not real.is_dir() or not (_inside(real, roots) and _inside(real, own)):
+        raise Forbidden("This directory is not one of the workspaces that you may use here.", param="x_codex.cwd")
     return real
+
+
+def _inside(place: Path, roots: tuple[Path, ...]) -> bool:
+    return any(place.is_relative_to(root) for root in roots)

@@ -15,13 +15,16 @@ import dotenv
 import msgspec
 
 from codex_proxy.settings_values import (
+    Proxy,
     choice,
     colon_list,
     comma_list,
     existing_file,
     flag,
+    location,
     path,
     port,
+    proxies,
     seconds,
     store_address,
     text,
@@ -41,12 +44,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of the process, decided. Durations are seconds; sizes say their unit."""
 
     api_key: str | None = None
+    api_keys_file: Path | None = None  # of named keys: keys.py
     allow_unauthenticated: bool = False
     host: str = "127.0.0.1"
     port: int = 8000
     allowed_hosts: tuple[str, ...] = _LOOPBACK_NAMES
     cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[Proxy, ...] = ()
     max_body_mb: int = 32
+    image_fetch: bool = False
     store: str = "sqlite"  # memory, sqlite (in state_directory), sqlite:///path, redis://…
     store_ttl_hours: int = 720
     store_max_mb: int = 512
@@ -55,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workdir: Path = Path("/workspace")
     workspaces: tuple[Path, ...] = ()
     codex_home: Path | None = None  # CODEX_CONFIG_DIR, else CODEX_HOME; None: the CLI's own default
+    profile_dir: Path | None = None  # of files for Codex's home; None: the usual one, see codex/profile.py
     extra_models: tuple[str, ...] = ()
     sandbox: str = "read-only"
     workspace_network: bool = False
@@ -79,6 +86,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     environ: Mapping[str, str] = {}  # the OS environment as it was at start, for the child's allow-list
 
     @property
+    def has_keys(self) -> bool:
+        """Whether a client needs one; else the server is open."""
+        return self.api_key is not None or self.api_keys_file is not None
+
+    @property
     def store_file(self) -> Path | None:
         """The file of a sqlite store: named, or in the state directory ($STATE_DIRECTORY under systemd)."""
         if self.store == "sqlite":
@@ -99,12 +111,15 @@ class Setting(msgspec.Struct, frozen=True):
 # In the order of the table in README.md.
 SETTINGS = (
     Setting("PROXY_API_KEY", "api_key", text),
+    Setting("PROXY_API_KEYS_FILE", "api_keys_file", location),
     Setting("PROXY_ALLOW_UNAUTHENTICATED", "allow_unauthenticated", flag),
     Setting("PROXY_HOST", "host", text),
     Setting("PROXY_PORT", "port", port),
     Setting("PROXY_ALLOWED_HOSTS", "allowed_hosts", comma_list),
     Setting("PROXY_CORS_ORIGINS", "cors_origins", comma_list),
+    Setting("PROXY_TRUSTED_PROXIES", "trusted_proxies", proxies),
     Setting("PROXY_MAX_BODY_MB", "max_body_mb", whole(1, 1024)),
+    Setting("PROXY_IMAGE_FETCH", "image_fetch", flag),
     Setting("PROXY_STORE", "store", store_address),
     Setting("PROXY_STORE_TTL_HOURS", "store_ttl_hours", whole(1, 1_000_000)),
     Setting("PROXY_STORE_MAX_MB", "store_max_mb", whole(1, 1_000_000)),
@@ -113,6 +128,7 @@ SETTINGS = (
     Setting("CODEX_WORKDIR", "workdir", path),
     Setting("CODEX_WORKSPACES", "workspaces", colon_list),
     Setting("CODEX_CONFIG_DIR", "codex_home", path),
+    Setting("CODEX_WRAPPER_PROFILE_DIR", "profile_dir", location),
     Setting("CODEX_EXTRA_MODELS", "extra_models", comma_list),
     Setting("CODEX_SANDBOX_MODE", "sandbox", choice(*SANDBOXES)),
     Setting("CODEX_WORKSPACE_NETWORK_ACCESS", "workspace_network", flag),
@@ -135,17 +151,10 @@ SETTINGS = (
     Setting("LOG_FORMAT", "log_format", choice("text", "json")),
 )
 
-# Settings of the plan whose feature this version does not have. Setting one ends the start: to ignore it would mislead.
-NOT_YET = (
-    "PROXY_API_KEYS_FILE",
-    "PROXY_TRUSTED_PROXIES",
-    "PROXY_IMAGE_FETCH",
-    "CODEX_WRAPPER_PROFILE_DIR",
-)
 DEPRECATED = ("CODEX_MODEL",)
 _BELONGS_TO_CODEX = ("CODEX_HOME", "OPENAI_API_KEY")
 _ENV_FILE = "CODEX_ENV_FILE"
-_NAMES = (*(setting.name for setting in SETTINGS), *NOT_YET, *DEPRECATED, *_BELONGS_TO_CODEX, _ENV_FILE)
+_NAMES = (*(setting.name for setting in SETTINGS), *DEPRECATED, *_BELONGS_TO_CODEX, _ENV_FILE)
 _OURS = ("CODEX_PROXY_", "PROXY_", "CODEX_", "RATE_LIMIT", "LOG_")
 
 
@@ -177,9 +186,6 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
             members[setting.field] = setting.read(given.strip())
         except ValueError as error:
             problems.append(f"{setting.name}={_shown(setting.name, given)} is not valid: {error}.")
-    problems += [
-        f"{name} is set, but this version of codex-proxy cannot do that yet. Unset it." for name in NOT_YET if values.get(name)
-    ]
     if "codex_home" not in members and (home := environ.get("CODEX_HOME")):
         try:
             members["codex_home"] = path(home)
@@ -205,13 +211,17 @@ def _find_env_file(environ: Mapping[str, str], cwd: Path) -> Path | None:
 def _read_env_file(env_file: Path) -> dict[str, str]:
     """Values of the file. Raises SettingsError when somebody else could have written it, or it cannot be read."""
     try:
-        mode = env_file.stat().st_mode
+        refuse_if_others_may_write(env_file)
         values = dotenv.dotenv_values(env_file, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{env_file} cannot be read: {error}.") from error
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise SettingsError(f"{env_file} may be written by others than its owner: refused. Run: chmod go-w {env_file}")
     return {name: value for name, value in values.items() if value is not None}
+
+
+def refuse_if_others_may_write(file: Path) -> None:
+    """Raises SettingsError when they may, and OSError when there is no such file."""
+    if file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SettingsError(f"{file} may be written by others than its owner: refused. Run: chmod go-w {file}")
 
 
 def _odd_names(values: Mapping[str, str]) -> list[str]:
@@ -233,22 +243,31 @@ def _shown(name: str, value: str) -> str:
 
 def _contradictions(settings: Settings) -> list[str]:
     problems = []
-    if settings.api_key is None and settings.host not in _LOOPBACK_NAMES and not settings.allow_unauthenticated:
+    if not settings.has_keys and settings.host not in _LOOPBACK_NAMES and not settings.allow_unauthenticated:
         problems.append(
-            f"PROXY_HOST={settings.host} is reachable by others, and there is no PROXY_API_KEY. "
+            f"PROXY_HOST={settings.host} (or the socket of systemd) is reachable by others, and there is no PROXY_API_KEY. "
             "Set a key, listen on 127.0.0.1, or say PROXY_ALLOW_UNAUTHENTICATED=1."
         )
     if settings.sandbox == "danger-full-access" and not settings.allow_danger:
         problems.append("CODEX_SANDBOX_MODE=danger-full-access needs CODEX_ALLOW_DANGER_FULL_ACCESS=1 beside it.")
     if settings.api_key is not None and not settings.api_key.isascii():
         problems.append("PROXY_API_KEY=… is not valid: a bearer token is ASCII.")
-    if settings.env_file is not None:
-        roots = (settings.workdir, *settings.workspaces)
-        places = (settings.env_file.absolute(), settings.env_file.resolve())  # a link in a workspace can be replaced
-        inside = [root for root in roots for place in places if place.is_relative_to(root)]
-        if inside:
+    outside = (
+        (_ENV_FILE, settings.env_file),
+        ("PROXY_API_KEYS_FILE", settings.api_keys_file),
+        ("CODEX_WRAPPER_PROFILE_DIR", settings.profile_dir),
+    )
+    for name, place in outside:
+        if place is not None and (root := workspace_of(place, settings)):
             problems.append(
-                f"{settings.env_file} lies inside the workspace {inside[0]}: an agent could have written it. "
-                f"Move it out, or choose another CODEX_WORKDIR; {_ENV_FILE} names an env file elsewhere."
+                f"{place} lies inside the workspace {root}: an agent could have written it. "
+                f"Move it out, or choose another CODEX_WORKDIR; {name} says where it is."
             )
     return problems
+
+
+def workspace_of(file: Path, settings: Settings) -> Path | None:
+    """The workspace that a file or directory lies in, by its name or through links."""
+    places = (file.absolute(), file.resolve())  # a link in a workspace can be replaced
+    roots = (settings.workdir, *settings.workspaces)
+    return next((root for root in roots for place in places if place.is_relative_to(root)), None)

@@ -2,7 +2,11 @@
 
 import re
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+
+UNIX = "unix"  # the peer at the other end of a Unix socket
+Proxy = IPv4Network | IPv6Network | str
 
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")
@@ -79,10 +83,26 @@ def comma_list(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.split(",") if word.strip())
 
 
+def proxies(value: str) -> tuple[Proxy, ...]:
+    """Addresses, networks and the word unix, separated by commas."""
+    try:
+        return tuple(UNIX if word == UNIX else ip_network(word) for word in comma_list(value))
+    except ValueError as error:
+        raise ValueError(f"allowed are {UNIX} and addresses and networks like 127.0.0.1, 10.0.0.0/8, fd00::/8 ({error})") from None
+
+
 def path(value: str) -> Path:
     """A path, made absolute, links and ~ resolved; it need not exist."""
     try:
         return Path(value).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"this path cannot be followed ({error})") from error
+
+
+def location(value: str) -> Path:
+    """A path, made absolute, ~ resolved and links kept; it need not exist."""
+    try:
+        return Path(value).expanduser().absolute()
     except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(f"this path cannot be followed ({error})") from error
 

@@ -246,6 +246,70 @@ async def _publish(job: Job, events: list[TurnEvent]) -> None:
         await job.publish(event)
 
 
+async def test_callers_take_turns_at_the_head_of_the_queue() -> None:
+    queue = JobQueue(20, _LIMIT)
+    jobs = [queue.submit(_TURN, whose) for whose in "aaaabbc"]
+    taken = [await queue.take() for _ in jobs]
+    assert [job.whose for job in taken] == list("abcabaa")
+    assert [job for job in taken if job.whose == "a"] == jobs[:4]
+
+
+async def test_a_caller_with_much_in_a_full_queue_makes_room_for_one_with_less() -> None:
+    queue = JobQueue(4, _LIMIT)
+    greedy = [queue.submit(_TURN, "a") for _ in range(4)]
+    first = queue.submit(_TURN, "b")
+    assert await _failure(greedy[3]) == QueueFull
+    queue.submit(_TURN, "b")
+    assert await _failure(greedy[2]) == QueueFull
+    for whose in "ab":  # each has two
+        with pytest.raises(QueueFull):
+            queue.submit(_TURN, whose)
+    assert [await queue.take(), await queue.take()] == [greedy[0], first]
+    assert queue.waiting == 2
+
+
+async def test_more_turns_of_a_caller_than_may_run_at_once_wait_for_each_other() -> None:
+    queue = JobQueue(20, _LIMIT)
+    mine = [queue.submit(_TURN, "a", 2) for _ in range(4)]
+    other = queue.submit(_TURN, "b")
+    taken = [await queue.take() for _ in range(3)]
+    assert taken == [mine[0], other, mine[1]]
+    assert queue.waiting == 2
+    taking = spawn("take", queue.take())
+    await asyncio.sleep(0)
+    assert not taking.done()
+    mine[0].end(_END)
+    async with asyncio.timeout(_LIMIT):
+        assert await taking is mine[2]
+    queue.withdraw(mine[3], ShuttingDown("left"))  # while it is held
+    for job in (mine[1], mine[2]):
+        job.end(_END)
+    assert queue.waiting == 0
+    assert await _taken_at_once(queue, queue.submit(_TURN, "a", 2))
+
+
+async def test_a_turn_that_is_held_back_runs_out_of_time_as_any() -> None:
+    queue = JobQueue(20, 0.01)
+    running = queue.submit(_TURN, "a", 1)
+    assert await queue.take() is running
+    held = queue.submit(_TURN, "a", 1)
+    assert await _failure(held) == NotReady
+    running.end(_END)
+    assert queue.waiting == 0
+
+
+async def _failure(job: Job) -> type[Exception]:
+    async with asyncio.timeout(_LIMIT):
+        event = await job.next_event()
+    assert isinstance(event, TurnFailed)
+    return type(event.error)
+
+
+async def _taken_at_once(queue: JobQueue, job: Job) -> bool:
+    async with asyncio.timeout(_LIMIT):
+        return await queue.take() is job
+
+
 async def _full_job() -> Job:
     """A job whose channel holds as many events as may wait."""
     job = Job(_TURN)

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from codex_proxy.errors import Forbidden, NotAllowedHere
-from codex_proxy.policy import Named, decide
+from codex_proxy.keys import Scope
+from codex_proxy.policy import Named, decide, model_name
 from codex_proxy.settings import SANDBOXES, Settings
 from codex_proxy.turns import Image, Message, Mode, Sandbox, Text, Turn, Wish
 
@@ -15,6 +16,7 @@ _READ: Sandbox = "read-only"
 _WRITE: Sandbox = "workspace-write"
 _DANGER: Sandbox = "danger-full-access"
 _NAMED = Named("big-5", "high", None)
+_ALL = Scope()
 
 
 # What the server is set to, and what a request then gets that asks for nothing, read-only, workspace-write, danger.
@@ -100,7 +102,9 @@ def test_a_server_that_is_not_local_only_runs_turns_on_every_provider() -> None:
 def test_the_mode_is_the_requests_else_the_names_else_the_servers(
     asked: Mode | None, named: Mode | None, default: str, mode: Mode
 ) -> None:
-    turn = decide(_wish(mode=asked), Named("m", None, named), Settings(default_mode=default), provider_local=True, turn_id="t")
+    turn = decide(
+        _wish(mode=asked), Named("m", None, named), Settings(default_mode=default), Scope(), provider_local=True, turn_id="t"
+    )
     assert turn.mode == mode
 
 
@@ -201,6 +205,60 @@ def test_a_relative_directory_is_forbidden_even_when_it_leads_into_a_workspace(
         _decided(_workspaces(tmp_path), cwd="work")
 
 
+@pytest.mark.parametrize("asked", [None, _READ, _WRITE, _DANGER])
+@pytest.mark.parametrize("key", [_READ, _WRITE, _DANGER])
+@pytest.mark.parametrize(
+    ("configured", "allow_danger"), [(_READ, False), (_WRITE, False), (_READ, True), (_WRITE, True), (_DANGER, True)]
+)
+def test_the_sandbox_is_the_least_of_server_key_and_request(
+    configured: Sandbox, allow_danger: bool, key: Sandbox, asked: Sandbox | None
+) -> None:
+    settings = Settings(sandbox=configured, allow_danger=allow_danger)
+    if asked == _DANGER and not (allow_danger and key == _DANGER):
+        with pytest.raises(NotAllowedHere if not allow_danger else Forbidden) as caught:
+            _decided(settings, Scope(sandbox=key), sandbox=asked)
+        assert caught.value.param == "x_codex.sandbox"
+        return
+    effective = SANDBOXES.index(_decided(settings, Scope(sandbox=key), sandbox=asked).sandbox)
+    server = SANDBOXES.index(_decided(settings, sandbox=asked).sandbox)
+    assert effective == min(server, SANDBOXES.index(key))
+
+
+def test_a_key_without_network_has_none() -> None:
+    settings = Settings(sandbox=_WRITE, workspace_network=True)
+    assert _decided(settings).network
+    assert not _decided(settings, Scope(network=False), network=True).network
+
+
+def test_danger_mode_cannot_be_without_network() -> None:
+    for settings, sandbox in ((Settings(allow_danger=True), _DANGER), (Settings(allow_danger=True, sandbox=_DANGER), None)):
+        with pytest.raises(NotAllowedHere) as caught:
+            _decided(settings, sandbox=sandbox, network=False)
+        assert caught.value.param == "x_codex.network_access"
+
+
+def test_a_key_stays_in_its_workspaces(tmp_path: Path) -> None:
+    settings = _workspaces(tmp_path)
+    own = Scope(workspaces=(tmp_path / "more", tmp_path / "outside"))
+    assert _decided(settings, own).cwd == str(tmp_path / "more")
+    assert _decided(settings, own, cwd=str(tmp_path / "more")).cwd == str(tmp_path / "more")
+    assert _decided(settings, Scope(workspaces=(tmp_path,))).cwd == str(tmp_path / "work")
+    for place in ("work", "work/deep", "outside"):
+        with pytest.raises(Forbidden):
+            _decided(settings, own, cwd=str(tmp_path / place))
+
+
+def test_a_key_uses_its_own_models() -> None:
+    assert model_name(_wish(), "big-5", Scope()) == "big-5"
+    assert model_name(_wish(), "big-5", Scope(models=("small-5", "big-5"))) == "big-5"
+    assert model_name(_wish(), "big-5", Scope(models=("small-5",))) == "small-5"
+    assert model_name(_wish(model="x"), "big-5", Scope(models=("small-5",))) == "x"
+    assert _decided(Settings(), Scope(models=("big-5",))).model == "big-5"
+    with pytest.raises(Forbidden, match="small-5") as caught:
+        _decided(Settings(), Scope(models=("small-5",)))
+    assert caught.value.param == "model"
+
+
 def _workspaces(root: Path) -> Settings:
     """Two workspaces, work and more, beside a directory that is none and one whose name begins like one."""
     for name in ("work/deep", "more", "outside/deep", "work-twin"):
@@ -212,5 +270,5 @@ def _wish(**members: Any) -> Wish:  # Any: the members' own types
     return msgspec.structs.replace(Wish(model=None, history=(), input=(Text("hi"),)), **members)
 
 
-def _decided(settings: Settings, *, provider_local: bool = True, **members: Any) -> Turn:  # Any: as above
-    return decide(_wish(**members), _NAMED, settings, provider_local=provider_local, turn_id="turn-1")
+def _decided(settings: Settings, scope: Scope = _ALL, *, provider_local: bool = True, **members: Any) -> Turn:  # Any: as above
+    return decide(_wish(**members), _NAMED, settings, scope, provider_local=provider_local, turn_id="turn-1")

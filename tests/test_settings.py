@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_proxy.settings import DEPRECATED, NOT_YET, Settings, SettingsError, load
+from codex_proxy.settings import DEPRECATED, Settings, SettingsError, load
 
 _KEY = "sk-proxy-never-shown"
 
@@ -111,14 +111,6 @@ def test_a_deprecated_name_is_warned_of_and_has_no_effect(tmp_path: Path, name: 
     settings, warnings = load({name: "gpt-4"}, tmp_path)
     assert warnings == [f"{name} is deprecated and has no effect."]
     assert settings == Settings(environ={name: "gpt-4"})
-
-
-@pytest.mark.parametrize("name", NOT_YET)
-def test_a_setting_of_a_later_version_is_refused(tmp_path: Path, name: str) -> None:
-    assert name in _error({name: "1"}, tmp_path)
-    _write(tmp_path / ".env", f"{name}=1\n")
-    assert name in _error({}, tmp_path)
-    assert load({name: ""}, tmp_path)[1] == []
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o660, 0o666])

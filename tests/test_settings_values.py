@@ -1,17 +1,19 @@
 """The text of one setting: what it becomes, and what is said of one that is wrong."""
 
 import contextlib
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from codex_proxy.settings import SETTINGS, Settings, SettingsError, load
-from codex_proxy.settings_values import colon_list, comma_list, path, text
+from codex_proxy.settings_values import colon_list, comma_list, location, path, text
 
 # Every setting whose text can be wrong: values that are, and a word of what is allowed.
 _BAD_VALUES = {
     "PROXY_ALLOW_UNAUTHENTICATED": (("2", "maybe", "yes!"), "true"),
     "PROXY_PORT": (("-1", "65536", "http", "80.0", "0x50"), "65535"),
+    "PROXY_TRUSTED_PROXIES": (("proxy.example", "10.0.0.1/8", "10.0.0.0/33", "127.0.0.1 ::1", "*"), "10.0.0.0/8"),
     "PROXY_MAX_BODY_MB": (("0", "-1", "1025", "32MB", "1.5"), "1024"),
     "RATE_LIMIT_PER_MINUTE": (("-1", "1000001", "many"), "1000000"),
     "CODEX_SANDBOX_MODE": (("none", "Read-Only", "workspace_write"), "read-only, workspace-write, danger-full-access"),
@@ -36,17 +38,19 @@ _BAD_VALUES = {
     "LOG_FORMAT": (("xml", "JSON"), "text, json"),
 }
 _SECRET = ("PROXY_STORE",)  # may hold a password
-_ANY_TEXT = (text, path, colon_list, comma_list)
+_ANY_TEXT = (text, path, location, colon_list, comma_list)
 
 
 def test_every_setting_is_read_into_its_member(tmp_path: Path) -> None:
     given = {
         "PROXY_API_KEY": "sk-proxy",
+        "PROXY_API_KEYS_FILE": str(tmp_path / "keys.toml"),
         "PROXY_ALLOW_UNAUTHENTICATED": "yes",
         "PROXY_HOST": "0.0.0.0",
         "PROXY_PORT": "0",
         "PROXY_ALLOWED_HOSTS": "a.example, b.example,",
         "PROXY_CORS_ORIGINS": "https://a.example",
+        "PROXY_TRUSTED_PROXIES": "127.0.0.1, unix, fd00::/8",
         "PROXY_MAX_BODY_MB": "1024",
         "RATE_LIMIT_PER_MINUTE": "0",
         "CODEX_PATH": "/opt/codex",
@@ -87,6 +91,7 @@ def test_every_setting_is_read_into_its_member(tmp_path: Path) -> None:
         port=0,
         allowed_hosts=("a.example", "b.example"),
         cors_origins=("https://a.example",),
+        trusted_proxies=(ip_network("127.0.0.1"), "unix", ip_network("fd00::/8")),
         max_body_mb=1024,
         rate_limit_per_minute=0,
         codex_path="/opt/codex",

@@ -1,34 +1,54 @@
 """Who asks: the bearer token of a request, compared in constant time, as bytes."""
 
-import hashlib
 import hmac
 
 import msgspec
 from aiohttp import web
 
 from codex_proxy.errors import InvalidApiKey
+from codex_proxy.keys import Keyring, Scope, digest_of
 from codex_proxy.settings import Settings
+from codex_proxy.web.peers import source
+from codex_proxy.web.wrong_keys import WrongKeys
 
 _SCHEME = "bearer "
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks. `owner`: whose responses are his; `limited_as`: what his rate goes by, an address when the server is open."""
+    """Who asks. `owner`: whose responses are his; `known_as`: what his rate and his share of the queue go by.
+
+    `rate_limit` (requests a minute) and `parallel_turns` are None where the server's own hold.
+    """
 
     owner: str
-    limited_as: str
+    known_as: str
+    scope: Scope = Scope()
+    rate_limit: int | None = None
+    parallel_turns: int | None = None
 
 
-def caller(request: web.Request, settings: Settings) -> Caller:
-    """Who asks. Raises InvalidApiKey."""
-    if settings.api_key is None:
-        return Caller("anybody", f"address {request.remote}")
-    given = request.headers.get("Authorization", "")
-    token = given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else ""
-    if not hmac.compare_digest(_digest(token), _digest(settings.api_key)):
-        raise InvalidApiKey("Missing or unknown API key. Send it as: Authorization: Bearer <PROXY_API_KEY>")
-    return Caller("key", "key")
+class Callers:
+    """Everybody who may ask here."""
 
+    def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError when the file of keys is bad."""
+        self._open = not settings.has_keys
+        self._digest = None if settings.api_key is None else digest_of(settings.api_key)
+        self._trusted_proxies = settings.trusted_proxies
+        self._wrong_keys = WrongKeys()
+        self.keyring = Keyring(settings)
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+    def identify(self, request: web.Request) -> Caller:
+        """Who asks. Raises InvalidApiKey, and RateLimited when the source has been wrong too often."""
+        if self._open:
+            return Caller("anybody", f"address {source(request, self._trusted_proxies)}")
+        given = request.headers.get("Authorization", "")
+        token = given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else ""
+        named = self.keyring.find(token)
+        if self._digest is not None and hmac.compare_digest(digest_of(token), self._digest):
+            return Caller("key", "key")
+        if named is None:
+            self._wrong_keys.count(source(request, self._trusted_proxies))
+            raise InvalidApiKey("Missing or unknown API key. Send it as: Authorization: Bearer <PROXY_API_KEY>")
+        owner = f"key {named.digest.hex()}"  # not its name: who gets a name later did not make these responses
+        return Caller(owner, owner, named.scope, named.rate_limit, named.parallel_turns)

@@ -41,23 +41,25 @@ class ModelList(msgspec.Struct, frozen=True):
 
 
 async def list_all(request: web.Request) -> web.Response:
-    """All of them, in the CLI's order."""
+    """All that the key may use, in the CLI's order."""
     server = request.app[SERVER]
-    server.check_key(request)
-    names = server.facts().catalog.names()
+    allowed = server.check_key(request).scope.models
+    names = [name for name in server.facts().catalog.names() if not allowed or name[1].id in allowed]
     return errors.json_response(msgspec.json.encode(ModelList(tuple(_entry(*name) for name in names))))
 
 
 async def show(request: web.Request) -> web.Response:
-    """One of them; every name that a request may use is known here, hidden models and mode suffixes too."""
+    """One that the key may use; every name that a request may use is known here, hidden models and mode suffixes too."""
     server = request.app[SERVER]
-    server.check_key(request)
+    allowed = server.check_key(request).scope.models
     name = request.match_info["id"]
     try:
         choice = server.facts().catalog.choose(name)
     except ModelNotFound as error:
         error.param = None
         raise
+    if allowed and choice.model.id not in allowed:
+        raise ModelNotFound(f"This key may not use the model {choice.model.id}. It may use: {', '.join(allowed)}.")
     return errors.json_response(msgspec.json.encode(_entry(name, choice.model, choice.effort)))
 
 

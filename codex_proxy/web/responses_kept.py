@@ -63,7 +63,7 @@ async def input_items(request: web.Request) -> web.Response:
 
 async def _record(request: web.Request) -> tuple[str, Record]:
     server = request.app[SERVER]
-    owner = server.check_key(request)
+    owner = server.check_key(request).owner
     name = request.match_info["id"]
     record = await server.store.get(owner, name)
     if record is None:
