@@ -24,10 +24,11 @@ class Text(msgspec.Struct, frozen=True, tag="text"):
 
 
 class Image(msgspec.Struct, frozen=True, tag="image"):
-    """An image as a `data:` URL; `detail` is the API's word (auto, low, high)."""
+    """An image as a `data:` URL, or still as an address: then `place` is where the request has it. `detail` is the API's word."""
 
     url: str
     detail: str | None = None
+    place: str | None = None
 
 
 Part = Text | Image
@@ -87,14 +88,11 @@ class Tool(msgspec.Struct, frozen=True):
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request asks for, in no dialect's words; None where it does not say. `policy` makes a Turn of it.
-
-    `history` is what the model has seen before `input`; an empty `input` means: go on from the history.
-    """
+    """What a request asks for, in no dialect's words; None where it does not say. `policy` makes a Turn of it."""
 
     model: str | None
-    history: tuple[History, ...]
-    input: tuple[Part, ...]
+    history: tuple[History, ...]  # what the model has seen before `input`
+    input: tuple[Part, ...]  # nothing: it goes on from the history
     tools: tuple[Tool, ...] = ()
     must_call: bool = False  # one of the tools has to be called
     one_call: bool = False  # at most one call in an answer
@@ -114,9 +112,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     web_search: bool = False
 
     @property
-    def has_image(self) -> bool:
-        spoken = [self.input, *(item.parts for item in self.history if isinstance(item, Message | Answered))]
-        return any(isinstance(part, Image) for parts in spoken for part in parts)
+    def images(self) -> list[Image]:
+        spoken = [*(item.parts for item in self.history if isinstance(item, Message | Answered)), self.input]
+        return [part for parts in spoken for part in parts if isinstance(part, Image)]
 
 
 class Turn(msgspec.Struct, frozen=True):

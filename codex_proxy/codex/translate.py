@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from codex_proxy.codex import tools, wire
+from codex_proxy.errors import InvalidRequest
 from codex_proxy.turns import (
     Command,
     McpCall,
@@ -40,6 +41,8 @@ _SEARCH_ACTIONS = {"openPage": "open_page", "findInPage": "find_in_page"}
 _PLAN_STATUS = {"inProgress": "in_progress"}
 
 _PHASES: dict[str | None, Phase] = {"commentary": "commentary", "final_answer": "final_answer"}
+# So begins the text that Codex puts where an image was that it cannot decode or finds too large (0.147.0 to 0.169.0).
+_LEFT_OUT = b"image content omitted because"
 _PRIVATE = "internal_chat_message_metadata_passthrough"
 _SHELL = "exec_command"
 _EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
@@ -65,6 +68,7 @@ class Translator:
         self.ran_something = False
         self.calls: list[ToolCalled] = []  # of the client's tools, by the model response that is under way
         self._calls_told = False
+        self._left_out = 0  # texts that stand where an image was
         self._turn = turn
         self._clients_tools = {
             (tool.namespace and tools.to_model(tool.namespace), tools.to_model(tool.name)): tool for tool in turn.tools
@@ -144,8 +148,20 @@ class Translator:
         news = msgspec.json.decode(params, type=wire.PlanNews)
         return [PlanUpdated(tuple((step.step, _PLAN_STATUS.get(step.status, step.status)) for step in news.plan))]
 
+    def check_images(self, params: msgspec.Raw) -> None:
+        """Raises InvalidRequest when one of the raw items that the request brought lacks its image.
+
+        They come before the model's first answer; after it, what the agent looks at itself is its own affair.
+        """
+        if self.usage is None and (found := bytes(params).count(b'"text":"' + _LEFT_OUT)):
+            self._left_out += found
+            if self._left_out > msgspec.json.encode((self._turn.history, self._turn.input)).count(_LEFT_OUT):
+                raise InvalidRequest("An image of the conversation could not be decoded: it is damaged, or too large for Codex.")
+
     def _raw_item(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _raw.decode(params).item
+        if item.type == "message" and item.role == "user":
+            self.check_images(params)
         return [*self._recorded(item, params), *self._told(item)]
 
     def _recorded(self, item: wire.RawItem, params: msgspec.Raw) -> list[TurnEvent]:

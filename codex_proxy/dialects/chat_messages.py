@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from codex_proxy.dialects.common import image
+from codex_proxy.dialects.images import image
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import Answered, Called, History, Message, Part, Text
 

@@ -1,10 +1,11 @@
 """POST /v1/chat/completions: the body, and what it asks for. OpenAI API reference, "Create chat completion"."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body
+from codex_proxy.dialects import body, images
 from codex_proxy.dialects.chat_messages import ChatMessage, conversation
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
@@ -133,6 +134,10 @@ class ChatRequest(msgspec.Struct, frozen=True):
     json: bool  # the answer is to be JSON and nothing else
     ignored: tuple[str, ...]
 
+    def with_images(self, fetched: Mapping[str, str]) -> "ChatRequest":
+        """The request with what its images' addresses gave."""
+        return msgspec.structs.replace(self, wish=images.put_in(self.wish, fetched))
+
 
 def decode(raw: bytes) -> ChatRequest:
     """Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
@@ -162,6 +167,7 @@ def decode(raw: bytes) -> ChatRequest:
         service_tier=service_tier(asked.service_tier),
         web_search=asked.web_search_options is not None,
     )
+    images.check_number(wish.images, "messages")
     options = asked.stream_options or StreamOptions()
     limits = [limit for limit in (asked.max_completion_tokens, asked.max_tokens) if limit is not None]
     return ChatRequest(

@@ -1,14 +1,10 @@
-"""What both dialects share: the error body, x_codex, images, the line that shows a piece of agent work."""
+"""What both dialects share: the error body, x_codex, the line that shows a piece of agent work."""
 
-import base64
-import binascii
-import re
 from typing import Annotated, Literal, assert_never
 
 import msgspec
 
-from codex_proxy.errors import InvalidRequest
-from codex_proxy.turns import Command, Image, McpCall, Mode, Patch, Sandbox, Search, Work
+from codex_proxy.turns import Command, McpCall, Mode, Patch, Sandbox, Search, Work
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"]
 Verbosity = Literal["low", "medium", "high"]
@@ -18,10 +14,6 @@ Metadata = Annotated[
 ]
 TokenLimit = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 
-MAX_IMAGE_BYTES = 20 * 1024 * 1024
-_DATA_URL = re.compile(r"data:image/(png|jpeg|gif|webp);base64,", re.ASCII | re.IGNORECASE)
-_MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "gif": b"GIF8", "webp": b"RIFF"}
-_KEPT_DETAILS = ("high", "original")  # for low the CLI leaves the image out (seen with 0.163.0); auto is its default
 _LINE_LENGTH = 200
 _PASSED_ON_TIERS = ("flex", "priority")
 
@@ -52,27 +44,6 @@ class ErrorBody(msgspec.Struct, frozen=True):
     """OpenAI's error form: the body of every refusal, and the frame that ends a stream."""
 
     error: ErrorObject
-
-
-def image(url: str, detail: str | None, place: str) -> Image:
-    """An image that came as a data: URL. Raises InvalidRequest for any other address, and for what is not an image."""
-    if not (found := _DATA_URL.match(url)):
-        raise InvalidRequest(
-            "Images are taken as data: URLs of PNG, JPEG, GIF or WebP in base64; addresses are not fetched.", param=place
-        )
-    encoded = url[found.end() :]
-    if len(encoded) > MAX_IMAGE_BYTES * 4 // 3:
-        raise InvalidRequest(f"An image may have {MAX_IMAGE_BYTES // 1024 // 1024} MB.", param=place)
-    try:
-        content = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequest("The image is not valid base64.", param=place) from error
-    kind = found[1].lower()
-    if not content.startswith(_MAGIC[kind]):
-        raise InvalidRequest(f"The image is not a {kind} file.", param=place)
-    if kind == "webp" and content[8:12] != b"WEBP":
-        raise InvalidRequest("The image is not a webp file.", param=place)
-    return Image(f"data:image/{kind};base64,{encoded}", detail if detail in _KEPT_DETAILS else None)
 
 
 def service_tier(tier: str | None) -> str | None:

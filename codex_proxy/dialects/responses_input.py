@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from codex_proxy.dialects import body
-from codex_proxy.dialects.common import image
+from codex_proxy.dialects.images import image
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import Answered, Called, History, Message, Part, Phase, Reasoned, Role, Text, Verbatim
 
@@ -198,7 +198,7 @@ def _part(part: _Part, place: str) -> Part:
         case InputImage(image_url=str(url)):
             return image(url, part.detail, f"{place}.image_url")
         case InputImage():
-            raise UnsupportedParameter("Images are taken as data: URLs in image_url; file ids are not known here.", param=place)
+            raise UnsupportedParameter("Images are taken in image_url; file ids are not known here.", param=place)
         case InputFile():
             return Text(_file_text(part, place))
 

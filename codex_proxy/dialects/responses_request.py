@@ -1,11 +1,11 @@
 """POST /v1/responses: the body, and what it asks for. OpenAI API reference, "Create a model response"; Open Responses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body, responses_tools
+from codex_proxy.dialects import body, images, responses_tools
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.dialects.responses_input import check_calls, conversation
@@ -123,7 +123,14 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         given = (*earlier, *self.given)
         check_calls(given)
         history = (*self.instructions, *given, *self.form.as_history())
-        return msgspec.structs.replace(self, wish=msgspec.structs.replace(self.wish, history=history), given=given)
+        wish = msgspec.structs.replace(self.wish, history=history)
+        images.check_number(wish.images, "input")
+        return msgspec.structs.replace(self, wish=wish, given=given)
+
+    def with_images(self, fetched: Mapping[str, str]) -> "ResponsesRequest":
+        """The request with what its images' addresses gave, also for the continuation."""
+        given = images.put_in_history(self.given, fetched)
+        return msgspec.structs.replace(self, wish=images.put_in(self.wish, fetched), given=given)
 
     def conversation(self, recorded: Sequence[Verbatim]) -> tuple[History, ...]:
         """What a continuation of the answer begins with, once the answer is `recorded`."""

@@ -15,19 +15,21 @@ from codex_proxy.dialects.chat_request import ChatRequest
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.jobs import Job
 from codex_proxy.web import errors, idempotency, sse
+from codex_proxy.web.auth import Caller
 from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers, unix_now
 
 
 async def create(request: web.Request) -> web.StreamResponse:
     """Run one turn, and answer with a completion or a stream of chunks."""
     server = request.app[SERVER]
-    owner, raw = await server.admit(request)
-    return await idempotency.once(request, owner, raw, lambda: _create(request, server, raw))
+    who, raw = await server.admit(request)
+    return await idempotency.once(request, who.owner, raw, lambda: _create(request, server, who, raw))
 
 
-async def _create(request: web.Request, server: Server, raw: bytes) -> web.StreamResponse:
+async def _create(request: web.Request, server: Server, who: Caller, raw: bytes) -> web.StreamResponse:
     asked = chat_request.decode(raw)
-    job = server.jobs.submit(server.decide(asked.wish))
+    asked = asked.with_images(await server.images_of(asked.wish, who))
+    job = server.submit(asked.wish, who)
     try:
         return await _Exchange(request, asked, job).run()
     finally:

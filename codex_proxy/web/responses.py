@@ -13,6 +13,7 @@ from codex_proxy.errors import InvalidRequest, ProxyError, ResponseNotFound
 from codex_proxy.store.keeper import RUNNING
 from codex_proxy.turns import History
 from codex_proxy.web import errors, idempotency, sse
+from codex_proxy.web.auth import Caller
 from codex_proxy.web.background import BACKGROUNDS, follow
 from codex_proxy.web.response_run import ResponseRun
 from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers
@@ -21,15 +22,15 @@ from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers
 async def create(request: web.Request) -> web.StreamResponse:
     """Run one turn, and answer with a response object or a stream of events; in the background with a queued one."""
     server = request.app[SERVER]
-    owner, raw = await server.admit(request)
-    return await idempotency.once(request, owner, raw, lambda: _create(request, server, owner, raw))
+    who, raw = await server.admit(request)
+    return await idempotency.once(request, who.owner, raw, lambda: _create(request, server, who, raw))
 
 
-async def _create(request: web.Request, server: Server, owner: str, raw: bytes) -> web.StreamResponse:
+async def _create(request: web.Request, server: Server, who: Caller, raw: bytes) -> web.StreamResponse:
     decoded = responses_request.decode(raw)
-    asked = decoded.continuing(await _earlier(server, owner, decoded))
-    turn = server.decide(asked.wish)
-    run = ResponseRun(server, owner, asked, server.jobs.submit(turn))
+    asked = decoded.continuing(await _earlier(server, who.owner, decoded))
+    asked = asked.with_images(await server.images_of(asked.wish, who))
+    run = ResponseRun(server, who.owner, asked, server.submit(asked.wish, who))
     try:
         if not asked.background:
             return await _foreground(request, run)
@@ -39,10 +40,11 @@ async def _create(request: web.Request, server: Server, owner: str, raw: bytes) 
             run.leave()
     body = msgspec.json.encode(run.stream.response)
     request.app[BACKGROUNDS].start(run)
+    headers = turn_headers(run.job.turn, asked.ignored)
     if asked.stream:
-        return await follow(request, server, owner, run.id, -1, turn_headers(turn, asked.ignored))
+        return await follow(request, server, who.owner, run.id, -1, headers)
     answer = errors.json_response(body)
-    answer.headers.update(turn_headers(turn, asked.ignored))
+    answer.headers.update(headers)
     return answer
 
 

@@ -101,7 +101,7 @@ def test_calls_and_their_outputs_are_history_and_the_model_goes_on_from_them() -
         Answered("b", (Image(PIXEL),)),
         Answered("c", (Text("written"),)),
     )
-    assert wish.has_image
+    assert wish.images
 
 
 def test_reasoning_comes_back_to_the_provider_only_where_it_is_encrypted() -> None:

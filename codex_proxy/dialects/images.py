@@ -1,0 +1,98 @@
+"""The images of a conversation: what is let in. Only headers are read here; the Codex CLI decodes what passes.
+
+So the bounds protect the CLI: of a GIF of 33 bytes that claimed 65,535 pixels a side it made 18 GB and two minutes'
+work (0.163.0).
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from codex_proxy.dialects.image_header import KINDS, size
+from codex_proxy.errors import InvalidRequest
+from codex_proxy.turns import Answered, History, Image, Message, Part, Wish
+
+MAX_IMAGES = 100  # in one conversation
+MAX_BYTES = 20 * 1024 * 1024  # of one file
+MAX_PIXELS = 50_000_000  # width times height: a large photograph; at 16 bits a channel the CLI takes 0.7 GB for it
+MAX_SIDE = 16_384  # pixels
+
+_MAX_ADDRESS = 4096  # characters
+_DATA_URL = re.compile(rf"data:image/({'|'.join(KINDS)});base64,", re.ASCII | re.IGNORECASE)
+_KEPT_DETAILS = ("high", "original")  # for low the CLI leaves the image out (seen with 0.163.0); auto is its default
+
+
+def image(url: str, detail: str | None, place: str) -> Image:
+    """The image of a part, checked; one that is given as an https address stays that, to be fetched. Raises InvalidRequest."""
+    kept_detail = detail if detail in _KEPT_DETAILS else None
+    if url[:8].lower() == "https://" and len(url) <= _MAX_ADDRESS:
+        return Image(url, kept_detail, place)
+    if not (found := _DATA_URL.match(url)):
+        raise InvalidRequest(
+            "Images are taken as data: URLs of PNG, JPEG, GIF or WebP in base64, "
+            "and as https addresses where the operator allows that (PROXY_IMAGE_FETCH=1).",
+            param=place,
+        )
+    encoded = url[found.end() :]
+    if len(encoded) > MAX_BYTES * 4 // 3 + 4:
+        raise too_large(place)
+    try:
+        content = binascii.a2b_base64(encoded, strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        raise _not_base64(place) from error
+    if len(encoded) % 4:  # what follows the last group
+        raise _not_base64(place)
+    kind = found[1].lower()
+    _check(kind, content, place)
+    return Image(f"data:image/{kind};base64,{encoded}", kept_detail)
+
+
+def data_url(kind: str, content: bytes, place: str) -> str:
+    """The same for a file that has been fetched for the part at `place`."""
+    _check(kind, content, place)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def check_number(images: Sequence[Image], place: str) -> None:
+    """Raises InvalidRequest when a conversation has too many."""
+    if len(images) > MAX_IMAGES:
+        raise InvalidRequest(f"A conversation may have {MAX_IMAGES} images; this one has {len(images)}.", param=place)
+
+
+def put_in(wish: Wish, fetched: Mapping[str, str]) -> Wish:
+    """The wish with data: URLs for its addresses: `fetched` has one for each of them."""
+    return msgspec.structs.replace(wish, history=put_in_history(wish.history, fetched), input=_filled(wish.input, fetched))
+
+
+def put_in_history(history: tuple[History, ...], fetched: Mapping[str, str]) -> tuple[History, ...]:
+    return tuple(
+        msgspec.structs.replace(item, parts=_filled(item.parts, fetched)) if isinstance(item, Message | Answered) else item
+        for item in history
+    )
+
+
+def too_large(place: str) -> InvalidRequest:
+    return InvalidRequest(f"An image may have {MAX_BYTES // 1024 // 1024} MB.", param=place)
+
+
+def _not_base64(place: str) -> InvalidRequest:
+    return InvalidRequest("The image is not valid base64.", param=place)
+
+
+def _filled(parts: tuple[Part, ...], fetched: Mapping[str, str]) -> tuple[Part, ...]:
+    return tuple(Image(fetched[part.url], part.detail) if isinstance(part, Image) and part.place else part for part in parts)
+
+
+def _check(kind: str, content: bytes, place: str) -> None:
+    if len(content) > MAX_BYTES:
+        raise too_large(place)
+    found = size(kind, content)
+    if found is None:
+        raise InvalidRequest(f"The image is not a {kind} file, or its header is damaged.", param=place)
+    width, height = found
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        allowed = f"{MAX_SIDE} pixels a side and {MAX_PIXELS // 1_000_000} megapixels"
+        raise InvalidRequest(f"An image may have {allowed}; this one has {width} x {height}.", param=place)

@@ -1,0 +1,150 @@
+"""Fetching images for the caller, with PROXY_IMAGE_FETCH=1, from public hosts only: nobody reaches the inside through us.
+
+A name is resolved once, every address that it has must be public, and the connection goes to one of those that were
+looked at. https on its own port, no redirects, no proxies, no cookies. Whether a host is inside, silent or not there at
+all, the caller is told the same; the reason is in the log.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from codex_proxy.dialects import images
+from codex_proxy.dialects.image_header import KINDS
+from codex_proxy.errors import InvalidRequest
+from codex_proxy.turns import Image
+from codex_proxy.web.public_hosts import Address, is_name, is_public, look_up
+
+_AT_ONCE = 4  # images, of all requests
+_MOST = 10  # addresses in one request
+_IMAGE_TIMEOUT = 10.0  # seconds for one image, from the name's resolution to the last byte
+_REQUEST_TIMEOUT = 30.0  # seconds for all images of a request, and the wait for its turn
+_PORT = 443
+_KINDS = {f"image/{kind}": kind for kind in KINDS}
+# No compression: what arrives is as large as it will get.
+_HEADERS = {"User-Agent": "codex-proxy", "Accept": ", ".join(_KINDS), "Accept-Encoding": "identity"}
+
+
+class ImageFetch:
+    """`allowed` is the operator's word. `most_bytes` bounds what the images of one request add to it, as data: URLs."""
+
+    def __init__(
+        self,
+        *,
+        allowed: bool,
+        most_bytes: int,
+        resolve: Callable[[str], Awaitable[list[Address]]] = look_up,
+        public: Callable[[str], bool] = is_public,
+        tls: ssl.SSLContext | bool = True,
+        timeout: float = _IMAGE_TIMEOUT,
+    ) -> None:
+        self._allowed = allowed
+        self._most_bytes = most_bytes
+        self._resolve = resolve
+        self._public = public
+        self._tls = tls
+        self._timeout = timeout
+        self._places = asyncio.Semaphore(_AT_ONCE)
+
+    async def fetch(self, links: Sequence[Image]) -> dict[str, str]:
+        """Address -> data: URL. Raises InvalidRequest with the place of the first image that is not let in."""
+        if links and not self._allowed:
+            problem = "This server does not fetch images: send a data: URL. Its operator can allow it by PROXY_IMAGE_FETCH=1."
+            raise InvalidRequest(problem, param=links[0].place)
+        if len({link.url for link in links}) > _MOST:
+            raise InvalidRequest(f"A request may have {_MOST} images by their addresses.", param=links[0].place)
+        fetched: dict[str, str] = {}
+        try:
+            async with asyncio.timeout(_REQUEST_TIMEOUT):
+                for link in links:
+                    if link.url not in fetched:
+                        fetched[link.url] = await self._one(_checked(link), link.place or "")
+                    if sum(map(len, fetched.values())) > self._most_bytes:
+                        raise InvalidRequest("The images are together larger than this server takes.", param=link.place)
+        except TimeoutError as error:
+            raise InvalidRequest("The images could not be fetched in time.", param=links[0].place) from error
+        return fetched
+
+    async def _one(self, url: URL, place: str) -> str:
+        async with self._places:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await self._get(url, place)
+            except (aiohttp.ClientError, OSError) as error:
+                reason = f"{url.host}: {type(error).__name__}: {error}"
+                raise InvalidRequest("The image could not be fetched.", param=place, detail=reason) from error
+
+    async def _get(self, url: URL, place: str) -> str:
+        addresses = await self._resolve(url.raw_host or "")
+        if not addresses or not all(self._public(host) for host, _ in addresses):
+            raise OSError("not a public host")
+        connector = aiohttp.TCPConnector(resolver=_Pinned(addresses), use_dns_cache=False, force_close=True, ssl=self._tls)
+        jar = aiohttp.DummyCookieJar()
+        async with (
+            aiohttp.ClientSession(connector=connector, cookie_jar=jar, headers=_HEADERS, auto_decompress=False) as session,
+            session.get(url, allow_redirects=False) as response,
+        ):
+            return images.data_url(_kind(response, place), await _content(response, place), place)
+
+
+class _Pinned(AbstractResolver):
+    """Resolves to the addresses that have been looked at, whatever the name resolves to by now."""
+
+    def __init__(self, addresses: Sequence[Address]) -> None:
+        self._addresses = addresses
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=its_port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address, its_port in self._addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _checked(link: Image) -> URL:
+    """The address, as it will be asked for. Raises InvalidRequest."""
+    try:
+        url = URL(link.url)
+        plain = url.scheme == "https" and url.user is None and url.password is None and url.port == _PORT
+    except ValueError:
+        plain = False
+    if not plain or not is_name(url.raw_host or ""):
+        problem = f"An image's address is https on port {_PORT}, has a host's name, and no password."
+        raise InvalidRequest(problem, param=link.place)
+    return url
+
+
+def _kind(response: aiohttp.ClientResponse, place: str) -> str:
+    if 300 <= response.status < 400:
+        raise InvalidRequest("The image's address redirects to another one: give that one.", param=place)
+    if response.status != 200:
+        raise InvalidRequest(f"The image's host answers {response.status}.", param=place)
+    if response.content_type not in _KINDS or response.headers.get("Content-Encoding", "identity") != "identity":
+        raise InvalidRequest("The image's address does not give a PNG, JPEG, GIF or WebP.", param=place)
+    return _KINDS[response.content_type]
+
+
+async def _content(response: aiohttp.ClientResponse, place: str) -> bytes:
+    """The file, given up as soon as it is too large."""
+    if (response.content_length or 0) > images.MAX_BYTES:
+        raise images.too_large(place)
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > images.MAX_BYTES:
+            raise images.too_large(place)
+    return bytes(content)
