@@ -1,0 +1,243 @@
+"""Connections of clients: what aiohttp leaves without a bound, and malformed HTTP answered in OpenAI's form.
+
+A connection works (a handler has its request) or waits (for a request, or the rest of its head). aiohttp ends one that
+idles; here one ends whose head comes too slowly, or that does not read its answer, or whose request was answered before
+its body had come. Of too many, the one that has waited longest makes room, so strangers that wait keep nobody out.
+Handlers check the key before they wait for anything, so a stranger's connection never works for longer than a moment.
+Only public methods of aiohttp's RequestHandler and Server are overridden; `Runner` is the one exception.
+"""
+
+import asyncio
+import errno
+import logging
+import resource
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from codex_proxy.errors import InternalError, InvalidRequest, ProxyError, RequestTimeout, TooManyConnections
+from codex_proxy.web import errors
+from codex_proxy.web.rare_log import RareLog
+
+_log = logging.getLogger(__name__)
+
+_FILES = 8192  # descriptors that we ask for; children inherit the bound, and it is harmless to programs that use select
+_MOST = 4000  # connections, and at most half of the descriptors; each takes 8 kB, an open stream 40 kB
+_IDLE_TIMEOUT = 75.0  # seconds; longer than the 60 that reverse proxies keep one, or they would use it as it ends
+_LINGER = 1.0  # seconds to read on, and to forget, so that a client which is still sending sees its answer
+_RETRY_AFTER = 5.0  # seconds
+_OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """How many connections there may be, and for how many seconds one may take over its head or over reading its answer."""
+
+    most: int = _MOST
+    head_timeout: float = 10.0
+    stall_timeout: float = 30.0
+
+
+USUAL = Bounds()
+
+
+class Connection(web.RequestHandler):
+    """One connection."""
+
+    def __init__(self, all_of_them: "Connections", bounds: Bounds, **options: Any) -> None:  # Any: RequestHandler's own
+        super().__init__(all_of_them, **options)
+        self._all = all_of_them
+        self._bounds = bounds
+        self._socket: asyncio.Transport | None = None  # unlike `transport`, until it is closed
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._rest_timer: asyncio.TimerHandle | None = None
+        self._head_began = False
+        self._deaf = False  # what still comes is forgotten
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._socket = transport
+        if not self._all.has_room():
+            self._deaf = True
+            transport.write(_raw(_too_many()))
+            transport.close()
+            return
+        super().connection_made(transport)
+        self._all.waiting[self] = None
+        self._time_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        for timer in (self._head_timer, self._stall_timer, self._rest_timer):
+            if timer is not None:
+                timer.cancel()
+        self._all.waiting.pop(self, None)
+        self._all.number -= 1
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        if data and self in self._all.waiting:
+            self._head_began = True
+            if self._head_timer is None:
+                self._time_head()
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._socket is not None:
+            self._stall_timer = self._later(self._bounds.stall_timeout, self._socket.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+
+    def work(self) -> None:
+        """A request has its head."""
+        self._all.waiting.pop(self, None)
+        self._head_began = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def wait(self, answer: web.StreamResponse | None, request: web.BaseRequest) -> None:
+        """A request has its answer; None: it has ended without one. The body that it did not wait for is not read."""
+        if self.connected:
+            self._all.waiting[self] = None
+        if answer is not None and not request.content.is_eof():
+            answer.force_close()
+            self._deaf = True
+
+    def cut(self, error: ProxyError) -> None:
+        """End it while it waits, with an answer if a request has begun to come."""
+        if self._head_began and not self._deaf and self.transport is not None:
+            self.transport.write(_raw(error))
+        self._all.waiting.pop(self, None)
+        self.force_close()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to malformed HTTP, or to a bug outside every handler."""
+        if status == 400:
+            reason = (message or "").partition("\n")[0].rstrip(": ")[:200]
+            self._all.rare_log.warning("malformed HTTP from %s: %r", request.remote, reason)
+            answer = errors.response(InvalidRequest(f"The request is not valid HTTP: {reason}"))
+        else:
+            super().handle_error(request, status, exc, message)
+            answer = errors.response(InternalError("The server ran into a bug of its own."))
+        answer.headers["x-request-id"] = _new_request_id()
+        answer.force_close()
+        return answer
+
+    def _time_head(self) -> None:
+        limit = self._bounds.head_timeout
+        self._head_timer = self._later(limit, self.cut, RequestTimeout(f"The headers did not come within {limit:g} seconds."))
+
+    def _later(self, delay: float, callback: Callable[..., None], *arguments: Any) -> asyncio.TimerHandle:  # Any: the callback's
+        return asyncio.get_running_loop().call_later(delay, callback, *arguments)
+
+
+class Connections(web.Server):
+    """All connections of a server that aiohttp has made: it makes them, and bounds how many there are."""
+
+    def __init__(self, made: web.Server, bounds: Bounds) -> None:
+        super().__init__(self._serve, request_factory=made.request_factory, handler_cancellation=made.handler_cancellation)
+        self._handler = made.request_handler
+        self._bounds = msgspec.structs.replace(bounds, most=min(bounds.most, file_limit() // 2))
+        self._full_log = RareLog(_log)
+        self.rare_log = RareLog(_log)
+        self.waiting: dict[Connection, None] = {}  # the longest first
+        self.number = 0
+
+    def __call__(self) -> web.RequestHandler:
+        loop = asyncio.get_running_loop()
+        return Connection(self, self._bounds, loop=loop, access_log=None, keepalive_timeout=_IDLE_TIMEOUT, lingering_time=_LINGER)
+
+    def has_room(self) -> bool:
+        """Count one more connection, and whether it may stay; the one that has waited longest makes room."""
+        self.number += 1
+        if self.number <= self._bounds.most:
+            return True
+        self._full_log.warning("more than %d connections: those that wait are closed", self._bounds.most)
+        return self.close_longest_waiting()
+
+    def close_longest_waiting(self) -> bool:
+        """Whether there was one."""
+        if not self.waiting:
+            return False
+        next(iter(self.waiting)).cut(_too_many())
+        return True
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.work()
+        answer = None
+        try:
+            answer = await self._handler(request)
+            return answer
+        finally:
+            connection.wait(answer, request)
+
+
+class Runner(web.AppRunner):
+    """Runs an app on such connections, and bounds what is logged when the system gives no more of them."""
+
+    def __init__(self, app: web.Application, bounds: Bounds = USUAL, **options: Any) -> None:  # Any: AppRunner's own
+        super().__init__(app, **options)
+        self._bounds = bounds
+        self._accept_log = RareLog(_log)
+
+    async def _make_server(self) -> web.Server:  # what a BaseRunner is made to override, whatever its name
+        self._connections = Connections(await super()._make_server(), self._bounds)
+        asyncio.get_running_loop().set_exception_handler(self._heard)
+        return self._connections
+
+    async def _cleanup_server(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(None)
+        await super()._cleanup_server()
+
+    def _heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # Any: the loop's own
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in _OUT_OF and "socket" in context:
+            self._accept_log.warning("a connection could not be accepted: %s", error.strerror)
+            self._connections.close_longest_waiting()
+        else:
+            loop.default_exception_handler(context)
+
+
+def raise_file_limit() -> None:
+    """Let this process have more descriptors than the usual 1024, where the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        _log.info("raised the limit of open files from %d to %d", soft, wanted)
+
+
+def file_limit() -> int:
+    """How many descriptors this process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def _too_many() -> ProxyError:
+    return TooManyConnections("Too many connections are open. Try again.", retry_after=_RETRY_AFTER)
+
+
+def _raw(error: ProxyError) -> bytes:
+    """A whole answer, for where there is no request to give it to."""
+    answer = errors.response(error)
+    content = errors.body(error)
+    answer.headers.update({"Content-Length": str(len(content)), "Connection": "close", "x-request-id": _new_request_id()})
+    lines = [f"HTTP/1.1 {answer.status} {answer.reason}", *(f"{name}: {value}" for name, value in answer.headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+
+
+def _new_request_id() -> str:
+    return f"req_{uuid.uuid4().hex}"
