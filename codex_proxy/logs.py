@@ -1,22 +1,46 @@
-"""Logging set-up: one line a record on stderr, as text or JSON, with the turn's id where there is one.
+"""Logging set-up: one line a record on stderr, as text or JSON, with the ids of the request and the turn it is about.
 
-Prompts, answers and keys are never logged above debug. journald adds the time, so text lines carry none under systemd.
+Facts go beside the message as members: JSON has them as they are, text as key=value at the end of the line. Prompts,
+answers and keys are never logged above debug. journald adds the time, so text lines carry none under systemd.
 """
 
 import contextvars
 import logging
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import msgspec
 
-turn_id: contextvars.ContextVar[str] = contextvars.ContextVar("turn_id", default="-")
+Member = str | int | float
+
+_NOTHING: Mapping[str, str] = {}
+_said: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("said", default=_NOTHING)
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))  # as syslog(3) numbers them
+_DEBUG = 7
+_NOT_BARE = frozenset(' "=\\')
 
 
-class _WithTurn(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.turn = turn_id.get()
-        return True
+@contextmanager
+def about(members: Mapping[str, str]) -> Iterator[None]:
+    """Have every record of this block, and of the tasks that it starts, say these members too."""
+    token = _said.set({**_said.get(), **members})
+    try:
+        yield
+    finally:
+        _said.reset(token)
+
+
+def said_here() -> Mapping[str, str]:
+    """The members that every record of here has."""
+    return _said.get()
+
+
+class _Text(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        pairs = "".join(f" {name}={_shown(value)}" for name, value in _members(record).items())
+        return super().formatMessage(record) + pairs
 
 
 class _JsonLines(logging.Formatter):
@@ -25,19 +49,43 @@ class _JsonLines(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "turn": turn_id.get(),
             "message": record.getMessage(),
+            **_members(record),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line).decode()
 
 
-def set_up(level: str, log_format: str, *, under_systemd: bool) -> None:
-    """Send all records of `level` and above to stderr."""
+def _members(record: logging.LogRecord) -> dict[str, Member]:
+    """What the record says beside its message: where it was made, and `extra={"members": …}`."""
+    own: Mapping[str, Member] = getattr(record, "members", _NOTHING)
+    return {**_said.get(), **own}
+
+
+def _shown(value: Member) -> str:
+    text = str(value)
+    bare = text and text.isprintable() and not _NOT_BARE.intersection(text)
+    return text if bare else msgspec.json.encode(text).decode()
+
+
+class _ForJournal(logging.Formatter):
+    """Each line with its priority in front, as sd-daemon(3) has it; journald takes it off again."""
+
+    def __init__(self, lines: logging.Formatter) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = next((number for level, number in _PRIORITIES if record.levelno >= level), _DEBUG)
+        return "\n".join(f"<{priority}>{line}" for line in self._lines.format(record).splitlines())
+
+
+def set_up(level: str, log_format: str, *, under_systemd: bool, to_journal: bool = False) -> None:
+    """Send all records of `level` and above to stderr. `to_journal`: journald reads it."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_WithTurn())
     prefix = "" if under_systemd else "%(asctime)s "
-    plain = logging.Formatter(prefix + "%(levelname)s %(name)s [%(turn)s] %(message)s")
-    handler.setFormatter(_JsonLines() if log_format == "json" else plain)
+    lines = _JsonLines() if log_format == "json" else _Text(prefix + "%(levelname)s %(name)s %(message)s")
+    handler.setFormatter(_ForJournal(lines) if to_journal else lines)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("aiosqlite").setLevel(max(logging.INFO, logging.getLogger().level))  # it logs every value, so every prompt

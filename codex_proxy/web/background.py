@@ -30,6 +30,11 @@ class Backgrounds:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return len(self._tasks)
+
     def start(self, run: ResponseRun) -> None:
         """Make a response whose record is there already."""
         task = spawn(f"background {run.id}", _make(run))

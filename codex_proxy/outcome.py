@@ -1,0 +1,101 @@
+"""Outcome: what became of one turn, and its one line in the log. No prompt, no answer and no key is in it.
+
+A Course is the turn on its way there: it belongs to the job, and takes the times.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from codex_proxy import logs
+from codex_proxy.errors import NotReady, ProxyError, TurnTimeout
+from codex_proxy.turns import MessageDelta, Turn, TurnCompleted, TurnEnd, TurnEvent, TurnFailed, Usage
+
+_log = logging.getLogger(__name__)
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Durations are seconds; `first_text` and `took` count from when a worker got the turn, and are None if it never came to that.
+
+    `ending` is completed, interrupted (by a stop sequence, a limit or a cancel), client_left, timeout, queue_timeout or
+    failed:<code of the error>.
+    """
+
+    turn: Turn
+    ending: str
+    waited: float
+    first_text: float | None
+    took: float | None
+    usage: Usage | None
+    error: ProxyError | None
+
+    def log(self) -> None:
+        """The line. What is not known is left out of it."""
+        usage = self.usage
+        members = {
+            "model": self.turn.model,
+            "mode": self.turn.mode,
+            "sandbox": "none" if self.turn.mode == "chat" else self.turn.sandbox,
+            "outcome": self.ending,
+            "queue_seconds": round(self.waited, 3),
+            "first_text_seconds": None if self.first_text is None else round(self.first_text, 3),
+            "turn_seconds": None if self.took is None else round(self.took, 3),
+            "input_tokens": usage and usage.input,
+            "cached_tokens": usage and usage.cached,
+            "output_tokens": usage and usage.output,
+            "reasoning_tokens": usage and usage.reasoning,
+            "error": self.error and f"{self.error} {self.error.detail}".rstrip(),
+        }
+        known = {name: value for name, value in members.items() if value is not None}
+        _log.info("turn ended", extra={"members": known})
+
+
+Hear = Callable[[Outcome], None]
+
+
+class Course:
+    """The times of a turn, from its submission on. `about`: what every record in the log of this turn says."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.about = {**logs.said_here(), "turn": turn.id}
+        self._turn = turn
+        self._submitted = time.monotonic()
+        self._begun: float | None = None
+        self._first_text: float | None = None
+
+    def begin(self) -> None:
+        """A worker gets it."""
+        self._begun = time.monotonic()
+
+    def note(self, event: TurnEvent) -> None:
+        if self._first_text is None and isinstance(event, MessageDelta):
+            self._first_text = time.monotonic()
+
+    def outcome(self, end: TurnEnd, *, left: bool, interrupted: bool) -> Outcome:
+        """It has just ended. `left`: nobody reads any more; `interrupted`: somebody wanted it to stop early."""
+        now, begun = time.monotonic(), self._begun
+        return Outcome(
+            turn=self._turn,
+            ending="client_left" if left else _ending(end, begun=begun is not None, interrupted=interrupted),
+            waited=(now if begun is None else begun) - self._submitted,
+            first_text=None if begun is None or self._first_text is None else self._first_text - begun,
+            took=None if begun is None else now - begun,
+            usage=end.usage,
+            error=end.error if isinstance(end, TurnFailed) else None,
+        )
+
+
+def _ending(end: TurnEnd, *, begun: bool, interrupted: bool) -> str:
+    match end:
+        case TurnCompleted():
+            return "interrupted" if end.interrupted else "completed"
+        case TurnFailed() if interrupted and not begun:  # cancelled while it waited
+            return "interrupted"
+        case TurnFailed(error=NotReady()) if not begun:
+            return "queue_timeout"
+        case TurnFailed(error=TurnTimeout()):
+            return "timeout"
+        case TurnFailed():
+            return f"failed:{end.error.code or 'invalid_request'}"

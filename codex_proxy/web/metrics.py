@@ -1,0 +1,174 @@
+"""GET /metrics: what the server does, in Prometheus' form. A registry of its own for each application.
+
+Turns and answers are counted as they end; the rest is read when somebody asks. No label holds what a client can make
+up: a model is one of the catalogue, a route its pattern, and methods and the CLI's words are folded beyond the known.
+"""
+
+import functools
+import ipaddress
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, cast
+
+import prometheus_client
+from aiohttp import hdrs, web
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from codex_proxy import __version__
+from codex_proxy.codex.census import Census
+from codex_proxy.errors import Forbidden, StorageFull, StoreUnavailable
+from codex_proxy.outcome import Outcome
+from codex_proxy.store.keeper import Store
+from codex_proxy.web.background import Backgrounds
+from codex_proxy.web.server import SERVER, Server
+
+_FIRST_TEXT = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)  # seconds, like the two below
+_TURN = (0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
+_QUEUE = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
+_METHODS = (hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST, hdrs.METH_DELETE, hdrs.METH_OPTIONS)
+_UNKNOWN_AT_MOST = 30  # of the CLI's methods; the rest is "other"
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each
+
+
+class Metrics:
+    """The registry, and what is counted as it happens."""
+
+    def __init__(self, cli_version: str) -> None:
+        self.registry = registry = CollectorRegistry()
+        counter = functools.partial(prometheus_client.Counter, registry=registry)
+        histogram = functools.partial(prometheus_client.Histogram, registry=registry)
+        prometheus_client.ProcessCollector(registry=registry)
+        build = prometheus_client.Info("codex_proxy_build", "The versions of codex-proxy and of the Codex CLI.", registry=registry)
+        build.info({"version": __version__, "cli_version": cli_version})
+        self._turns = counter("codex_proxy_turns", "Turns that have ended, by how.", ("outcome", "model", "mode"))
+        told = "Tokens of turns that have ended. Cached ones are part of input, reasoning ones of output."
+        self._tokens = counter("codex_proxy_tokens", told, ("kind", "model"))
+        told = "From the start of a turn by a worker to its first text."
+        self._first_text = histogram("codex_proxy_turn_first_text_seconds", told, ("mode",), buckets=_FIRST_TEXT)
+        told = "From the start of a turn by a worker to its end."
+        self._duration = histogram("codex_proxy_turn_duration_seconds", told, ("mode",), buckets=_TURN)
+        told = "How long a turn waited for a worker, or in vain."
+        self._waited = histogram("codex_proxy_queue_wait_seconds", told, buckets=_QUEUE)
+        told = "HTTP answers that were begun, by route and status."
+        self._answers = counter("codex_proxy_http_answers", told, ("route", "method", "status"))
+        self._store_errors = counter("codex_proxy_store_errors", "Calls of the store that failed, by the error's code.", ("code",))
+
+    def hear(self, outcome: Outcome) -> None:
+        """Of a turn that has ended."""
+        model, mode = outcome.turn.model, outcome.turn.mode
+        self._turns.labels(outcome.ending, model, mode).inc()
+        self._waited.observe(outcome.waited)
+        if outcome.took is not None:
+            self._duration.labels(mode).observe(outcome.took)
+        if outcome.first_text is not None:
+            self._first_text.labels(mode).observe(outcome.first_text)
+        if (usage := outcome.usage) is not None:
+            for kind in ("input", "cached", "output", "reasoning"):
+                self._tokens.labels(kind, model).inc(getattr(usage, kind))
+
+    async def count_answer(self, request: web.Request, response: web.StreamResponse) -> None:
+        """On preparing a response."""
+        resource = request.match_info.route.resource
+        route = "unknown" if resource is None else resource.canonical
+        method = request.method if request.method in _METHODS else "other"
+        self._answers.labels(route, method, str(response.status)).inc()
+
+    def counting(self, store: Store) -> Store:
+        """The same store, its failures counted."""
+        return cast(Store, _Counting(store, self._store_errors))
+
+
+class _Counting:
+    """Stands before a store. All that a Store has is async."""
+
+    def __init__(self, store: Store, errors: prometheus_client.Counter) -> None:
+        self._store = store
+        self._errors = errors
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:  # Any: of each method its own
+        method = getattr(self._store, name)
+
+        async def call(*arguments: Any) -> Any:
+            try:
+                return await method(*arguments)
+            except (StorageFull, StoreUnavailable) as error:
+                self._errors.labels(error.code).inc()
+                raise
+
+        return call
+
+
+class Present(Collector):
+    """What is so at this moment: read when the registry is asked."""
+
+    def __init__(self, server: Server, census: Census, backgrounds: Backgrounds) -> None:
+        self._server = server
+        self._census = census
+        self._backgrounds = backgrounds
+
+    def describe(self) -> list[Metric]:
+        """Nothing, so that registering does not ask yet."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        server, jobs = self._server, self._server.jobs
+        yield GaugeMetricFamily("codex_proxy_ready", "Whether a turn could run now: 1 or 0.", server.trouble() is None)
+        yield GaugeMetricFamily("codex_proxy_turns_running", "Turns that workers have.", server.supervisors.running)
+        yield GaugeMetricFamily("codex_proxy_queue_depth", "Turns that wait for a worker.", jobs.waiting)
+        yield GaugeMetricFamily("codex_proxy_queue_limit", "Turns that may wait.", jobs.size)
+        yield GaugeMetricFamily(
+            "codex_proxy_background_responses", "Background responses that are being made here.", self._backgrounds.open
+        )
+        workers = GaugeMetricFamily("codex_proxy_workers", "CLI processes: starting, idle, or busy with a turn.", labels=["state"])
+        for state, number in self._census.states.items():
+            workers.add_metric([state], number)
+        yield workers
+        yield _counted(
+            "codex_proxy_worker_replacements", "CLI processes that came to an end, by why.", "reason", self._census.replaced
+        )
+        yield _counted(
+            "codex_proxy_unknown_messages", "What the CLI said and this version does not know.", "method", self._unknown()
+        )
+
+    def _unknown(self) -> Counter[str]:
+        folded: Counter[str] = Counter()
+        for number, (method, times) in enumerate(self._census.unknown.items()):
+            folded[method if number < _UNKNOWN_AT_MOST else "other"] += times
+        return folded
+
+
+def _counted(name: str, meaning: str, label: str, numbers: Counter[str]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, meaning, labels=[label])
+    for value, number in numbers.items():
+        family.add_metric([value], number)
+    return family
+
+
+METRICS = web.AppKey("metrics", Metrics)
+
+
+async def show(request: web.Request) -> web.Response:
+    """All of it, for this machine itself or for whoever has a key; as OpenMetrics where the request accepts that."""
+    server = request.app[SERVER]
+    if not _from_here(request):
+        if not server.settings.has_keys:
+            raise Forbidden("The metrics are for the server's own machine, and for holders of a key; this server has no keys.")
+        server.check_key(request)
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return web.Response(body=encode(request.app[METRICS].registry), headers={"Content-Type": content_type})
+
+
+def _from_here(request: web.Request) -> bool:
+    """Whether the peer is on this machine and does not speak for somebody else."""
+    if any(name in request.headers for name in _FORWARDED):
+        return False
+    peer = request.transport and request.transport.get_extra_info("peername")
+    if not isinstance(peer, tuple):
+        return isinstance(peer, str | bytes)  # of a Unix socket
+    address = ipaddress.ip_address(peer[0].partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
