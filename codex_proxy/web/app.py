@@ -2,7 +2,8 @@
 
 Stopping: not ready any more, and serving until nobody asks; then the listener closes, queued turns are refused, running
 ones get PROXY_DRAIN_SECONDS, and the supervisors stop their workers; all that in on_shutdown, because aiohttp waits for
-handlers that wait for supervisors.
+handlers that wait for supervisors. A second signal ends all this waiting: running turns are told that the server shuts
+down, and the exit code is 0 as ever, because the server has ended as asked.
 """
 
 import asyncio
@@ -11,27 +12,49 @@ import functools
 import logging
 import re
 import signal
+import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from codex_proxy import logs
+from codex_proxy.codex.census import Census
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.worker import Worker
 from codex_proxy.settings import Settings
 from codex_proxy.store import opening
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.web import chat, errors, health, hosts, instance, limits, models, openapi, responses, responses_kept
+from codex_proxy.web import (
+    chat,
+    connections,
+    deadline,
+    errors,
+    health,
+    hosts,
+    instance,
+    limits,
+    metrics,
+    models,
+    openapi,
+    report,
+    responses,
+    responses_kept,
+)
 from codex_proxy.web.background import BACKGROUNDS, Backgrounds
+from codex_proxy.web.metrics import METRICS, Metrics, Present
 from codex_proxy.web.server import SERVER, Server
 
 _log = logging.getLogger(__name__)
 
 _LEAVING_TIMEOUT = 5.0  # seconds that we serve on while others are told to look elsewhere
 _HANDLERS_TIMEOUT = 5.0  # seconds that handlers get to write their last bytes, once every turn has ended
+_FIRST_WORKER_TIMEOUT = 20.0  # seconds that a socket's first clients wait for a worker, before they are told that there is none
+STOP_LIMIT = 30.0  # seconds that a stop takes beside the drain: these two, the ends of workers, the last writes
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _REQUEST_ID = web.RequestKey("request_id", str)
 _BEGAN = web.RequestKey("began", float)
@@ -49,34 +72,39 @@ ROUTES = (
     ("GET", "/v1/models/{id:.+}", models.show),
     ("GET", "/health", health.health),
     ("GET", "/ready", health.ready),
+    ("GET", "/metrics", metrics.show),
     ("GET", "/openapi.json", openapi.show),
 )
 
 
 def create_app(settings: Settings, cli: Command) -> web.Application:
     """The application; its workers start with it and end with it."""
+    limit = settings.queue_timeout + settings.turn_timeout + deadline.BESIDE_THE_TURN
     app = web.Application(
-        middlewares=[_identify, errors.answer_errors, hosts.guard(settings)],
+        middlewares=[_identify, errors.answer_errors, deadline.bound(limit), hosts.guard(settings)],
         client_max_size=settings.max_body_mb * 1024 * 1024,
     )
-    starting = asyncio.Lock()
-    server = app[SERVER] = Server(settings, functools.partial(Worker.started, cli, settings, starting))
+    census = Census(functools.partial(Worker.started, cli, settings, asyncio.Lock()))
+    measured = app[METRICS] = Metrics(cli.dotted_version)
+    server = app[SERVER] = Server(settings, census.started, measured.hear)
     backgrounds = app[BACKGROUNDS] = Backgrounds()
-    app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate])
+    measured.registry.register(Present(server, census, backgrounds))
+    app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate, measured.count_answer])
     for method, path, handler in ROUTES:
         add = app.router.add_get if method == "GET" else functools.partial(app.router.add_route, method)
-        add(path, handler, expect_handler=_go_on)
+        add(path, handler, expect_handler=limits.not_yet)
     stack = AsyncExitStack()
 
     at_work = AsyncExitStack()
 
     async def start(_: web.Application) -> None:
-        server.store = await stack.enter_async_context(opening.opened(settings))
+        server.store = measured.counting(await stack.enter_async_context(opening.opened(settings)))
         await stack.enter_async_context(instance.alive(server))
+        await stack.enter_async_context(report.reported(server))
         await at_work.enter_async_context(server.supervisors.at_work())
 
     async def stop(_: web.Application) -> None:
-        await server.supervisors.drain(settings.drain_seconds)
+        await _unless(server.hurried, server.supervisors.drain(settings.drain_seconds))
         await at_work.aclose()
 
     async def clean_up(_: web.Application) -> None:  # when the handlers have ended too
@@ -93,44 +121,88 @@ def create_app(settings: Settings, cli: Command) -> web.Application:
 @asynccontextmanager
 async def listening(settings: Settings, cli: Command) -> AsyncIterator[tuple[Server, str]]:
     """Serve until the block ends; yields the server and its address, like http://127.0.0.1:8000."""
+    async with _running(settings, cli) as runner:
+        yield runner.app[SERVER], await _listen(runner, settings)
+
+
+@asynccontextmanager
+async def _running(settings: Settings, cli: Command) -> AsyncIterator[web.AppRunner]:
     app = create_app(settings, cli)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_HANDLERS_TIMEOUT)
+    runner = connections.Runner(app, handler_cancellation=True, shutdown_timeout=_HANDLERS_TIMEOUT)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-        host, port = runner.addresses[0][:2]
-        yield app[SERVER], f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        yield runner
     finally:
         await runner.cleanup()
 
 
-async def serve(settings: Settings, cli: Command, announce: Callable[[str], None]) -> int:
-    """Serve until SIGTERM or SIGINT. Calls `announce` with the address once a turn can run.
+async def _listen(runner: web.AppRunner, settings: Settings, sockets: Sequence[socket.socket] = ()) -> str:
+    """Listen, on `sockets` where there are any. Returns the address, that of a Unix socket as unix:path."""
+    passed: list[web.BaseSite] = [web.SockSite(runner, one, backlog=socket.SOMAXCONN) for one in sockets]
+    for site in passed or [web.TCPSite(runner, settings.host, settings.port)]:
+        await site.start()
+    for address in runner.addresses:
+        if isinstance(address, tuple):
+            host, port = address[:2]
+            return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"unix:{runner.addresses[0]}"
+
+
+async def serve(settings: Settings, cli: Command, announce: Callable[[str], None], sockets: Sequence[socket.socket] = ()) -> int:
+    """Serve until SIGTERM or SIGINT, on `sockets` where there are any. Calls `announce` with the address once a turn can run.
 
     Returns the exit code: 0, or 1 when a supervisor broke. Raises OSError when the address cannot be had.
     """
-    stopping = asyncio.Event()
+    connections.raise_file_limit()
+    stopping, hurried = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with listening(settings, cli) as (server, address):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: (hurried if stopping.is_set() else stopping).set())
+    async with _running(settings, cli) as runner:
+        server: Server = runner.app[SERVER]
+        server.hurried = hurried
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, server)
+        ends = [spawn("a signal", stopping.wait()), spawn("a broken supervisor", server.supervisors.failed.wait())]
+        if sockets:  # who comes before a turn can run waits in their queue, and gets no 503
+            first = spawn("the first worker", server.supervisors.wait_ready())
+            await asyncio.wait([first, *ends], timeout=_FIRST_WORKER_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            await see_out(first)
+        address = await _listen(runner, settings, sockets)
         _log.info("listening on %s", address)
         announcing = spawn("announce", _announce(server, address, announce))
-        ends = [spawn("a signal", stopping.wait()), spawn("a broken supervisor", server.supervisors.failed.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        server.systemd.stopping(settings.drain_seconds + STOP_LIMIT)
         server.leaving = True
+        if sockets:  # systemd holds them open: who comes now waits for the next of us
+            await asyncio.gather(*(site.stop() for site in runner.sites))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LEAVING_TIMEOUT):
-                await server.quiet()
+                await _unless(hurried, server.quiet())
         _log.info("stopping: running turns get %g s", settings.drain_seconds)
         for task in (announcing, *ends):
             await see_out(task)
     return 1 if server.supervisors.failed.is_set() else 0
 
 
+async def _unless(hurried: asyncio.Event, wait: Coroutine[Any, Any, None]) -> None:
+    """Wait for something, and no longer once there is a hurry."""
+    ends = [spawn("a stop", wait), spawn("a hurry", hurried.wait())]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in ends:
+            await see_out(task)
+
+
 async def _announce(server: Server, address: str, announce: Callable[[str], None]) -> None:
     await server.supervisors.wait_ready()
     _warn_of_effort(server)
     announce(address)
+    server.systemd.ready()
+
+
+def _reload(server: Server) -> None:
+    with server.systemd.reloading():
+        server.callers.keyring.reload()
 
 
 def _warn_of_effort(server: Server) -> None:
@@ -140,24 +212,22 @@ def _warn_of_effort(server: Server) -> None:
         _log.warning("CODEX_REASONING_EFFORT=%s: %s has %s; its own default is used", effort, model.id, has)
 
 
-async def _go_on(request: web.Request) -> None:
-    """Answer an Expect header. aiohttp's own refusal of an unknown one would come before every gate, in plain text."""
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
 @web.middleware
 async def _identify(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get("x-request-id", "")
     request[_REQUEST_ID] = given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
     request[_BEGAN] = time.monotonic()
-    return await handler(request)
+    with logs.about({"request": request[_REQUEST_ID]}):
+        return await handler(request)
 
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
-    """On preparing a response: who it is, and how long we have worked on it; malformed HTTP gets neither."""
+    """On preparing a response: who it is, and how long we have worked on it; malformed HTTP does not come by here."""
     if _REQUEST_ID not in request:
         return
     response.headers["x-request-id"] = request[_REQUEST_ID]
     response.headers["openai-processing-ms"] = str(int((time.monotonic() - request[_BEGAN]) * 1000))
     response.headers["openai-version"] = "2020-10-01"
+    if request.app[SERVER].leaving:  # an idle connection would be closed soon, just as the next request comes maybe
+        response.headers["Connection"] = "close"
+        response.force_close()

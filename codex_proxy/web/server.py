@@ -17,13 +17,16 @@ from codex_proxy.codex.facts import Facts
 from codex_proxy.codex.warm import StartWorker
 from codex_proxy.errors import InvalidRequest, NotReady, ProxyError, ShuttingDown
 from codex_proxy.jobs import Job, JobQueue
+from codex_proxy.outcome import Hear
 from codex_proxy.settings import Settings
 from codex_proxy.store.keeper import Store
 from codex_proxy.store.memory import MemoryStore
 from codex_proxy.supervisor import Supervisors
+from codex_proxy.systemd import Systemd
 from codex_proxy.tasks import spawn
 from codex_proxy.turns import Turn, Wish
-from codex_proxy.web.auth import caller
+from codex_proxy.web.auth import Caller, Callers
+from codex_proxy.web.image_fetch import ImageFetch
 from codex_proxy.web.limits import RateLimit, read_json
 
 _QUIET = 1.0  # seconds; a health check comes about as often
@@ -37,27 +40,32 @@ _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
 class Server:
     """The settings, the queue and the supervisors behind the routes."""
 
-    def __init__(self, settings: Settings, start: StartWorker) -> None:
+    def __init__(self, settings: Settings, start: StartWorker, hear: Hear) -> None:
+        """`hear` is told of every turn that ends."""
         self.settings = settings
-        self.jobs = JobQueue(settings.max_queued, settings.queue_timeout)
+        self.jobs = JobQueue(settings.max_queued, settings.queue_timeout, hear)
         self.supervisors = Supervisors(self.jobs, start, settings)
         self.store: Store = MemoryStore(settings.store_ttl_hours * 3600, settings.store_max_mb * 1_000_000)
         self.holder = uuid.uuid4().hex  # what this instance is called in the store
+        self.systemd = Systemd(settings.environ)
         self.leaving = False  # still serving, but not ready: whoever sends requests should look elsewhere
+        self.hurried = asyncio.Event()  # stopping, and nothing is waited for any more
         self._last_asked = -math.inf  # monotonic seconds
+        self.callers = Callers(settings)
+        self.image_fetch = ImageFetch(allowed=settings.image_fetch, most_bytes=settings.max_body_mb * 1024 * 1024)
         self._rate = RateLimit(settings.rate_limit_per_minute, settings.store)
         self._chores: set[asyncio.Task[None]] = set()
 
-    async def admit(self, request: web.Request) -> tuple[str, bytes]:
-        """Key, rate and body of a request that asks for a turn: its owner and its bytes. Raises what is wrong with them."""
+    async def admit(self, request: web.Request) -> tuple[Caller, bytes]:
+        """Key, rate and body of a request that asks for a turn: who asks, and its bytes. Raises what is wrong with them."""
         self._last_asked = time.monotonic()
-        who = caller(request, self.settings)
-        await self._rate.count(request, who.limited_as)
-        return who.owner, await read_json(request)
+        who = self.check_key(request)
+        await self._rate.count(request, who.known_as, who.rate_limit)
+        return who, await read_json(request)
 
-    def check_key(self, request: web.Request) -> str:
-        """The owner of a request that asks for no turn. Raises InvalidApiKey."""
-        return caller(request, self.settings).owner
+    def check_key(self, request: web.Request) -> Caller:
+        """Who asks. Raises InvalidApiKey."""
+        return self.callers.identify(request)
 
     def do_soon(self, name: str, chore: Coroutine[Any, Any, None]) -> None:
         """Do something that must be done though its request may end before; `chores_done` waits for it."""
@@ -82,29 +90,41 @@ class Server:
             raise NotReady("No Codex worker is running yet. Try again.", retry_after=_RETRY_AFTER)
         return facts
 
-    def decide(self, wish: Wish) -> Turn:
+    async def images_of(self, wish: Wish, who: Caller) -> dict[str, str]:
+        """The images that a wish has as addresses, as data: URLs. None is fetched for a wish that `decide` refuses."""
+        links = [image for image in wish.images if image.place]
+        if links:
+            self.decide(wish, who)
+        return await self.image_fetch.fetch(links)
+
+    def submit(self, wish: Wish, who: Caller) -> Job:
+        """Queue the turn that somebody's wish becomes here. Raises what `decide` and the queue do."""
+        return self.jobs.submit(self.decide(wish, who), who.known_as, who.parallel_turns)
+
+    def decide(self, wish: Wish, who: Caller) -> Turn:
         """The turn that a wish becomes here. Raises ModelNotFound, InvalidRequest, NotReady, Forbidden, NotAllowedHere."""
         facts = self.facts()
         if not facts.usable:
             raise NotReady("Codex is not logged in on this server. Its operator can run: codex-proxy codex login", retry_after=60.0)
-        choice = facts.catalog.choose(wish.model)
-        if wish.has_image and "image" not in choice.model.modalities:
+        choice = facts.catalog.choose(policy.model_name(wish, facts.catalog.default, who.scope))
+        if wish.images and "image" not in choice.model.modalities:
             raise InvalidRequest(f"The model {choice.model.id} takes no images.", param="model")
         effort = effort_for(choice, wish.effort, self.settings.reasoning_effort, wish.effort_place)
         named = policy.Named(choice.model.id, effort, choice.mode)
-        turn = policy.decide(wish, named, self.settings, provider_local=facts.provider_local, turn_id=uuid.uuid4().hex)
+        turn_id = uuid.uuid4().hex
+        turn = policy.decide(wish, named, self.settings, who.scope, provider_local=facts.provider_local, turn_id=turn_id)
         tools.check(turn.tools, turn.mode)
         return turn
 
     def abandon(self, job: Job) -> None:
         """The client is done with a job, or has left."""
-        self.jobs.withdraw(job, ShuttingDown("The client has left."))
         job.abandon()
+        self.jobs.withdraw(job, ShuttingDown("The client has left."))
 
     def stop(self, job: Job) -> None:
         """Have a job end early; its end still comes."""
-        self.jobs.withdraw(job, ShuttingDown("The turn was cancelled."))
         job.interrupt()
+        self.jobs.withdraw(job, ShuttingDown("The turn was cancelled."))
 
     def trouble(self) -> str | None:
         """Why no turn could run now, in words that are safe to show; None when one could."""
@@ -112,7 +132,7 @@ class Server:
             return "shutting down"
         facts = self.supervisors.facts
         if facts is None or not self.supervisors.ready:
-            return "no worker"
+            return self.supervisors.trouble or "no worker"
         if not facts.usable:
             return "codex is not logged in"
         if self.settings.local_only and not facts.provider_local:
