@@ -1,0 +1,173 @@
+"""`codex-proxy doctor`: could the server serve here, and if not, what to do. It changes nothing but missing directories.
+
+Each check is one Finding. Where a check fails that the next ones stand on, these are left out.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from codex_proxy import settings
+from codex_proxy.codex import command, home
+from codex_proxy.codex.command import NEWEST_TESTED, Command
+from codex_proxy.codex.facts import Facts
+from codex_proxy.codex.worker import Worker
+from codex_proxy.errors import CommandNotFound, StorageFull, StoreUnavailable, WorkerFailed
+from codex_proxy.keys import Keyring
+from codex_proxy.settings import Settings, SettingsError
+from codex_proxy.store import opening
+
+_START_TIMEOUT = 7.0  # seconds; it takes a fraction of one, and doctor is to say something within ten
+_CONNECT_TIMEOUT = 2.0
+_FOR_A_SANDBOX = "It needs user namespaces. See: sysctl user.max_user_namespaces kernel.apparmor_restrict_unprivileged_userns"
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+_OPENAI = "https://api.openai.com"
+
+Status = Literal["ok", "warning", "failed"]
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one check found. `remedy` is what to do; a server with a warning serves, one with a failure could not."""
+
+    check: str
+    status: Status
+    message: str
+    remedy: str = ""
+
+    def line(self) -> str:
+        return f"{self.status:8} {self.check:9} {self.message} {self.remedy}".rstrip()
+
+
+async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Finding]:
+    """Check everything that a server with this environment needs."""
+    try:
+        chosen, warnings = settings.load(environ, cwd)
+    except SettingsError as error:
+        for sentence in str(error).splitlines():
+            yield Finding("settings", "failed", sentence)
+        return
+    for warning in warnings:
+        yield Finding("settings", "warning", warning)
+    yield Finding(
+        "settings", "ok", f"read, with {chosen.env_file}" if chosen.env_file else "read from the environment; no env file"
+    )
+    places = _places(chosen)
+    yield places
+    yield _keys(chosen)
+    yield _address(chosen)
+    yield await _store(chosen)
+    try:
+        cli = command.find(chosen)
+    except CommandNotFound as error:
+        yield Finding("codex", "failed", str(error))
+        return
+    yield _version(cli)
+    if places.status != "failed":
+        async for finding in _at_work(cli, chosen):
+            yield finding
+
+
+def _places(chosen: Settings) -> Finding:
+    try:
+        home.make_directories(chosen)
+    except SettingsError as error:
+        return Finding("places", "failed", str(error))
+    return Finding("places", "ok", f"CODEX_HOME {home.codex_home(chosen)}, workspace {chosen.workdir}, sandbox {chosen.sandbox}")
+
+
+def _keys(chosen: Settings) -> Finding:
+    try:
+        keyring = Keyring(chosen)
+    except SettingsError as error:
+        return Finding("keys", "failed", str(error))
+    if not chosen.has_keys:
+        return Finding("keys", "ok", "none: whoever reaches the address may use it")
+    return Finding("keys", "ok", f"{len(keyring) + (chosen.api_key is not None)}")
+
+
+def _address(chosen: Settings) -> Finding:
+    name = f"{chosen.host}:{chosen.port}"
+    try:
+        with socket.create_server((chosen.host, chosen.port), family=socket.AF_INET6 if ":" in chosen.host else socket.AF_INET):
+            return Finding("address", "ok", f"{name} is free")
+    except OSError as error:
+        remedy = "Is the server running already? Else set PROXY_HOST or PROXY_PORT."
+        return Finding("address", "failed", f"Cannot listen on {name}: {error.strerror or error}.", remedy)
+
+
+async def _store(chosen: Settings) -> Finding:
+    try:
+        async with opening.opened(chosen):
+            kind = chosen.store.partition(":")[0]
+            place = f" at {chosen.store_file}" if chosen.store_file else ""
+            queue = f"{chosen.max_parallel} turns at once, {chosen.max_queued} may wait"
+            return Finding("store", "ok", f"{kind}{place}; {queue}")
+    except (StoreUnavailable, StorageFull) as error:
+        return Finding("store", "failed", f"{error} {error.detail}.", "Set PROXY_STORE.")
+
+
+def _version(cli: Command) -> Finding:
+    found = f"{cli.dotted_version} at {cli.path}"
+    if cli.version > NEWEST_TESTED:
+        return Finding("codex", "warning", f"{found}: newer than the newest tested, {'.'.join(map(str, NEWEST_TESTED))}")
+    return Finding("codex", "ok", found)
+
+
+async def _at_work(cli: Command, chosen: Settings) -> AsyncIterator[Finding]:
+    """What only a running CLI tells."""
+    try:
+        async with Worker.started(cli, chosen, asyncio.Lock(), "agent", _START_TIMEOUT) as worker:
+            yield _login(worker.facts)
+            yield await _provider(worker.facts, chosen)
+            trouble = await worker.sandbox_trouble()
+            if trouble is None:
+                yield Finding("sandbox", "ok", "commands run in it, and cannot write outside")
+            else:
+                yield Finding("sandbox", "failed", f"Codex's sandbox does not work here: {trouble}.", _FOR_A_SANDBOX)
+    except WorkerFailed as error:
+        yield Finding("start", "failed", f"{error} {error.detail}.", f"To see more, run: {cli.path} app-server")
+
+
+def _login(facts: Facts) -> Finding:
+    if facts.usable:
+        return Finding("login", "ok", f"a turn can run; default model {facts.catalog.default}")
+    return Finding(
+        "login", "failed", "Codex is not logged in.", "Run: codex-proxy codex login (on a machine without browser: --device-auth)"
+    )
+
+
+async def _provider(facts: Facts, chosen: Settings) -> Finding:
+    url = facts.provider_url or _OPENAI
+    if chosen.local_only and not facts.provider_local:
+        remedy = "Choose a local model_provider in Codex's config.toml, or unset CODEX_LOCAL_ONLY."
+        return Finding("provider", "failed", f"{facts.provider} is not on this machine, and CODEX_LOCAL_ONLY is set.", remedy)
+    proxy = next((chosen.environ[name] for name in _PROXIES if chosen.environ.get(name)), None)
+    way = url if facts.provider_local or proxy is None else proxy
+    trouble = await _unreachable(way)
+    if trouble is None:
+        return Finding("provider", "ok", f"{facts.provider}, {url} answers{'' if way == url else ' through a proxy'}")
+    remedy = "Start it, or mend base_url in Codex's config.toml." if facts.provider_url else "Is there a way to the internet?"
+    return Finding("provider", "failed", f"{facts.provider} cannot be reached at {way}: {trouble}.", remedy)
+
+
+async def _unreachable(url: str) -> str | None:
+    """Why nobody takes a connection there; None when somebody does."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+        async with asyncio.timeout(_CONNECT_TIMEOUT):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except TimeoutError:
+        return "no answer in time"
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return None

@@ -1,0 +1,154 @@
+"""`codex-proxy doctor` on prepared machines: the right finding, its remedy and the exit code, in time."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codex_proxy.demo.home import Home
+from codex_proxy.demo.model import ModelServer
+from tests.machine import free_port
+
+_LIMIT = 10.0  # seconds: what doctor is given in all
+_NO_NAMESPACES = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all -- "
+
+
+@pytest.fixture
+def environ(environ: dict[str, str]) -> dict[str, str]:
+    return environ | {"PROXY_PORT": str(free_port())}
+
+
+async def test_a_machine_where_all_is_well(environ: dict[str, str], home: Home, model: ModelServer) -> None:
+    findings = await _examined(environ, home, expected=0)
+    assert {finding["check"] for finding in findings} == {
+        *("settings", "places", "keys", "address", "store", "codex", "login", "provider", "sandbox")
+    }
+    assert {finding["status"] for finding in findings} == {"ok"}
+    assert not model.requests  # it costs nothing
+    assert os.listdir(home.workdir) == []
+
+
+async def test_the_text_has_a_line_for_each_finding(environ: dict[str, str], home: Home) -> None:
+    environ["CODEX_PATH"] = "/nowhere/codex"
+    code, text = await _run(environ, home, "doctor")
+    assert code == 1
+    [line] = [line for line in text.splitlines() if line.startswith("failed")]
+    assert line.split()[1] == "codex"
+    assert "Unset it, or name" in line
+
+
+async def test_no_cli(environ: dict[str, str], home: Home) -> None:
+    environ["CODEX_PATH"] = "/nowhere/codex"
+    await _one_failure(environ, home, "codex", "CODEX_PATH=/nowhere/codex is not a program")
+
+
+async def test_an_old_cli(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
+    old = tmp_path / "codex"
+    old.write_text("#!/bin/sh\necho codex-cli 0.46.0\n")
+    old.chmod(0o755)
+    environ["CODEX_PATH"] = str(old)
+    await _one_failure(environ, home, "codex", "needs 0.147.0 or newer. Run: pip install --upgrade")
+
+
+async def test_no_login(environ: dict[str, str], home: Home) -> None:
+    config = home.codex_home / "config.toml"
+    config.write_text(config.read_text() + "requires_openai_auth = true\n")
+    await _one_failure(environ, home, "login", "Run: codex-proxy codex login")
+
+
+async def test_a_home_that_is_none(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    environ["CODEX_CONFIG_DIR"] = str(tmp_path / "file")
+    await _one_failure(environ, home, "places", "Set CODEX_CONFIG_DIR to a directory of yours")
+
+
+async def test_a_home_that_may_not_be_read(environ: dict[str, str], home: Home) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    home.codex_home.chmod(0)
+    await _one_failure(environ, home, "places", "CODEX_CONFIG_DIR")
+
+
+async def test_a_workspace_that_cannot_be_made(environ: dict[str, str], home: Home) -> None:
+    environ["CODEX_WORKDIR"] = "/proc/nowhere"
+    await _one_failure(environ, home, "places", "Set CODEX_WORKDIR to a directory of yours")
+
+
+async def test_a_port_that_is_taken(environ: dict[str, str], home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        environ["PROXY_PORT"] = str(taken.getsockname()[1])
+        await _one_failure(environ, home, "address", "Is the server running already?")
+
+
+async def test_a_bad_value(environ: dict[str, str], home: Home) -> None:
+    environ["CODEX_SANDBOX_MODE"] = "none"
+    await _one_failure(environ, home, "settings", "CODEX_SANDBOX_MODE='none' is not valid: allowed are read-only")
+
+
+async def test_a_provider_that_is_down(environ: dict[str, str], home: Home, model: ModelServer) -> None:
+    config = home.codex_home / "config.toml"
+    config.write_text(config.read_text().replace(model.base_url, f"http://127.0.0.1:{free_port()}/v1"))
+    await _one_failure(environ, home, "provider", "Start it, or mend base_url")
+
+
+async def test_a_provider_elsewhere_on_a_local_only_server(environ: dict[str, str], home: Home, model: ModelServer) -> None:
+    config = home.codex_home / "config.toml"
+    config.write_text(config.read_text().replace(model.base_url, "https://models.example/v1"))
+    environ["CODEX_LOCAL_ONLY"] = "1"
+    await _one_failure(environ, home, "provider", "CODEX_LOCAL_ONLY")
+
+
+async def test_a_machine_without_a_sandbox(environ: dict[str, str], home: Home) -> None:
+    wrapper = ("unshare", "--user", "--map-root-user", "sh", "-c", _NO_NAMESPACES + '"$@"', "sh")
+    tried = await asyncio.create_subprocess_exec(*wrapper, "true", stderr=asyncio.subprocess.PIPE)
+    _, why = await tried.communicate()
+    if tried.returncode:
+        pytest.skip(f"needs the right to make a user namespace: {why.decode().strip()}")
+    findings = await _examined(environ, home, wrapper=wrapper, expected=1)
+    assert [finding["check"] for finding in findings if finding["status"] == "failed"] == ["sandbox"]
+
+
+async def test_a_store_that_cannot_be_opened(environ: dict[str, str], home: Home) -> None:
+    environ["PROXY_STORE"] = "sqlite:///proc/nowhere/responses.sqlite"
+    await _one_failure(environ, home, "store", "Set PROXY_STORE")
+
+
+async def test_a_bad_file_of_keys(environ: dict[str, str], home: Home) -> None:
+    keys = home.root / "keys.toml"
+    keys.write_text("[keys")
+    keys.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    environ["PROXY_API_KEYS_FILE"] = str(keys)
+    await _one_failure(environ, home, "keys", "is not a file of keys")
+
+
+async def _one_failure(environ: dict[str, str], home: Home, check: str, words: str) -> None:
+    findings = await _examined(environ, home, expected=1)
+    [failed] = [finding for finding in findings if finding["status"] == "failed"]
+    assert failed["check"] == check
+    assert words in f"{failed['message']} {failed.get('remedy', '')}"
+
+
+async def _examined(
+    environ: dict[str, str], home: Home, *, wrapper: tuple[str, ...] = (), expected: int
+) -> list[dict[str, Any]]:  # Any: JSON
+    code, text = await _run(environ, home, "doctor", "--json", wrapper=wrapper)
+    assert code == expected, text
+    found: list[dict[str, Any]] = json.loads(text)
+    return found
+
+
+async def _run(environ: dict[str, str], home: Home, *arguments: str, wrapper: tuple[str, ...] = ()) -> tuple[int | None, str]:
+    program = shutil.which("codex-proxy", path=environ["PATH"])
+    assert program is not None, "the package is not installed: run ./scripts/test"
+    process = await asyncio.create_subprocess_exec(
+        *wrapper, program, *arguments, env=environ, cwd=home.root, stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(_LIMIT):
+        text, _ = await process.communicate()
+    return process.returncode, text.decode()
