@@ -31,6 +31,7 @@ _QUERY_PAGE = (
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
     {"name": "order", "in": "query", "schema": {"enum": ["asc", "desc"]}},
 )
+_REFUSED = "Known, and refused by name."  # the docstring of a struct that is there to be refused: nothing to offer
 _PACKAGE = b"codex_proxy.dialects."  # msgspec puts it before names that two modules have
 
 
@@ -50,7 +51,23 @@ def document() -> bytes:
         "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
         "security": [{"key": []}, {}],
     }
-    return msgspec.json.encode(found).replace(_PACKAGE, b"")
+    refused = {name for name, component in components.items() if component.get("description") == _REFUSED}
+    offered = _without(found, refused | {_REF.format(name=name) for name in refused})
+    return msgspec.json.encode(offered).replace(_PACKAGE, b"")
+
+
+def _without(node: Any, refused: set[str]) -> Any:  # Any: JSON
+    """The document without some components: their own entries, the choices that refer to them, the tags that lead to them."""
+    if isinstance(node, dict):
+        kept = {name: part for name, part in node.items() if name not in refused and not _leads_to(part, refused)}
+        return {name: _without(part, refused) for name, part in kept.items()}
+    if isinstance(node, list):
+        return [_without(part, refused) for part in node if not (isinstance(part, dict) and _leads_to(part.get("$ref"), refused))]
+    return node
+
+
+def _leads_to(part: Any, refused: set[str]) -> bool:  # Any: JSON
+    return isinstance(part, str) and part in refused
 
 
 def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struct or a union of them
@@ -88,9 +105,8 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
         "/v1/models/{id}": {"get": operation("retrieveModel", "One of them", _json(schema[ModelEntry]), parameters=[name])},
         "/health": {"get": operation("health", "The process lives", _json(schema[Health]), security=[])},
         "/ready": {"get": ready},
-        "/openapi.json": {
-            "get": operation("openapi", "This document", _json({"type": "object"}), security=[]),
-        },
+        "/metrics": {"get": operation("metrics", "Numbers for Prometheus", {"text/plain": {"schema": {"type": "string"}}})},
+        "/openapi.json": {"get": operation("openapi", "This document", _json({"type": "object"}), security=[])},
     }
 
 

@@ -30,6 +30,13 @@ def test_the_document_has_every_route_and_no_other() -> None:
     assert told == {(method, re.sub(r"\{id:[^}]*\}", "{id}", path)) for method, path, _ in ROUTES}
 
 
+def test_the_document_offers_nothing_that_is_always_refused() -> None:
+    offered = DOCUMENT["components"]["schemas"]
+    assert {part.get("description") for part in offered.values()}.isdisjoint({"Known, and refused by name."})
+    assert set(offered) >= {"UserMessage", "ToolMessage", "FunctionTool"}
+    assert offered.keys().isdisjoint({"FunctionMessage", "CustomTool", "CustomChoice"})
+
+
 def errors_of(value: object, schema: dict[str, Any]) -> list[str]:
     """What is wrong with a value, by a schema of the document."""
     validator = Draft202012Validator({**schema, "components": DOCUMENT["components"]})
