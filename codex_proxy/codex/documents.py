@@ -35,7 +35,7 @@ def as_told(text: str, cwd: Path) -> str:
 
 
 def user_stamps(codex_home: Path) -> tuple[tuple[str, int], ...]:
-    """The user's own, which Codex reads: name and mtime in ns. Equal values: a thread that was started earlier has read the same."""
+    """The user's own, which Codex reads: name and mtime in ns. Equal ones: a thread that was started earlier has read the same."""
     found = []
     for name in _NAMES:
         try:

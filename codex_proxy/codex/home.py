@@ -1,4 +1,4 @@
-"""CODEX_HOME and what else commands must not read: the deny rules of the permission profile.
+"""CODEX_HOME and what else commands must not read or talk to: the deny rules of the permission profile.
 
 Deny rules hold in read-only and workspace-write mode. danger-full-access drops them: then only another uid protects.
 """
@@ -10,6 +10,7 @@ from codex_proxy.codex import profile
 from codex_proxy.settings import Settings, SettingsError
 
 _SECRET_PLACES = (".codex", ".ssh", ".aws", ".config/gcloud", ".netrc")
+_DOORS = ("docker.sock", "containerd/containerd.sock", "podman/podman.sock", "user/{uid}")  # in /run: who talks to one is out
 _STORE_SUFFIXES = ("", "-wal", "-shm")  # what SQLite has not copied into the file yet is beside it
 
 
@@ -19,7 +20,7 @@ def codex_home(settings: Settings) -> Path:
 
 
 def denied_paths(settings: Settings) -> tuple[str, ...]:
-    """Absolute real paths that commands may not read, of those that exist; none with CODEX_PROTECT_SECRETS=0.
+    """Absolute real paths that commands may not touch, of those that exist; none with CODEX_PROTECT_SECRETS=0.
 
     A rule for a missing place inside a writable workspace would keep every command from starting (0.163.0).
     """
@@ -29,6 +30,7 @@ def denied_paths(settings: Settings) -> tuple[str, ...]:
     places += [place for place in (settings.env_file, settings.api_keys_file) if place is not None]
     places += [Path(f"{settings.store_file}{suffix}") for suffix in _STORE_SUFFIXES if settings.store_file is not None]
     places += profile.sources(settings)
+    places += [Path("/run", door.format(uid=os.getuid())) for door in _DOORS]
     return tuple(dict.fromkeys(os.path.realpath(place) for place in places if os.path.exists(place)))
 
 
@@ -57,7 +59,13 @@ def login_stamp(settings: Settings) -> tuple[int, ...]:
 
 def make_home(settings: Settings) -> None:
     """Make Codex's home where it is missing: the CLI does not start without. Raises SettingsError."""
-    _make(codex_home(settings), "CODEX_CONFIG_DIR", 0o700)
+    directory = codex_home(settings)
+    _make(directory, "CODEX_CONFIG_DIR", 0o700)
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise SettingsError(
+            f"CODEX_CONFIG_DIR={directory} cannot be read and written. "
+            f"Run: chown -R {os.getuid()} {directory} && chmod u+rwX {directory}"
+        )
 
 
 def _make(directory: Path, name: str, mode: int) -> None:
