@@ -148,7 +148,7 @@ def _items(item: dict[str, Any], place: str) -> list[History]:
         case "web_search_call":  # the provider's own work: what came of it is in the message after it
             return []
         case "item_reference":
-            raise UnsupportedParameter("item_reference needs stored responses, which this server does not have yet.", param=place)
+            raise UnsupportedParameter("item_reference is not supported; go on with previous_response_id.", param=place)
         case str(other):
             raise UnsupportedParameter(f"Input items of type {other[:64]!r} are not supported.", param=f"{place}.type")
         case _:

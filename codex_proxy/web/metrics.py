@@ -31,7 +31,7 @@ _METHODS = (hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST, hdrs.METH_DELETE, hdr
 _UNKNOWN_AT_MOST = 30  # of the CLI's methods; the rest is "other"
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each
+prometheus_client.disable_created_metrics()  # a second series for each
 
 
 class Metrics:

@@ -45,7 +45,7 @@ async def test_the_text_has_a_line_for_each_finding(environ: dict[str, str], hom
 
 async def test_no_cli(environ: dict[str, str], home: Home) -> None:
     environ["CODEX_PATH"] = "/nowhere/codex"
-    await _one_failure(environ, home, "codex", "CODEX_PATH=/nowhere/codex is not a program")
+    assert "CODEX_PATH=/nowhere/codex is not a program" in await _failure(environ, home, "codex")
 
 
 async def test_an_old_cli(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
@@ -53,55 +53,55 @@ async def test_an_old_cli(environ: dict[str, str], home: Home, tmp_path: Path) -
     old.write_text("#!/bin/sh\necho codex-cli 0.46.0\n")
     old.chmod(0o755)
     environ["CODEX_PATH"] = str(old)
-    await _one_failure(environ, home, "codex", "needs 0.147.0 or newer. Run: pip install --upgrade")
+    assert "needs 0.147.0 or newer. Run: pip install --upgrade" in await _failure(environ, home, "codex")
 
 
 async def test_no_login(environ: dict[str, str], home: Home) -> None:
     config = home.codex_home / "config.toml"
     config.write_text(config.read_text() + "requires_openai_auth = true\n")
-    await _one_failure(environ, home, "login", "Run: codex-proxy codex login")
+    assert "Run: codex-proxy codex login" in await _failure(environ, home, "login")
 
 
 async def test_a_home_that_is_none(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     environ["CODEX_CONFIG_DIR"] = str(tmp_path / "file")
-    await _one_failure(environ, home, "places", "Set CODEX_CONFIG_DIR to a directory of yours")
+    assert "Set CODEX_CONFIG_DIR to a directory of yours" in await _failure(environ, home, "places")
 
 
 async def test_a_home_that_may_not_be_read(environ: dict[str, str], home: Home) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
     home.codex_home.chmod(0)
-    await _one_failure(environ, home, "places", "CODEX_CONFIG_DIR")
+    assert "CODEX_CONFIG_DIR" in await _failure(environ, home, "places")
 
 
 async def test_a_workspace_that_cannot_be_made(environ: dict[str, str], home: Home) -> None:
     environ["CODEX_WORKDIR"] = "/proc/nowhere"
-    await _one_failure(environ, home, "places", "Set CODEX_WORKDIR to a directory of yours")
+    assert "Set CODEX_WORKDIR to a directory of yours" in await _failure(environ, home, "places")
 
 
 async def test_a_port_that_is_taken(environ: dict[str, str], home: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environ["PROXY_PORT"] = str(taken.getsockname()[1])
-        await _one_failure(environ, home, "address", "Is the server running already?")
+        assert "Is the server running already?" in await _failure(environ, home, "address")
 
 
 async def test_a_bad_value(environ: dict[str, str], home: Home) -> None:
     environ["CODEX_SANDBOX_MODE"] = "none"
-    await _one_failure(environ, home, "settings", "CODEX_SANDBOX_MODE='none' is not valid: allowed are read-only")
+    assert "CODEX_SANDBOX_MODE='none' is not valid: allowed are read-only" in await _failure(environ, home, "settings")
 
 
 async def test_a_provider_that_is_down(environ: dict[str, str], home: Home, model: ModelServer) -> None:
     config = home.codex_home / "config.toml"
     config.write_text(config.read_text().replace(model.base_url, f"http://127.0.0.1:{free_port()}/v1"))
-    await _one_failure(environ, home, "provider", "Start it, or mend base_url")
+    assert "Start it, or mend base_url" in await _failure(environ, home, "provider")
 
 
 async def test_a_provider_elsewhere_on_a_local_only_server(environ: dict[str, str], home: Home, model: ModelServer) -> None:
     config = home.codex_home / "config.toml"
     config.write_text(config.read_text().replace(model.base_url, "https://models.example/v1"))
     environ["CODEX_LOCAL_ONLY"] = "1"
-    await _one_failure(environ, home, "provider", "CODEX_LOCAL_ONLY")
+    assert "CODEX_LOCAL_ONLY" in await _failure(environ, home, "provider")
 
 
 async def test_a_machine_without_a_sandbox(environ: dict[str, str], home: Home) -> None:
@@ -116,7 +116,7 @@ async def test_a_machine_without_a_sandbox(environ: dict[str, str], home: Home) 
 
 async def test_a_store_that_cannot_be_opened(environ: dict[str, str], home: Home) -> None:
     environ["PROXY_STORE"] = "sqlite:///proc/nowhere/responses.sqlite"
-    await _one_failure(environ, home, "store", "Set PROXY_STORE")
+    assert "Set PROXY_STORE" in await _failure(environ, home, "store")
 
 
 async def test_a_bad_file_of_keys(environ: dict[str, str], home: Home) -> None:
@@ -124,14 +124,15 @@ async def test_a_bad_file_of_keys(environ: dict[str, str], home: Home) -> None:
     keys.write_text("[keys")
     keys.chmod(stat.S_IRUSR | stat.S_IWUSR)
     environ["PROXY_API_KEYS_FILE"] = str(keys)
-    await _one_failure(environ, home, "keys", "is not a file of keys")
+    assert "is not a file of keys" in await _failure(environ, home, "keys")
 
 
-async def _one_failure(environ: dict[str, str], home: Home, check: str, words: str) -> None:
+async def _failure(environ: dict[str, str], home: Home, check: str) -> str:
+    """What the only check that fails says, with its remedy."""
     findings = await _examined(environ, home, expected=1)
     [failed] = [finding for finding in findings if finding["status"] == "failed"]
     assert failed["check"] == check
-    assert words in f"{failed['message']} {failed.get('remedy', '')}"
+    return f"{failed['message']} {failed.get('remedy', '')}"
 
 
 async def _examined(

@@ -206,7 +206,7 @@ async def test_open_metrics_are_there_for_who_accepts_them(proxy: Proxy) -> None
     accepted = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
     answer = await proxy.http.get(f"{proxy.address}/metrics", headers={"Accept": accepted})
     assert answer.content_type == "application/openmetrics-text"
-    families = open_metrics(await answer.text())  # type: ignore[no-untyped-call]
+    families = open_metrics(await answer.text())
     assert {family.name for family in families} > {"codex_proxy_turns", "codex_proxy_queue_depth"}
 
 
