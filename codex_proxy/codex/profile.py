@@ -1,0 +1,102 @@
+"""The profile: the operator's AGENTS.md and config.toml, copied into Codex's home when the server starts.
+
+Only what the operator alone can have written is taken: no link, nothing that others may write, nothing in a workspace.
+What a copy replaces is kept once, as .bak.
+"""
+
+import contextlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import tomli
+
+from codex_proxy.settings import Settings, SettingsError, refuse_if_others_may_write, workspace_of
+
+_USUAL = Path("workspace", "codex_profile")  # in the current directory
+_NAMES = {  # in Codex's home: in the profile, and there in earlier days
+    "AGENTS.md": ("codex_agents.md", "agent.md"),
+    "config.toml": ("codex_config.toml", "config.toml"),
+}
+
+
+def sources(settings: Settings) -> list[Path]:
+    """The files of the profile that are there."""
+    directory = _directory(settings)
+    return [directory / name for names in _NAMES.values() for name in names if os.path.lexists(directory / name)]
+
+
+def copy(settings: Settings, codex_home: Path) -> list[str]:
+    """Copy them where they differ; returns what to tell the operator. Raises SettingsError."""
+    directory = _directory(settings)
+    if settings.profile_dir is not None and not os.path.isdir(directory):
+        raise SettingsError(f"CODEX_WRAPPER_PROFILE_DIR={directory} is not a directory. Make it, or unset it.")
+    present = sources(settings)
+    if present and (root := workspace_of(directory, settings)):  # the usual one: settings.load refuses another
+        return [
+            f"{directory} is not used: it lies inside the workspace {root}, so an agent could have written it. "
+            "Name a directory elsewhere in CODEX_WRAPPER_PROFILE_DIR."
+        ]
+    told = []
+    for name, (usual, old) in _NAMES.items():
+        found = [directory / one for one in (usual, old) if directory / one in present]
+        if directory / old in found:
+            what = "is not used beside" if len(found) > 1 else "has an old name; call it"
+            told.append(f"{directory / old} {what} {usual}.")
+        if found:
+            told += _copy(found[0], codex_home / name)
+    return told
+
+
+def _directory(settings: Settings) -> Path:
+    return settings.profile_dir or _USUAL.absolute()
+
+
+def _copy(source: Path, target: Path) -> list[str]:
+    try:
+        refuse_if_others_may_write(source.parent)
+        content = _content(source)
+        refuse_if_others_may_write(source)
+        if target.suffix == ".toml":
+            tomli.loads(content.decode())
+        before = _content(target) if os.path.lexists(target) else None
+        if content == before:
+            return []
+        kept = before is not None and _keep(target)
+        _replace(target, content)
+    except OSError as error:
+        raise SettingsError(f"{source} cannot be copied to {target}: {error.strerror}.") from error
+    except ValueError as error:
+        raise SettingsError(f"{source} is not TOML: {error}.") from error
+    return [f"{target} is now a copy of {source}.{f' What it was is {target.name}.bak.' if kept else ''}"]
+
+
+def _content(file: Path) -> bytes:
+    """Of a plain file. Raises SettingsError when it is a link or anything else."""
+    if not stat.S_ISREG(file.lstat().st_mode):
+        raise SettingsError(f"{file} is a link, or no file: refused. Put the file itself there.")
+    with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        return stream.read()
+
+
+def _keep(target: Path) -> bool:
+    """Let it be .bak too, unless there is one; whether it is."""
+    with contextlib.suppress(FileExistsError):
+        os.link(target, f"{target}.bak", follow_symlinks=False)
+        return True
+    return False
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """Put a file in the place of another in one step, readable by us alone."""
+    number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with open(number, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(number)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
