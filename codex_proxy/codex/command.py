@@ -20,6 +20,7 @@ from codex_proxy.turns import Mode
 _log = logging.getLogger(__name__)
 
 OLDEST = (0, 147, 0)  # the first with rawResponse/completed
+_SAFE_AS_ROOT = (0, 163, 0)  # 0.147.0 is not: its commands keep CAP_SYS_ADMIN then
 NEWEST_TESTED = (0, 169, 0)
 _VERSION_TIMEOUT = 20.0  # a cold 300 MB binary on a slow disk
 
@@ -71,6 +72,10 @@ def find(settings: Settings) -> Command:
         )
     if version > NEWEST_TESTED:
         _log.warning("codex %s is newer than the newest tested, %s", _dotted(version), _dotted(NEWEST_TESTED))
+    if version < _SAFE_AS_ROOT and os.geteuid() == 0:
+        _log.warning(
+            "codex %s lets commands unmount what keeps secrets from them when it runs as root: update it", _dotted(version)
+        )
     listed = _run(path, ["-c", _NO_LOGIN, "features", "list"], settings)
     return Command(path, version, frozenset(line.split()[0] for line in listed.splitlines() if line.split()))
 

@@ -4,6 +4,7 @@ Nothing of a request becomes a word of the CLI's command line or a line of its c
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -109,8 +110,12 @@ async def watched(start_proxy: ProxyStarter, home: Home, environ: dict[str, str]
 
 
 def _command_lines() -> set[bytes]:
-    """Of every process below this one."""
-    return {Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children_of(os.getpid())}
+    """Of every app-server below this one; what these start comes and goes."""
+    lines = set()
+    for pid in children_of(os.getpid()):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            lines.add(Path(f"/proc/{pid}/cmdline").read_bytes())
+    return {line for line in lines if b"app-server" in line}
 
 
 @pytest.mark.parametrize("route", [CHAT, RESPONSES])

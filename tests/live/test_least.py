@@ -167,11 +167,11 @@ _CAN: dict[str, set[str]] = {
 _EVERYTHING = _CAN[_DANGER]
 _PROBES = {  # by server: who has settled the mode there is the server, the key or the request
     _Server(_DANGER, "1", "1"): (
-        *(_Case(key, online, None, None) for key in _KEYS for online in (True, False)),
+        *(_Case(key, online, None, None) for key, online in _CEILINGS),
         *(_Case("daring", True, asked, network) for asked in (_READ, _WRITE) for network in (None, False)),
     ),
     _Server(_WRITE, "0", "0"): (_Case("daring", True, None, True),),
-    _Server(_WRITE, "0", "1"): (_Case("daring", True, None, None), _Case("daring", False, _WRITE, True)),
+    _Server(_WRITE, "0", "1"): (_Case("daring", True, None, None), _Case("writer", False, _WRITE, True)),
     _Server(_READ, "0", "1"): (_Case("daring", True, _WRITE, True),),
     _Server(_READ, "1", "0"): (
         _Case("daring", True, None, True),
