@@ -268,6 +268,8 @@ def _contradictions(settings: Settings) -> list[str]:
 
 def workspace_of(file: Path, settings: Settings) -> Path | None:
     """The workspace that a file or directory lies in, by its name or through links."""
-    places = (file.absolute(), file.resolve())  # a link in a workspace can be replaced
+    absolute = file.absolute()
+    steps = (step.parent.resolve() / step.name for step in (absolute, *absolute.parents))
+    places = (*steps, file.resolve())  # what is on the way there, as a link in a workspace can be replaced
     roots = (settings.workdir, *settings.workspaces)
     return next((root for root in roots for place in places if place.is_relative_to(root)), None)

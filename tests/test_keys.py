@@ -102,6 +102,19 @@ def test_a_file_in_a_workspace_is_refused_through_a_link_too(tmp_path: Path) -> 
         load(environ, tmp_path)
 
 
+def test_a_way_through_a_workspace_counts_as_in_it(tmp_path: Path) -> None:
+    for name in ("work", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "work" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "alias").symlink_to(tmp_path / "work")
+    for place in ("work/link", "alias/link", "elsewhere/../work/link"):
+        environ = {"CODEX_WORKDIR": str(tmp_path / "work"), "PROXY_API_KEYS_FILE": str(tmp_path / place / "keys.toml")}
+        with pytest.raises(SettingsError, match="an agent could have written it"):
+            load(environ, tmp_path)
+    environ["PROXY_API_KEYS_FILE"] = str(tmp_path / "elsewhere" / "keys.toml")
+    assert load(environ, tmp_path)[0].api_keys_file == tmp_path / "elsewhere" / "keys.toml"
+
+
 def test_the_wrong_key_is_nobodys(settings: Settings) -> None:
     _write(settings, _ENTRY)
     keyring = Keyring(settings)

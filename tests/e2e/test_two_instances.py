@@ -1,8 +1,7 @@
-"""Two installed servers behind HAProxy with one Redis: any instance continues any conversation, one can be drained."""
+"""Two installed servers with one Redis: any instance continues any conversation. With balancers: test_reverse_proxies.py."""
 
 import asyncio
 import json
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +11,6 @@ import aiohttp
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import RunningCommand
-from tests.e2e.haproxy import haproxy
 from tests.sessions import http_session
 from tests.store.redis_server import redis_server
 
@@ -76,35 +74,6 @@ async def test_a_background_response_of_one_is_streamed_and_cancelled_by_the_oth
         assert numbers == list(range(len(numbers)))
         cancelled = await http.post(f"{two.address}/v1/responses/{made['id']}/cancel")
         assert (await cancelled.json())["status"] == "cancelled"
-
-
-async def test_one_instance_is_drained_under_load_without_a_failed_request(
-    start_command: StartCommand, model: ModelServer, environ: dict[str, str]
-) -> None:
-    model.script = count
-    async with two_instances(start_command, environ) as (one, two), haproxy(one.address, two.address) as address:
-        answered: list[str] = []
-        drained = asyncio.Event()
-
-        async def load(client: int) -> None:
-            async with http_session() as http:
-                for number in range(10_000):
-                    found = await post(http, address, input=f"{client}.{number}", store=False)
-                    answered.append(found["status"])
-                    if drained.is_set():
-                        return
-
-        async with asyncio.TaskGroup() as group:
-            clients = [group.create_task(load(client)) for client in range(4)]
-            while len(answered) < 20:
-                await asyncio.sleep(0)
-            assert await one.stop(signal.SIGTERM) == 0
-            before = len(answered)
-            while len(answered) < before + 20:
-                await asyncio.sleep(0)
-            drained.set()
-        assert all(client.done() for client in clients)
-        assert set(answered) == {"completed"}
 
 
 async def test_the_rate_and_an_idempotency_key_are_shared(
