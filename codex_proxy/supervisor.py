@@ -87,14 +87,14 @@ class Supervisor:
         watching = spawn("watch an idle worker", idle.gone.wait())
         try:
             await asyncio.wait([taking, watching], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            await see_out(watching)
+            await see_out(taking)
         except asyncio.CancelledError:
+            await see_out(watching)
             await see_out(taking)
             if not taking.cancelled():  # taken in the same moment
                 taking.result().end(TurnFailed(_shutting_down()))
             raise
-        finally:
-            await see_out(watching)
-        await see_out(taking)
         return None if taking.cancelled() else taking.result()
 
     async def _see_to_its_end(self, job: Job, workers: WarmWorkers) -> None:

@@ -18,6 +18,7 @@ from codex_proxy.errors import WorkerFailed
 from codex_proxy.tasks import see_out, spawn
 
 MAX_LINE_BYTES = 32 * 1024 * 1024  # seen: 6.3 MB for one command's output
+_READ_AHEAD_BYTES = 65_536  # a child that is not listened to waits, as soon as twice as much has come
 _EOF_GRACE = 0.5  # seconds a child gets after its stdin closed; the CLI needs 10 ms when idle
 _TERM_GRACE = 0.5  # and after SIGTERM, which a stopped or busy one ignores
 _END_ALL_GRACE = 1.0  # and the warden, to kill it with all that it has started; seen: 20 ms
@@ -35,6 +36,7 @@ class CodexProcess:
         self._exited = protocol.exited
         self._child = asyncio.subprocess.Process(transport, protocol, asyncio.get_running_loop())
         self._transport = transport
+        self._unread = bytearray()  # of stdout: the beginning of the next line, and maybe more
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
 
     @classmethod
@@ -48,7 +50,7 @@ class CodexProcess:
         try:
             # What asyncio.create_subprocess_exec does, with the transport kept: only it can close the pipes.
             transport, protocol = await loop.subprocess_exec(
-                lambda: _Protocol(limit=MAX_LINE_BYTES, loop=loop),
+                lambda: _Protocol(limit=_READ_AHEAD_BYTES, loop=loop),
                 *warden.argv(argv),
                 stdin=pipe,
                 stdout=pipe,
@@ -82,15 +84,29 @@ class CodexProcess:
         return f"codex [{self.pid}]{end}: {' | '.join(self._stderr)}"
 
     async def read_line(self) -> bytes:
-        """The next line of stdout, without its end. Raises WorkerFailed at the end of output or past 32 MiB."""
+        """The next line of stdout, with its end. Cancelled, it loses nothing.
+
+        Raises WorkerFailed at the end of output or past 32 MiB.
+        """
+        looked_at = 0
+        while not (end := self._unread.find(b"\n", looked_at) + 1):
+            looked_at = len(self._unread)
+            if looked_at > MAX_LINE_BYTES:
+                raise WorkerFailed("The Codex CLI sent a line of over 32 MiB.", detail=self.last_words)
+            self._unread += await self._read_on()
+        line = bytes(self._unread[:end])
+        del self._unread[:end]
+        return line
+
+    async def _read_on(self) -> bytes:
         assert self._child.stdout is not None
         try:
-            line = await self._child.stdout.readline()
-        except ValueError as error:
-            raise WorkerFailed("The Codex CLI sent a line of over 32 MiB.", detail=self.last_words) from error
-        if not line.endswith(b"\n"):
+            chunk = await self._child.stdout.read(_READ_AHEAD_BYTES)
+        except OSError as error:
+            raise WorkerFailed("The Codex CLI cannot be read from.", detail=f"{error}; {self.last_words}") from error
+        if not chunk:
             raise WorkerFailed("The Codex CLI ended in the middle of its work.", detail=self.last_words)
-        return line
+        return chunk
 
     async def write_line(self, line: bytes) -> None:
         """Send one JSON text. Raises WorkerFailed when the child does not take it."""
@@ -99,7 +115,7 @@ class CodexProcess:
         try:
             async with asyncio.timeout(_WRITE_TIMEOUT):
                 await self._child.stdin.drain()
-        except (ConnectionError, TimeoutError) as error:
+        except OSError as error:  # TimeoutError is one
             raise WorkerFailed("The Codex CLI stopped listening.", detail=self.last_words) from error
 
     def memory_mb(self) -> int:

@@ -1,9 +1,9 @@
 """Connections of clients: what aiohttp leaves without a bound, and malformed HTTP answered in OpenAI's form.
 
 A connection works (a handler has its request) or waits (for a request, or the rest of its head). aiohttp ends one that
-idles; here one ends whose head comes too slowly, or that does not read its answer, or whose request was answered before
-its body had come. Of too many, the one that has waited longest makes room, so strangers that wait keep nobody out.
-Handlers check the key before they wait for anything, so a stranger's connection never works for longer than a moment.
+idles; here one ends whose head comes too slowly, or that does not read its answer to the end, or whose request was
+answered before its body had come. Of too many, the one that has waited longest makes room, so strangers that wait keep
+nobody out. Handlers check the key before they wait for anything, so a stranger's connection never works for longer than a moment.
 Only public methods of aiohttp's RequestHandler and Server are overridden; `Runner` is the one exception.
 """
 
@@ -103,11 +103,14 @@ class Connection(web.RequestHandler):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
 
     def wait(self, answer: web.StreamResponse | None, request: web.BaseRequest) -> None:
         """A request has its answer; None: it has ended without one. The body that it did not wait for is not read."""
         if self.connected:
             self._all.waiting[self] = None
+            self._time_rest()
         if answer is not None and not request.content.is_eof():
             answer.force_close()
             self._deaf = True
@@ -117,6 +120,7 @@ class Connection(web.RequestHandler):
         if self._head_began and not self._deaf and self.transport is not None:
             self.transport.write(_raw(error))
         self._all.waiting.pop(self, None)
+        self._time_rest()
         self.force_close()
 
     def handle_error(
@@ -137,6 +141,16 @@ class Connection(web.RequestHandler):
     def _time_head(self) -> None:
         limit = self._bounds.head_timeout
         self._head_timer = self._later(limit, self.cut, RequestTimeout(f"The headers did not come within {limit:g} seconds."))
+
+    def _time_rest(self) -> None:
+        """Bound how long the rest of an answer may wait to be read: a closed connection would wait for ever."""
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+        self._rest_timer = self._later(self._bounds.stall_timeout, self._cut_off_rest)
+
+    def _cut_off_rest(self) -> None:
+        if self._socket is not None and self._socket.get_write_buffer_size():
+            self._socket.abort()
 
     def _later(self, delay: float, callback: Callable[..., None], *arguments: Any) -> asyncio.TimerHandle:  # Any: the callback's
         return asyncio.get_running_loop().call_later(delay, callback, *arguments)

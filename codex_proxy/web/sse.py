@@ -1,5 +1,7 @@
 """Server-sent events to one client: frames out as they come, comments while there are none, a bound on a client that stalls."""
 
+from types import TracebackType
+
 import msgspec
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
@@ -11,7 +13,10 @@ FRAMES: web.RequestKey[list[tuple[str | None, str]]] = web.RequestKey("frames", 
 
 
 class _Stream(EventSourceResponse):
-    """Remembers its frames, event and data, where the request has a list for them."""
+    """Remembers its frames, event and data, where the request has a list for them.
+
+    Left by an exception it is cut off: a client that saw neither its end nor that of the connection would wait for ever.
+    """
 
     frames: list[tuple[str | None, str]] | None = None
 
@@ -19,6 +24,15 @@ class _Stream(EventSourceResponse):
         if self.frames is not None:
             self.frames.append((event, data))
         await super().send(data, id, event, retry)
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await super().__aexit__(exc_type, exc, traceback)
+        finally:
+            if exc is not None:
+                self._abort_transport()
 
 
 async def send_event(stream: EventSourceResponse, event: msgspec.Struct) -> None:

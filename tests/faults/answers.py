@@ -32,9 +32,13 @@ async def ask(proxy: Proxy, form: Form, prompt: str = "go", *, history: bool = F
     place = "messages" if route == "chat/completions" else "input"
     body = {place: [*said, {"role": "user", "content": prompt}], "stream": stream} | members
     response = await proxy.http.post(f"{proxy.base_url}/{route}", json=body)
-    raw = await response.text()
-    seen = _read_chat if route == "chat/completions" else _read_responses
-    code, text, ended = seen(list(_objects(response, raw)))
+    return seen(route, response, await response.text())
+
+
+def seen(route: str, response: aiohttp.ClientResponse, raw: str) -> Seen:
+    """What a whole answer says."""
+    read = _read_chat if route == "chat/completions" else _read_responses
+    code, text, ended = read(list(_objects(response, raw)))
     return Seen(response.status, code, text, ended, response.headers.get("x-should-retry"), raw)
 
 
