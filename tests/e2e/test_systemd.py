@@ -81,7 +81,10 @@ async def test_systemd_hears_of_a_whole_life_and_children_know_nothing_of_it(
 
 
 def _names(pid: int) -> set[bytes]:
-    pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    try:
+        pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended meanwhile
+        return set()
     return {pair.partition(b"=")[0] for pair in pairs}
 
 
