@@ -60,12 +60,6 @@ def to_model(name: str) -> str:
     return _MARK + name if name in _TAKEN or name.startswith(_TAKEN_PREFIX) else name
 
 
-def from_model(name: str) -> str:
-    """The client's name of a tool that the model calls."""
-    bare = name.removeprefix(_MARK)
-    return bare if to_model(bare) == name else name
-
-
 def dynamic_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
     """The tools as thread/start.dynamicTools takes them, namespaces gathered."""
     found: list[dict[str, Any]] = []
@@ -90,8 +84,3 @@ def freeform_argument(arguments: str) -> str:
         return msgspec.json.decode(arguments, type=_Freeform).input
     except msgspec.DecodeError:
         return arguments
-
-
-def freeform_arguments(text: str) -> str:
-    """The other way round, for the history."""
-    return msgspec.json.encode(_Freeform(text)).decode()

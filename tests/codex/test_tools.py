@@ -1,5 +1,6 @@
 """The client's tools among Codex's own: which names are taken, under which names the model sees them, and back."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from codex_proxy.codex.tools import check, dynamic_tools, freeform_argument, freeform_arguments, from_model, to_model
+from codex_proxy.codex.tools import check, dynamic_tools, freeform_argument, to_model
 from codex_proxy.codex.translate import Translator
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.turns import Mode, Tool, ToolCalled
@@ -75,13 +76,7 @@ def test_two_groups_that_the_model_would_see_as_one_are_refused() -> None:
     ],
 )
 def test_a_name_that_codex_keeps_for_itself_is_marked(name: str, seen: str) -> None:
-    assert (to_model(name), from_model(seen)) == (seen, name)
-
-
-@_fixed
-@given(_names.filter(lambda name: to_model(name) != name or from_model(name) == name))
-def test_every_name_comes_back_as_the_client_gave_it(name: str) -> None:
-    assert from_model(to_model(name)) == name
+    assert to_model(name) == seen
 
 
 @_fixed
@@ -129,7 +124,7 @@ def test_a_freeform_tool_is_a_function_of_one_text() -> None:
 @_fixed
 @given(st.text())
 def test_the_text_of_a_freeform_call_survives_the_way_there_and_back(text: str) -> None:
-    assert freeform_argument(freeform_arguments(text)) == text
+    assert freeform_argument(json.dumps({"input": text})) == text
 
 
 @pytest.mark.parametrize("arguments", ["", "plain", "[]", "{}", '{"input":1}', '{"input"'])
