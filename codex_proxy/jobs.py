@@ -117,7 +117,7 @@ class JobQueue:
     def submit(self, turn: Turn, whose: str = "", parallel_turns: int | None = None) -> Job:
         """Queue a turn of a caller, who may have so many run at once. Raises QueueFull or ShuttingDown at once."""
         if self.closed:
-            raise _shutting_down()
+            raise shutting_down()
         if self.full:
             self._make_room_for(whose)
         job = Job(turn, whose, self._ended)
@@ -150,7 +150,7 @@ class JobQueue:
         """Take no more jobs, and end those that wait."""
         self.closed = True
         for job in list(self._limits):
-            self.withdraw(job, _shutting_down())
+            self.withdraw(job, shutting_down())
 
     def _make_room_for(self, whose: str) -> None:
         """End the newest job of the caller with the most in the queue. Raises QueueFull when that is the asker, or nearly so."""
@@ -229,5 +229,6 @@ class _InTurn(asyncio.Queue[Job]):
             self._lines.pop(job.whose, None)
 
 
-def _shutting_down() -> ShuttingDown:
+def shutting_down() -> ShuttingDown:
+    """What becomes of a job that a stop leaves without its turn."""
     return ShuttingDown("The server is shutting down.", retry_after=_RETRY_AFTER)

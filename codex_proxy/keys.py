@@ -45,6 +45,10 @@ class Scope(msgspec.Struct, frozen=True):
     network: bool = True
     workspaces: tuple[Path, ...] = ()  # real paths; none named: all of the server's
 
+    def has_model(self, model: str) -> bool:
+        """Whether it takes in a model, by its id."""
+        return not self.models or model in self.models
+
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A key as it stands in the file."""

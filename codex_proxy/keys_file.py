@@ -1,17 +1,13 @@
 """Changing the file of PROXY_API_KEYS_FILE: `codex-proxy keys add`, `revoke`. What else stands in it stays as it is."""
 
-import contextlib
-import os
 import secrets
-import stat
-import tempfile
 from pathlib import Path
 
 import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from codex_proxy import keys
+from codex_proxy import keys, whole_file
 from codex_proxy.keys import Entry
 from codex_proxy.settings import Settings, SettingsError
 
@@ -64,29 +60,10 @@ def _document(file: Path) -> tomlkit.TOMLDocument:
 
 
 def _replace(file: Path, document: tomlkit.TOMLDocument) -> None:
-    """Put a new file in the place of the old one, in one step; a first one is readable by us alone."""
+    """Put a new file in the place of the old one, with its owner and mode; a first one is readable by us alone."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        real = file.resolve()  # what a link leads to, not the link
+        whole_file.put(real, tomlkit.dumps(document).encode(), like=real.stat() if real.exists() else None)
     except OSError as error:
         raise SettingsError(f"{file} cannot be written: {error.strerror}.") from error
-    new = Path(name)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as stream:
-            stream.write(tomlkit.dumps(document))
-            stream.flush()
-            os.fsync(number)
-            if file.exists():
-                _take_after(number, file.stat())
-        new.replace(file.resolve())  # what a link leads to, not the link
-    except OSError as error:
-        raise SettingsError(f"{file} cannot be written: {error.strerror}.") from error
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def _take_after(number: int, old: os.stat_result) -> None:
-    """The owner and mode of the old file: root may change a file that the server reads as somebody else."""
-    os.fchmod(number, stat.S_IMODE(old.st_mode))
-    with contextlib.suppress(PermissionError):
-        os.fchown(number, old.st_uid, old.st_gid)

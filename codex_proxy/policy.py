@@ -28,12 +28,12 @@ def model_name(wish: Wish, default: str, scope: Scope) -> str:
     """What to look up in the catalogue: the wish's, else its default where the key may use that, else the key's first."""
     if wish.model is not None:
         return wish.model
-    return default if not scope.models or default in scope.models else scope.models[0]
+    return default if scope.has_model(default) else scope.models[0]
 
 
 def decide(wish: Wish, named: Named, settings: Settings, scope: Scope, *, provider_local: bool, turn_id: str) -> Turn:
     """The turn that a wish becomes. Raises Forbidden or NotAllowedHere."""
-    if scope.models and named.model not in scope.models:
+    if not scope.has_model(named.model):
         raise Forbidden(f"This key may not use the model {named.model}. It may use: {', '.join(scope.models)}.", param="model")
     if settings.local_only and not provider_local:
         raise NotAllowedHere("This server runs turns on local model providers only, and Codex's provider is not local.")

@@ -15,8 +15,8 @@ from codex_proxy import logs
 from codex_proxy.codex.facts import Facts
 from codex_proxy.codex.warm import StartWorker, WarmWorkers
 from codex_proxy.codex.worker import Worker
-from codex_proxy.errors import InternalError, ProxyError, ShuttingDown, TurnTimeout, WorkerFailed
-from codex_proxy.jobs import Job, JobQueue
+from codex_proxy.errors import InternalError, ProxyError, TurnTimeout, WorkerFailed
+from codex_proxy.jobs import Job, JobQueue, shutting_down
 from codex_proxy.settings import Settings
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.turns import Mode, TurnCompleted, TurnEnd, TurnFailed
@@ -93,14 +93,14 @@ class Supervisor:
             await see_out(watching)
             await see_out(taking)
             if not taking.cancelled():  # taken in the same moment
-                taking.result().end(TurnFailed(_shutting_down()))
+                taking.result().end(TurnFailed(shutting_down()))
             raise
         return None if taking.cancelled() else taking.result()
 
     async def _see_to_its_end(self, job: Job, workers: WarmWorkers) -> None:
         self.running = job
         self._expect_end_in(self._turn_timeout + _STEP_LIMIT)
-        end: TurnEnd = TurnFailed(_shutting_down())  # unless it has ended otherwise
+        end: TurnEnd = TurnFailed(shutting_down())  # unless it has ended otherwise
         try:
             async with asyncio.timeout(self._turn_timeout) as limit:
                 await self._run(job, workers, limit)
@@ -165,10 +165,6 @@ async def _interrupt_when_asked(job: Job, worker: Worker, limit: asyncio.Timeout
     limit.reschedule(min(grace_over, limit.when() or grace_over))
     with contextlib.suppress(WorkerFailed):  # the reader of its events hears of that too
         await worker.interrupt()
-
-
-def _shutting_down() -> ShuttingDown:
-    return ShuttingDown("The server is shutting down.", retry_after=5.0)
 
 
 class Supervisors:

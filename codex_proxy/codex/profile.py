@@ -7,11 +7,11 @@ What a copy replaces is kept once, as .bak.
 import contextlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 import tomli
 
+from codex_proxy import whole_file
 from codex_proxy.settings import Settings, SettingsError, refuse_if_others_may_write, workspace_of
 
 _USUAL = Path("workspace", "codex_profile")  # in the current directory
@@ -64,7 +64,7 @@ def _copy(source: Path, target: Path) -> list[str]:
         if content == before:
             return []
         kept = before is not None and _keep(target)
-        _replace(target, content)
+        whole_file.put(target, content)
     except OSError as error:
         raise SettingsError(f"{source} cannot be copied to {target}: {error.strerror}.") from error
     except ValueError as error:
@@ -86,17 +86,3 @@ def _keep(target: Path) -> bool:
         os.link(target, f"{target}.bak", follow_symlinks=False)
         return True
     return False
-
-
-def _replace(target: Path, content: bytes) -> None:
-    """Put a file in the place of another in one step, readable by us alone."""
-    number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with open(number, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(number)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise

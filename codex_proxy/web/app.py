@@ -14,7 +14,6 @@ import re
 import signal
 import socket
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -215,7 +214,7 @@ def _warn_of_effort(server: Server) -> None:
 @web.middleware
 async def _identify(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get("x-request-id", "")
-    request[_REQUEST_ID] = given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+    request[_REQUEST_ID] = given if _SANE_ID.fullmatch(given) else connections.new_request_id()
     request[_BEGAN] = time.monotonic()
     with logs.about({"request": request[_REQUEST_ID]}):
         return await handler(request)

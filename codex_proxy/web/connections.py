@@ -134,7 +134,7 @@ class Connection(web.RequestHandler):
         else:
             super().handle_error(request, status, exc, message)
             answer = errors.response(InternalError("The server ran into a bug of its own."))
-        answer.headers["x-request-id"] = _new_request_id()
+        answer.headers["x-request-id"] = new_request_id()
         answer.force_close()
         return answer
 
@@ -248,10 +248,11 @@ def _raw(error: ProxyError) -> bytes:
     """A whole answer, for where there is no request to give it to."""
     answer = errors.response(error)
     content = errors.body(error)
-    answer.headers.update({"Content-Length": str(len(content)), "Connection": "close", "x-request-id": _new_request_id()})
+    answer.headers.update({"Content-Length": str(len(content)), "Connection": "close", "x-request-id": new_request_id()})
     lines = [f"HTTP/1.1 {answer.status} {answer.reason}", *(f"{name}: {value}" for name, value in answer.headers.items())]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
 
 
-def _new_request_id() -> str:
+def new_request_id() -> str:
+    """For a request that brings no sane one of its own."""
     return f"req_{uuid.uuid4().hex}"

@@ -43,23 +43,23 @@ class ModelList(msgspec.Struct, frozen=True):
 async def list_all(request: web.Request) -> web.Response:
     """All that the key may use, in the CLI's order."""
     server = request.app[SERVER]
-    allowed = server.check_key(request).scope.models
-    names = [name for name in server.facts().catalog.names() if not allowed or name[1].id in allowed]
+    scope = server.check_key(request).scope
+    names = [name for name in server.facts().catalog.names() if scope.has_model(name[1].id)]
     return errors.json_response(msgspec.json.encode(ModelList(tuple(_entry(*name) for name in names))))
 
 
 async def show(request: web.Request) -> web.Response:
     """One that the key may use; every name that a request may use is known here, hidden models and mode suffixes too."""
     server = request.app[SERVER]
-    allowed = server.check_key(request).scope.models
+    scope = server.check_key(request).scope
     name = request.match_info["id"]
     try:
         choice = server.facts().catalog.choose(name)
     except ModelNotFound as error:
         error.param = None
         raise
-    if allowed and choice.model.id not in allowed:
-        raise ModelNotFound(f"This key may not use the model {choice.model.id}. It may use: {', '.join(allowed)}.")
+    if not scope.has_model(choice.model.id):
+        raise ModelNotFound(f"This key may not use the model {choice.model.id}. It may use: {', '.join(scope.models)}.")
     return errors.json_response(msgspec.json.encode(_entry(name, choice.model, choice.effort)))
 
 
