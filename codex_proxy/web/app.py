@@ -28,23 +28,9 @@ from codex_proxy.codex.worker import Worker
 from codex_proxy.settings import Settings
 from codex_proxy.store import opening
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.web import (
-    chat,
-    connections,
-    deadline,
-    errors,
-    health,
-    hosts,
-    instance,
-    limits,
-    metrics,
-    models,
-    openapi,
-    report,
-    responses,
-    responses_kept,
-)
+from codex_proxy.web import chat, errors, health, instance, metrics, models, openapi, report, responses, responses_kept
 from codex_proxy.web.background import BACKGROUNDS, Backgrounds
+from codex_proxy.web.gates import connections, deadline, hosts, limits
 from codex_proxy.web.metrics import METRICS, Metrics, Present
 from codex_proxy.web.server import SERVER, Server
 

@@ -9,7 +9,7 @@ import logging
 
 from aiohttp import web
 
-from codex_proxy.dialects.responses_events import StreamEvent
+from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.errors import ProxyError
 from codex_proxy.store.keeper import RUNNING
 from codex_proxy.tasks import see_out, spawn

@@ -7,15 +7,15 @@ import uuid
 import msgspec
 from aiohttp import web
 
-from codex_proxy.dialects import chat_request
-from codex_proxy.dialects.chat_answer import Chunks, Completion
-from codex_proxy.dialects.chat_deltas import ChatDeltas, Delta, Failure, Finish
-from codex_proxy.dialects.chat_objects import ChatCompletionChunk
-from codex_proxy.dialects.chat_request import ChatRequest
+from codex_proxy.dialects.chat import request as chat_request
+from codex_proxy.dialects.chat.answer import Chunks, Completion
+from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure, Finish
+from codex_proxy.dialects.chat.objects import ChatCompletionChunk
+from codex_proxy.dialects.chat.request import ChatRequest
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.jobs import Job
 from codex_proxy.web import errors, idempotency, sse
-from codex_proxy.web.auth import Caller
+from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers, unix_now
 
 

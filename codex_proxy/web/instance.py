@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from codex_proxy.dialects import responses_stored
+from codex_proxy.dialects.responses import stored as responses_stored
 from codex_proxy.errors import StorageFull, StoreUnavailable
 from codex_proxy.store.keeper import Record, StoredEvent
 from codex_proxy.tasks import see_out, spawn

@@ -7,12 +7,13 @@ import msgspec
 from aiohttp import web
 
 from codex_proxy import __version__
-from codex_proxy.dialects import chat_request, responses_request
-from codex_proxy.dialects.chat_objects import ChatCompletion, ChatCompletionChunk
+from codex_proxy.dialects.chat import request as chat_request
+from codex_proxy.dialects.chat.objects import ChatCompletion, ChatCompletionChunk
 from codex_proxy.dialects.common import ErrorBody
-from codex_proxy.dialects.responses_events import StreamEvent
-from codex_proxy.dialects.responses_objects import Response
-from codex_proxy.dialects.responses_stored import Deleted, ItemList
+from codex_proxy.dialects.responses import request as responses_request
+from codex_proxy.dialects.responses.events import StreamEvent
+from codex_proxy.dialects.responses.objects import Response
+from codex_proxy.dialects.responses.stored import Deleted, ItemList
 from codex_proxy.web import errors
 from codex_proxy.web.health import Health
 from codex_proxy.web.models import ModelEntry, ModelList

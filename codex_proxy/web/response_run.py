@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from codex_proxy.dialects import responses_stored
 from codex_proxy.dialects.final_only import FinalOnly
-from codex_proxy.dialects.responses_events import StreamEvent
-from codex_proxy.dialects.responses_objects import Status
-from codex_proxy.dialects.responses_request import ResponsesRequest
-from codex_proxy.dialects.responses_stream import ResponsesStream
+from codex_proxy.dialects.responses import stored as responses_stored
+from codex_proxy.dialects.responses.events import StreamEvent
+from codex_proxy.dialects.responses.objects import Status
+from codex_proxy.dialects.responses.request import ResponsesRequest
+from codex_proxy.dialects.responses.stream import ResponsesStream
 from codex_proxy.jobs import Job
 from codex_proxy.store.keeper import Record, StoredEvent
 from codex_proxy.tasks import spawn

@@ -6,15 +6,16 @@ import contextlib
 import msgspec
 from aiohttp import web
 
-from codex_proxy.dialects import responses_request, responses_stored
-from codex_proxy.dialects.responses_events import StreamEvent
-from codex_proxy.dialects.responses_request import ResponsesRequest
+from codex_proxy.dialects.responses import request as responses_request
+from codex_proxy.dialects.responses import stored as responses_stored
+from codex_proxy.dialects.responses.events import StreamEvent
+from codex_proxy.dialects.responses.request import ResponsesRequest
 from codex_proxy.errors import InvalidRequest, ProxyError, ResponseNotFound
 from codex_proxy.store.keeper import RUNNING
 from codex_proxy.turns import History
 from codex_proxy.web import errors, idempotency, sse
-from codex_proxy.web.auth import Caller
 from codex_proxy.web.background import BACKGROUNDS, follow
+from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.response_run import ResponseRun
 from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers
 

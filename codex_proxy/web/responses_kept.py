@@ -6,7 +6,7 @@ import contextlib
 import msgspec
 from aiohttp import web
 
-from codex_proxy.dialects import responses_stored
+from codex_proxy.dialects.responses import stored as responses_stored
 from codex_proxy.errors import InvalidRequest, ResponseNotFound
 from codex_proxy.store.keeper import RUNNING, Record
 from codex_proxy.web import errors

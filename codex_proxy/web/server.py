@@ -25,9 +25,9 @@ from codex_proxy.supervisor import Supervisors
 from codex_proxy.systemd import Systemd
 from codex_proxy.tasks import spawn
 from codex_proxy.turns import Turn, Wish
-from codex_proxy.web.auth import Caller, Callers
+from codex_proxy.web.gates.auth import Caller, Callers
+from codex_proxy.web.gates.limits import RateLimit, read_json
 from codex_proxy.web.image_fetch import ImageFetch
-from codex_proxy.web.limits import RateLimit, read_json
 
 _QUIET = 1.0  # seconds; a health check comes about as often
 _CHORES_TIMEOUT = 10.0  # seconds; a chore is a write or two

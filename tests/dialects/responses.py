@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from codex_proxy.dialects.responses_events import StreamEvent
-from codex_proxy.dialects.responses_objects import ReasoningEcho, Response, TextEcho
-from codex_proxy.dialects.responses_stream import ResponsesStream
+from codex_proxy.dialects.responses.events import StreamEvent
+from codex_proxy.dialects.responses.objects import ReasoningEcho, Response, TextEcho
+from codex_proxy.dialects.responses.stream import ResponsesStream
 from tests.dialects.well_formed import Json, as_json
 from tests.transcripts import Transcript
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from codex_proxy.dialects.chat_answer import Chunks, Completion
-from codex_proxy.dialects.chat_deltas import ChatDeltas, Delta, Failure
-from codex_proxy.dialects.chat_objects import ChatCompletionChunk
+from codex_proxy.dialects.chat.answer import Chunks, Completion
+from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure
+from codex_proxy.dialects.chat.objects import ChatCompletionChunk
 from tests import transcripts
 from tests.dialects.well_formed import Json, as_json, check_chunks, gathered
 from tests.transcripts import BROKE_OFF

@@ -2,8 +2,8 @@
 
 import pytest
 
-from codex_proxy.dialects.chat_deltas import Call, ChatDeltas, Content, Delta, Failure, Finish, Reasoning
-from codex_proxy.dialects.chat_objects import FinishReason
+from codex_proxy.dialects.chat.deltas import Call, ChatDeltas, Content, Delta, Failure, Finish, Reasoning
+from codex_proxy.dialects.chat.objects import FinishReason
 from codex_proxy.turns import Command, MessageDelta, MessageStarted, TurnCompleted, TurnFailed, TurnStarted
 from tests import transcripts
 from tests.transcripts import BROKE_OFF, USAGE, Transcript, completed, message

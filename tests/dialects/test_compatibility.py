@@ -10,7 +10,8 @@ import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
-from codex_proxy.dialects import chat_request, responses_request
+from codex_proxy.dialects.chat import request as chat_request
+from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 
 _DIALECTS: dict[str, tuple[Any, type, dict[str, Any]]] = {  # Any: modules, and JSON

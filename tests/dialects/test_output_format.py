@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from codex_proxy.dialects import chat_request, responses_request
+from codex_proxy.dialects.chat import request as chat_request
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
+from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.turns import Message, Text, Wish
 

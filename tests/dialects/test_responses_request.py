@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from codex_proxy.dialects.responses_request import ResponsesRequest, decode
+from codex_proxy.dialects.responses.request import ResponsesRequest, decode
 from codex_proxy.errors import InvalidRequest, ProxyError, UnsupportedParameter
 from codex_proxy.turns import (
     Answered,

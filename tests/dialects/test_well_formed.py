@@ -4,8 +4,8 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codex_proxy.dialects.chat_answer import Chunks, Completion
-from codex_proxy.dialects.chat_deltas import ChatDeltas, Delta, Failure, Finish
+from codex_proxy.dialects.chat.answer import Chunks, Completion
+from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure, Finish
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.turns import (
     MessageCompleted,

@@ -12,7 +12,7 @@ import pytest
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step
-from codex_proxy.web import connections
+from codex_proxy.web.gates import connections
 from tests.conftest import RunningCommand
 from tests.endurance.figures import Use, disk_mb, use_of
 from tests.sessions import http_session

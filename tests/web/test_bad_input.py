@@ -6,7 +6,7 @@ The table of wrong types and ranges is derived from `Body`, so that a new member
 import base64
 from typing import Any
 
-from codex_proxy.dialects.chat_request import Body
+from codex_proxy.dialects.chat.request import Body
 from tests.conftest import Proxy
 from tests.web.refusals import Body as AnyBody
 from tests.web.refusals import amiss, misplaced, post, refusal

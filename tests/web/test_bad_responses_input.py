@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from codex_proxy.dialects.responses_input import (
+from codex_proxy.dialects.responses.input import (
     CallOutput,
     CustomToolCall,
     FunctionCall,
@@ -11,8 +11,8 @@ from codex_proxy.dialects.responses_input import (
     MessageItem,
     ReasoningInput,
 )
-from codex_proxy.dialects.responses_request import Body
-from codex_proxy.dialects.responses_tools import Custom, Function, Namespace
+from codex_proxy.dialects.responses.request import Body
+from codex_proxy.dialects.responses.tools import Custom, Function, Namespace
 from tests.conftest import Proxy
 from tests.web.refusals import RESPONSES, amiss, misplaced, post, refusal
 from tests.web.refusals import Body as AnyBody

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from codex_proxy.web import connections, errors, limits
-from codex_proxy.web.connections import Bounds
+from codex_proxy.web import errors
+from codex_proxy.web.gates import connections, limits
+from codex_proxy.web.gates.connections import Bounds
 from tests.web.refusals import Error
 
 _SOON = 0.2  # seconds: the bound of what is cut

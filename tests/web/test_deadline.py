@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from codex_proxy.web import connections, deadline, errors, sse
-from codex_proxy.web.connections import Bounds
+from codex_proxy.web import errors, sse
+from codex_proxy.web.gates import connections, deadline
+from codex_proxy.web.gates.connections import Bounds
 
 _SOON = 0.3  # seconds
 _GET = b"GET /pour HTTP/1.1\r\nHost: localhost\r\n\r\n"

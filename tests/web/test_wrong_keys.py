@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from codex_proxy.errors import RateLimited
-from codex_proxy.web.wrong_keys import PER_MINUTE, WrongKeys
+from codex_proxy.web.gates.wrong_keys import PER_MINUTE, WrongKeys
 from tests.conftest import ProxyStarter
 
 

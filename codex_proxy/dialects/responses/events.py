@@ -5,8 +5,8 @@ Every event has a sequence_number, from 0, without gaps. The struct's tag is the
 
 import msgspec
 
-from codex_proxy.dialects.responses_items import OutputItem, OutputText, ReasoningText, SummaryText
-from codex_proxy.dialects.responses_objects import Response
+from codex_proxy.dialects.responses.items import OutputItem, OutputText, ReasoningText, SummaryText
+from codex_proxy.dialects.responses.objects import Response
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):

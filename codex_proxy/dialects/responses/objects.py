@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects.responses_items import OutputItem
+from codex_proxy.dialects.responses.items import OutputItem
 from codex_proxy.turns import Usage
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]

@@ -4,8 +4,8 @@ from typing import assert_never
 
 import msgspec
 
-from codex_proxy.dialects.chat_deltas import Call, Content, Delta, Failure, Finish, Reasoning
-from codex_proxy.dialects.chat_objects import (
+from codex_proxy.dialects.chat.deltas import Call, Content, Delta, Failure, Finish, Reasoning
+from codex_proxy.dialects.chat.objects import (
     AnswerChoice,
     AnswerDelta,
     AnswerMessage,

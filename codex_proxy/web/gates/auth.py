@@ -8,8 +8,8 @@ from aiohttp import web
 from codex_proxy.errors import InvalidApiKey
 from codex_proxy.keys import Keyring, Scope, digest_of
 from codex_proxy.settings import Settings
-from codex_proxy.web.peers import source
-from codex_proxy.web.wrong_keys import WrongKeys
+from codex_proxy.web.gates.peers import source
+from codex_proxy.web.gates.wrong_keys import WrongKeys
 
 _SCHEME = "bearer "
 

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from codex_proxy.dialects import responses_events as events
-from codex_proxy.dialects.responses_events import StreamEvent
-from codex_proxy.dialects.responses_items import (
+from codex_proxy.dialects.responses import events
+from codex_proxy.dialects.responses.events import StreamEvent
+from codex_proxy.dialects.responses.items import (
     CallStatus,
     CustomToolCallItem,
     ErrorText,

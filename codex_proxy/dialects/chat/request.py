@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from codex_proxy.dialects import body, images
-from codex_proxy.dialects.chat_messages import ChatMessage, conversation
+from codex_proxy.dialects.chat.messages import ChatMessage, conversation
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter

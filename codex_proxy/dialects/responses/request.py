@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body, images, responses_tools
+from codex_proxy.dialects import body, images
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
-from codex_proxy.dialects.responses_input import check_calls, conversation
-from codex_proxy.dialects.responses_objects import ReasoningEcho, Response, TextEcho
+from codex_proxy.dialects.responses import tools as responses_tools
+from codex_proxy.dialects.responses.input import check_calls, conversation
+from codex_proxy.dialects.responses.objects import ReasoningEcho, Response, TextEcho
 from codex_proxy.errors import UnsupportedParameter
 from codex_proxy.turns import History, Message, Text, Turn, Verbatim, Wish
 

@@ -9,12 +9,12 @@ from typing import assert_never
 
 import msgspec
 
-from codex_proxy.dialects import responses_events as events
 from codex_proxy.dialects.limit import TextLimit
-from codex_proxy.dialects.responses_builders import MessageBuilder, Place, ReasoningBuilder, WorkBuilder, call_events
-from codex_proxy.dialects.responses_events import StreamEvent
-from codex_proxy.dialects.responses_items import ItemStatus, McpCallItem, OutputItem
-from codex_proxy.dialects.responses_objects import IncompleteDetails, Response, ResponseError, ResponseUsage
+from codex_proxy.dialects.responses import events
+from codex_proxy.dialects.responses.builders import MessageBuilder, Place, ReasoningBuilder, WorkBuilder, call_events
+from codex_proxy.dialects.responses.events import StreamEvent
+from codex_proxy.dialects.responses.items import ItemStatus, McpCallItem, OutputItem
+from codex_proxy.dialects.responses.objects import IncompleteDetails, Response, ResponseError, ResponseUsage
 from codex_proxy.errors import ContextTooLong, InvalidRequest, ModelNotFound, ProxyError, QuotaExceeded, RateLimited
 from codex_proxy.turns import (
     MessageCompleted,

@@ -7,7 +7,7 @@ from typing import assert_never
 
 import msgspec
 
-from codex_proxy.dialects.chat_objects import FinishReason
+from codex_proxy.dialects.chat.objects import FinishReason
 from codex_proxy.dialects.common import plan_line, work_line
 from codex_proxy.dialects.limit import TextLimit
 from codex_proxy.errors import ProxyError
