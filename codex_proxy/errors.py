@@ -167,6 +167,12 @@ class ResponseNotFound(ProxyError):
     code = "response_not_found"
 
 
+class RecordEnded(ProxyError):
+    """The store's record of a response has an end already, and keeps it: somebody else wrote it meanwhile."""
+
+    code = "response_ended"
+
+
 class IdempotencyConflict(ProxyError):
     """The idempotency key came with another body before."""
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 RUNNING = ("queued", "in_progress")
+ENDED_MESSAGE = "The response has ended already."
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
@@ -60,7 +61,8 @@ class Store(Protocol):
     async def update(self, changed: Record, events: Sequence[StoredEvent] = ()) -> bool:
         """Replace a record of the same id and append events; False when it has been deleted meanwhile.
 
-        `cancel_wanted` is not changed by this.
+        `cancel_wanted` is not changed by this. Raises RecordEnded, and writes nothing, when the record has ended. The same
+        end again, status and body, is no error: whoever did not hear that it was written may write it again.
         """
 
     async def get(self, owner: str, record_id: str) -> Record | None:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from codex_proxy.store.keeper import RUNNING, Claim, Record, StoredEvent
+from codex_proxy.errors import RecordEnded
+from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Claim, Record, StoredEvent
 
 EVENTS_AT_ONCE = 1000
 
@@ -35,6 +36,10 @@ class MemoryStore:
     async def update(self, changed: Record, events: Sequence[StoredEvent] = ()) -> bool:
         if (kept := self._records.get(changed.id)) is None:
             return False
+        if kept.status not in RUNNING:
+            if (kept.status, kept.body) == (changed.status, changed.body):
+                return True
+            raise RecordEnded(ENDED_MESSAGE)
         self._bytes += changed.size - kept.size + sum(len(event.content) for event in events)
         self._records[changed.id] = msgspec.structs.replace(changed, cancel_wanted=kept.cancel_wanted)
         self._events[changed.id] += events

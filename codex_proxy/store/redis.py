@@ -17,9 +17,9 @@ from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import RedisError
 
 from codex_proxy import tasks
-from codex_proxy.errors import ProxyError, StorageFull, StoreUnavailable
+from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavailable
 from codex_proxy.store import redis_scripts
-from codex_proxy.store.keeper import RUNNING, Claim, Record, StoredEvent
+from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Claim, Record, StoredEvent
 
 EVENTS_AT_ONCE = 1000
 _CONNECT_TIMEOUT = 3.0
@@ -80,7 +80,10 @@ class RedisStore:
         size = changed.size + sum(len(event.content) for event in events)
         fields = _fields(changed)
         numbered = [part for event in events for part in (event.number, msgspec.msgpack.encode(event))]
-        return bool(await self._run(redis_scripts.UPDATE, *self._kept(changed, size), len(fields), *fields, *numbered))
+        done = await self._run(redis_scripts.UPDATE, *self._kept(changed, size), len(fields), *fields, *numbered)
+        if done < 0:
+            raise RecordEnded(ENDED_MESSAGE)
+        return bool(done)
 
     async def get(self, owner: str, record_id: str) -> Record | None:
         flat = await self._run(redis_scripts.GET, record_id)

@@ -14,7 +14,8 @@ local AGES, SIZES, TOTALS, RUNNING = P .. 'ages', P .. 'sizes', P .. 'totals', P
 local function record(id) return P .. 'record:' .. id end
 local function events(id) return P .. 'events:' .. id end
 local function tell(name) redis.call('PUBLISH', P .. 'changes', name) end
-local function runs(id) return redis.call('SISMEMBER', RUNNING, id) == 1 end
+local function running(status) return status == 'queued' or status == 'in_progress' end
+local function runs(id) return running(redis.call('HGET', record(id), 'status')) end
 local function owned(id, owner) return redis.call('HGET', record(id), 'owner') == owner end
 local function extend(life, keys) for _, key in ipairs(keys) do redis.call('PEXPIRE', key, life) end end
 local function forget(id)
@@ -57,7 +58,13 @@ keep(id, size, is_running, life, most)
 
 UPDATE = """
 local id, size, is_running, life, most, fields = unpack(ARGV, 1, 6)
-if redis.call('EXISTS', record(id)) == 0 then return 0 end
+local kept = redis.call('HMGET', record(id), 'status', 'body')
+if not kept[1] then return 0 end
+if not running(kept[1]) then
+    local same = {}
+    for i = 7, 6 + fields, 2 do same[ARGV[i]] = ARGV[i + 1] end
+    return (kept[1] == same.status and kept[2] == same.body) and 1 or -1
+end
 local growth = size
 for _, name in ipairs({'body', 'input_items', 'conversation'}) do growth = growth - redis.call('HSTRLEN', record(id), name) end
 redis.call('HSET', record(id), unpack(ARGV, 7, 6 + fields))

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import aiosqlite
 
+from codex_proxy.errors import RecordEnded
 from codex_proxy.store import sqlite_file
-from codex_proxy.store.keeper import RUNNING, Claim, Record, StoredEvent
+from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Claim, Record, StoredEvent
 from codex_proxy.store.sqlite_file import Row, in_our_words, run
 
 EVENTS_AT_ONCE = 1000
@@ -28,7 +29,7 @@ POLL_INTERVAL = 0.2  # seconds between two looks for changes of other processes
 
 _SELECT_RECORD = "SELECT id, owner, created_at, status, body, input_items, conversation, holder, cancel_wanted FROM kept "
 _UPDATE = """UPDATE kept SET owner = ?, created_at = ?, status = ?, running = ?, holder = ?, changed_at = ?,
-    body = ?, input_items = ?, conversation = ? WHERE id = ? RETURNING id"""
+    body = ?, input_items = ?, conversation = ? WHERE id = ? AND running RETURNING id"""
 _ADD_EVENT = "INSERT OR REPLACE INTO event SELECT number, ?, ?, ? FROM record WHERE id = ?"
 # The inner LIMITs let SQLite look at one record and one claim only, which every write does.
 _SELECT_SURPLUS = """
@@ -79,14 +80,18 @@ class SqliteStore:
         if events:
             async with self._transaction() as db:
                 found = await run(db, _UPDATE, *_changed_columns(changed))
+                if not found:
+                    return await self._is_end(changed)
                 await db.executemany(_ADD_EVENT, [(event.number, event.type, event.content, changed.id) for event in events])
                 gone = await self._forget_surplus(db)
         else:  # without, the next create looks after the bound
             async with self._writing:
                 with in_our_words(self._path):
                     found = await run(self._writer, _UPDATE, *_changed_columns(changed))
-        self._tell([changed.id, *gone] if found else [])
-        return bool(found)
+            if not found:
+                return await self._is_end(changed)
+        self._tell([changed.id, *gone])
+        return True
 
     async def get(self, owner: str, record_id: str) -> Record | None:
         rows = await self._read(_SELECT_RECORD + "WHERE id = ? AND owner = ?", record_id, owner)
@@ -195,6 +200,13 @@ class SqliteStore:
     async def _read(self, statement: str, *values: object) -> list[Row]:
         with in_our_words(self._path):
             return await run(self._reader, statement, *values)
+
+    async def _is_end(self, changed: Record) -> bool:
+        """Whether this is how a record has ended; False when there is none. Raises RecordEnded when it has ended otherwise."""
+        rows = await self._read("SELECT status, body FROM kept WHERE id = ?", changed.id)
+        if rows and rows[0] != (changed.status, changed.body):
+            raise RecordEnded(ENDED_MESSAGE)
+        return bool(rows)
 
     async def _changed_at(self, name: str) -> int | None:
         found = "SELECT changed_at FROM record WHERE id = ? UNION ALL SELECT changed_at FROM claim WHERE key = ?"

@@ -29,6 +29,7 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
     errors.MethodNotAllowed: (405, _INVALID),
     errors.RequestTimeout: (408, _INVALID),
     errors.IdempotencyConflict: (409, _INVALID),
+    errors.RecordEnded: (409, _INVALID),
     errors.BodyTooLarge: (413, _INVALID),
     errors.UnsupportedMediaType: (415, _INVALID),
     errors.HostNotServed: (421, _INVALID),

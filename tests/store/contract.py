@@ -21,6 +21,7 @@ import msgspec
 import pytest
 
 from codex_proxy import tasks
+from codex_proxy.errors import RecordEnded
 from codex_proxy.store.keeper import RUNNING, Claim, Record, Store, StoredEvent
 
 Opener = Callable[[float, int], AbstractAsyncContextManager[Store]]
@@ -115,6 +116,23 @@ class Contract:
         await store.create(record)
         assert await store.update(ended(record))
         assert await store.get("anna", record.id) == ended(record)
+
+    async def test_an_end_stays_and_can_be_written_twice(self, store: Store) -> None:
+        record = a_record()
+        await store.create(record)
+        assert await store.update(ended(record), some_events(0, 1))
+        assert await store.update(ended(record), some_events(0, 1))
+        for other in (
+            record,
+            msgspec.structs.replace(ended(record), status="failed"),
+            msgspec.structs.replace(ended(record), body=b"2"),
+        ):
+            with pytest.raises(RecordEnded):
+                await store.update(other)
+            with pytest.raises(RecordEnded):
+                await store.update(other, some_events(1, 5))
+        assert await store.get("anna", record.id) == ended(record)
+        assert await store.events("anna", record.id, -1) == some_events(0, 1)
 
     async def test_an_update_of_a_deleted_record_keeps_nothing(self, store: Store) -> None:
         record = a_record()
@@ -290,7 +308,7 @@ class Contract:
         old, young = ended(a_record("old", age=100)), ended(a_record("young"))
         running = a_record("running", age=100)
         for record in (old, young, running):
-            await store.create(record)
+            await store.create(msgspec.structs.replace(record, status="queued"))
             await store.update(record, some_events(0, 3))
         await store.sweep(int(time.time() + TTL - 50))
         assert await store.get("anna", "old") is None
@@ -316,7 +334,7 @@ class Contract:
     async def test_of_too_much_the_oldest_goes_first(self, open_store: Opener) -> None:
         async with open_store(TTL, NARROW) as store:
             for number in range(200):
-                await store.create(ended(a_record(str(number), age=300 - number, body=b"x" * 20_000)))
+                await store.create(a_record(str(number), age=300 - number, body=b"x" * 20_000))
                 await store.update(
                     msgspec.structs.replace(a_record(str(number), age=300 - number, body=b"x" * 20_000), status="failed")
                 )
@@ -329,7 +347,7 @@ class Contract:
         async with open_store(TTL, NARROW) as store:
             await store.create(a_record("running", age=300))
             for number in range(100):
-                await store.create(ended(a_record(str(number), body=b"x")))
+                await store.create(a_record(str(number), body=b"x"))
                 await store.update(msgspec.structs.replace(a_record(str(number), body=b"x" * 20_000), status="completed"))
             await store.sweep(int(time.time()))
             assert await store.get("anna", "running") is not None
@@ -339,9 +357,9 @@ class Contract:
     async def test_events_count_for_the_bound(self, open_store: Opener) -> None:
         async with open_store(TTL, NARROW) as store:
             for name in ("first", "second", "third"):
-                record = ended(a_record(name))
+                record = a_record(name)
                 await store.create(record)
-                await store.update(record, [StoredEvent(number, "delta", b"x" * 10_000) for number in range(60)])
+                await store.update(ended(record), [StoredEvent(number, "delta", b"x" * 10_000) for number in range(60)])
             await store.sweep(int(time.time()))
             assert await store.get("anna", "first") is None
             assert len(await store.events("anna", "third", -1)) == 60
@@ -378,4 +396,5 @@ class Contract:
             await tasks.see_out(call)
             done = await store.get("anna", record.id) == ended(record)
             assert await store.events("anna", record.id, -1) == (some_events(0, 3) if done else [])
-            assert await store.update(record, some_events(4, 4))
+            if not done:
+                assert await store.update(record, some_events(4, 4))
