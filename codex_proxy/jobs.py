@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from codex_proxy import logs
+from codex_proxy.changes import Changes
 from codex_proxy.errors import NotReady, ProxyError, QueueFull, ShuttingDown
 from codex_proxy.outcome import Course, Hear, Outcome
 from codex_proxy.turns import Turn, TurnEnd, TurnEvent, TurnFailed
@@ -21,7 +22,14 @@ _RETRY_AFTER = 5.0  # seconds; a turn takes seconds to minutes, and the queue mo
 class Job:
     """The supervisor's side is publish and end; the client's side is next_event, interrupt and abandon."""
 
-    def __init__(self, turn: Turn, whose: str = "", on_end: Callable[["Job", Outcome], None] = lambda _, __: None) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        whose: str = "",
+        on_end: Callable[["Job", Outcome], None] = lambda _, __: None,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_change` is called when what the turn is doing is not what it was."""
         self.turn = turn
         self.whose = whose
         self.course = Course(turn)
@@ -29,6 +37,7 @@ class Job:
         self.abandoned = False
         self.read = False  # the reader has had the last event
         self._on_end = on_end
+        self._on_change = on_change
         self.begun = False  # Codex has been told of the turn: to run it again could do its work twice
         self.interrupted = asyncio.Event()  # somebody wants the turn to stop early
         self._events: deque[TurnEvent] = deque()
@@ -46,7 +55,8 @@ class Job:
             self.end(event)
             return
         self.begun = True
-        self.course.note(event)
+        if self.course.note(event):
+            self._on_change()
         await self._room.wait()
         if not self.abandoned:
             self._append(event)
@@ -77,6 +87,7 @@ class Job:
     def interrupt(self) -> None:
         """Have the turn stop early; its end still comes through `next_event`."""
         self.interrupted.set()
+        self._on_change()
 
     def abandon(self) -> None:
         """Nobody reads any more: stop the turn. After the last event this does nothing."""
@@ -99,16 +110,23 @@ class JobQueue:
     def __init__(self, size: int, queue_timeout: float, hear: Hear = lambda _: None) -> None:
         self.size = size
         self.closed = False
+        self.changes = Changes()  # rings when a job comes, is taken, does something else, or ends
         self._queue_timeout = queue_timeout
         self._hear = hear  # of every turn that ends
         self._next = _InTurn()
         self._limits: dict[Job, asyncio.TimerHandle] = {}  # of all that wait, oldest first
+        self._taken: dict[Job, None] = {}  # and have not ended, oldest first
         self._waiting = Counter[str]()  # the same by caller
         self._lanes: dict[str, _Lane] = {}  # of callers whose turns are bounded
 
     @property
     def waiting(self) -> int:
         return len(self._limits)
+
+    @property
+    def open(self) -> list[Job]:
+        """All that have not ended: those that run, then those that wait, oldest first."""
+        return [*self._taken, *self._limits]
 
     @property
     def full(self) -> bool:
@@ -120,7 +138,7 @@ class JobQueue:
             raise shutting_down()
         if self.full:
             self._make_room_for(whose)
-        job = Job(turn, whose, self._ended)
+        job = Job(turn, whose, self._ended, self.changes.ring)
         self._waiting[whose] += 1
         self._limits[job] = asyncio.get_running_loop().call_later(self._queue_timeout, self._expire, job)
         if parallel_turns is None:
@@ -130,13 +148,16 @@ class JobQueue:
             lane.parallel_turns = parallel_turns
             lane.held[job] = None
             self._let_go(lane)
+        self.changes.ring()
         return job
 
     async def take(self) -> Job:
         """The next job. A cancelled take loses none."""
         job = await self._next.get()
         self._waits_no_longer(job)
+        self._taken[job] = None
         job.course.begin()
+        self.changes.ring()
         return job
 
     def withdraw(self, job: Job, error: ProxyError) -> None:
@@ -167,7 +188,9 @@ class JobQueue:
             del self._waiting[job.whose]
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
+        self._taken.pop(job, None)
         self._hear(outcome)
+        self.changes.ring()
         if lane := self._lanes.get(job.whose):
             lane.held.pop(job, None)
             lane.free.discard(job)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from codex_proxy import logs
+from codex_proxy.activity import Activity, Doing
 from codex_proxy.errors import NotReady, ProxyError, TurnTimeout
 from codex_proxy.turns import MessageDelta, Turn, TurnCompleted, TurnEnd, TurnEvent, TurnFailed, Usage
 
@@ -64,14 +65,34 @@ class Course:
         self._submitted = time.monotonic()
         self._begun: float | None = None
         self._first_text: float | None = None
+        self._activity = Activity(self._submitted)
+
+    @property
+    def submitted(self) -> float:
+        """Monotonic seconds, like the next one."""
+        return self._submitted
+
+    @property
+    def begun(self) -> float | None:
+        """When a worker got it; None while it waits for one."""
+        return self._begun
+
+    @property
+    def doing(self) -> Doing:
+        """What it is doing this second; its `since` is in monotonic seconds."""
+        return self._activity.doing
 
     def begin(self) -> None:
         """A worker gets it."""
         self._begun = time.monotonic()
+        self._activity = Activity(self._begun)
 
-    def note(self, event: TurnEvent) -> None:
+    def note(self, event: TurnEvent) -> bool:
+        """Take an event in. True when it changes what the turn is doing."""
+        now = time.monotonic()
         if self._first_text is None and isinstance(event, MessageDelta):
-            self._first_text = time.monotonic()
+            self._first_text = now
+        return self._activity.note(event, now)
 
     def outcome(self, end: TurnEnd, *, left: bool, interrupted: bool) -> Outcome:
         """It has just ended. `left`: nobody reads any more; `interrupted`: somebody wanted it to stop early."""
