@@ -96,6 +96,7 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--workspace", action="append", type=os.path.abspath, metavar="DIR", help="a directory that it may use; can be repeated"
     )
+    add.add_argument("--operator", action="store_true", help="sees and stops everybody's turns, not only its own")
     add.set_defaults(run=_add_key)
     listing = commands.add_parser("list", help="list the keys by name, and what each may do")
     listing.set_defaults(run=_list_keys)
@@ -183,6 +184,7 @@ async def _add_key(arguments: argparse.Namespace) -> int:
         danger=arguments.danger,
         network=not arguments.no_network,
         workspaces=tuple(arguments.workspace or ()),
+        operator=arguments.operator,
     )
     token = keys_file.add(chosen, arguments.name, limits)
     print(f"The key of {arguments.name}, shown only now. A running server knows it already.", file=sys.stderr)

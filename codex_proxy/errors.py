@@ -41,6 +41,12 @@ class ModelNotFound(ProxyError):
     code = "model_not_found"
 
 
+class TurnNotFound(ProxyError):
+    """No such turn runs or waits, or it is not the caller's to see."""
+
+    code = "not_found"
+
+
 class RouteNotFound(ProxyError):
     """No such route."""
 

@@ -11,6 +11,7 @@ The file is TOML, a table for each key. It holds SHA-256 digests and no keys, so
     danger = false                   # may ask for danger-full-access, where the server allows that
     network = true                   # may have the network that the server gives to workspace-write
     workspaces = ["/srv/anna"]       # of CODEX_WORKDIR and CODEX_WORKSPACES; without it all of them
+    operator = false                 # sees and stops everybody's turns, not only its own
 """
 
 import hashlib
@@ -61,6 +62,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     danger: bool = False
     network: bool = True
     workspaces: tuple[str, ...] = ()
+    operator: bool = False
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +77,7 @@ class Key(msgspec.Struct, frozen=True):
     rate_limit: int | None
     parallel_turns: int | None
     scope: Scope
+    operator: bool = False
 
 
 class Keyring:
@@ -97,6 +100,10 @@ class Keyring:
         digest = digest_of(token)
         found = [key for key in self._keys if hmac.compare_digest(key.digest, digest)]
         return found[0] if found else None
+
+    def name_of(self, digest: bytes) -> str | None:
+        """What the key of a digest is called; None when there is none any more."""
+        return next((key.name for key in self._keys if key.digest == digest), None)
 
     def reload(self) -> None:
         """Read the file again; when it is bad, say so and keep the keys."""
@@ -179,4 +186,4 @@ def _key(file: Path, name: str, entry: Entry, settings: Settings) -> Key:
     if highest == _DANGER and not entry.network:
         raise wrong(f"network = false contradicts danger = true: {_DANGER} has no sandbox that could keep the network out")
     scope = Scope(entry.models, highest, entry.network, workspaces)
-    return Key(name, bytes.fromhex(entry.sha256), entry.rate_limit_per_minute, entry.parallel_turns, scope)
+    return Key(name, bytes.fromhex(entry.sha256), entry.rate_limit_per_minute, entry.parallel_turns, scope, entry.operator)

@@ -91,6 +91,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.api_key is not None or self.api_keys_file is not None
 
     @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.host in _LOOPBACK_NAMES
+
+    @property
     def store_file(self) -> Path | None:
         """The file of a sqlite store: named, or in the state directory ($STATE_DIRECTORY under systemd)."""
         if self.store == "sqlite":
@@ -243,7 +248,7 @@ def _shown(name: str, value: str) -> str:
 
 def _contradictions(settings: Settings) -> list[str]:
     problems = []
-    if not settings.has_keys and settings.host not in _LOOPBACK_NAMES and not settings.allow_unauthenticated:
+    if not settings.has_keys and not settings.on_loopback and not settings.allow_unauthenticated:
         problems.append(
             f"PROXY_HOST={settings.host} (or the socket of systemd) is reachable by others, and there is no PROXY_API_KEY. "
             "Set a key, listen on 127.0.0.1, or say PROXY_ALLOW_UNAUTHENTICATED=1."

@@ -19,7 +19,7 @@ _LOCAL = re.compile(
 class Facts(msgspec.Struct, frozen=True):
     """`provider_local`: its address is on this machine; `provider_url` is None where the configuration tells none.
 
-    `usable`: there is an account, or none is needed.
+    `usable`: there is an account, or none is needed. `account` (chatgpt, apiKey …) and `plan` are the CLI's words for it.
     """
 
     catalog: Catalog
@@ -29,6 +29,8 @@ class Facts(msgspec.Struct, frozen=True):
     usable: bool
     mcp_servers: tuple[str, ...]
     document_names: tuple[str, ...]
+    account: str | None = None
+    plan: str | None = None
 
 
 async def ask(connection: Connection, settings: Settings) -> Facts:
@@ -46,6 +48,8 @@ async def ask(connection: Connection, settings: Settings) -> Facts:
         usable=account.account is not None or not account.requires_openai_auth,
         mcp_servers=tuple(config.mcp_servers),
         document_names=config.project_doc_fallback_filenames,
+        account=_word(account, "type"),
+        plan=_word(account, "planType"),
     )
 
 
@@ -70,6 +74,11 @@ def is_local(url: str | None) -> bool:
 async def _configuration(connection: Connection) -> wire.Config:
     """The user's; of no directory, whose own configuration no thread takes either."""
     return (await connection.request("config/read", {"includeLayers": False}, wire.ConfigRead)).config
+
+
+def _word(account: wire.Account, name: str) -> str | None:
+    value = (account.account or {}).get(name)
+    return value if isinstance(value, str) else None
 
 
 def _provider(config: wire.Config) -> str:

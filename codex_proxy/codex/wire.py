@@ -236,7 +236,7 @@ class Account(msgspec.Struct, frozen=True, rename="camel"):
     """The answer to account/read: a turn can run when there is an account or none is required."""
 
     requires_openai_auth: bool
-    account: dict[str, Any] | None = None  # Any: differs by kind of login; only its presence is read
+    account: dict[str, Any] | None = None  # Any: differs by kind of login; `type` and `planType` are read where they are
 
 
 class Provider(msgspec.Struct, frozen=True):

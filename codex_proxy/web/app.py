@@ -30,6 +30,8 @@ from codex_proxy.store import opening
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.web import chat, errors, health, instance, metrics, models, openapi, report, responses, responses_kept
 from codex_proxy.web.background import BACKGROUNDS, Backgrounds
+from codex_proxy.web.console import events, status, turns
+from codex_proxy.web.console.status import BOARD, Board
 from codex_proxy.web.gates import connections, deadline, hosts, limits
 from codex_proxy.web.metrics import METRICS, Metrics, Present
 from codex_proxy.web.server import SERVER, Server
@@ -59,6 +61,9 @@ ROUTES = (
     ("GET", "/ready", health.ready),
     ("GET", "/metrics", metrics.show),
     ("GET", "/openapi.json", openapi.show),
+    ("GET", "/x_codex/status", status.show),
+    ("GET", "/x_codex/events", events.stream),
+    ("POST", "/x_codex/turns/{id}/cancel", turns.cancel),
 )
 
 
@@ -73,6 +78,7 @@ def create_app(settings: Settings, cli: Command) -> web.Application:
     measured = app[METRICS] = Metrics(cli.dotted_version)
     server = app[SERVER] = Server(settings, census.started, measured.hear)
     backgrounds = app[BACKGROUNDS] = Backgrounds()
+    app[BOARD] = Board(server, census, cli.dotted_version)
     measured.registry.register(Present(server, census, backgrounds))
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate, measured.count_answer])
     for method, path, handler in ROUTES:

@@ -25,6 +25,7 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
     errors.OriginNotAllowed: (403, _INVALID),
     errors.ModelNotFound: (404, _INVALID),
     errors.RouteNotFound: (404, _INVALID),
+    errors.TurnNotFound: (404, _INVALID),
     errors.ResponseNotFound: (404, _INVALID),
     errors.MethodNotAllowed: (405, _INVALID),
     errors.RequestTimeout: (408, _INVALID),

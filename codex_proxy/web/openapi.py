@@ -15,6 +15,7 @@ from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.objects import Response
 from codex_proxy.dialects.responses.stored import Deleted, ItemList
 from codex_proxy.web import errors
+from codex_proxy.web.console import documented
 from codex_proxy.web.health import Health
 from codex_proxy.web.models import ModelEntry, ModelList
 
@@ -22,6 +23,7 @@ _REF = "#/components/schemas/{name}"
 _TYPES = (
     *(chat_request.Body, ChatCompletion, ChatCompletionChunk, responses_request.Body, Response, StreamEvent),
     *(ItemList, Deleted, ModelEntry, ModelList, Health, ErrorBody),
+    *documented.TYPES,
 )
 _QUERY_STREAM = (
     {"name": "stream", "in": "query", "schema": {"type": "boolean"}},
@@ -108,6 +110,7 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
         "/ready": {"get": ready},
         "/metrics": {"get": operation("metrics", "Numbers for Prometheus", {"text/plain": {"schema": {"type": "string"}}})},
         "/openapi.json": {"get": operation("openapi", "This document", _json({"type": "object"}), security=[])},
+        **documented.paths(schema, operation, name),
     }
 
 

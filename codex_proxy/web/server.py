@@ -126,9 +126,14 @@ class Server:
         job.interrupt()
         self.jobs.withdraw(job, ShuttingDown("The turn was cancelled."))
 
+    @property
+    def ending(self) -> bool:
+        """Whether it is being stopped: what has no end of its own has to end now."""
+        return self.leaving or self.jobs.closed
+
     def trouble(self) -> str | None:
         """Why no turn could run now, in words that are safe to show; None when one could."""
-        if self.leaving or self.jobs.closed:
+        if self.ending:
             return "shutting down"
         facts = self.supervisors.facts
         if facts is None or not self.supervisors.ready:

@@ -41,14 +41,14 @@ async def send_event(stream: EventSourceResponse, event: msgspec.Struct) -> None
     await stream.send(msgspec.json.encode(event).decode(), event=str(tag))
 
 
-async def opened(request: web.Request, headers: dict[str, str]) -> EventSourceResponse:
+async def opened(request: web.Request, headers: dict[str, str], stall_timeout: float = STALL_TIMEOUT) -> EventSourceResponse:
     """Commit to 200 and a stream. The caller uses it as an async context manager."""
     stream = _Stream(
         headers=headers,
         sep="\n",
         allow_all_methods=True,  # its default answers 405 to POST
         ping_interval=KEEPALIVE_INTERVAL,
-        send_timeout=STALL_TIMEOUT,
+        send_timeout=stall_timeout,
     )
     stream.frames = request.get(FRAMES)
     await stream.prepare(request)

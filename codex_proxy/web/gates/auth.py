@@ -12,6 +12,7 @@ from codex_proxy.web.gates.peers import source
 from codex_proxy.web.gates.wrong_keys import WrongKeys
 
 _SCHEME = "bearer "
+_MAIN, _NAMED, _ADDRESS = "key", "key ", "address "  # how `known_as` begins
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -25,6 +26,7 @@ class Caller(msgspec.Struct, frozen=True):
     scope: Scope = Scope()
     rate_limit: int | None = None
     parallel_turns: int | None = None
+    operator: bool = False  # may see and stop everybody's turns
 
 
 class Callers:
@@ -33,6 +35,7 @@ class Callers:
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError when the file of keys is bad."""
         self._open = not settings.has_keys
+        self._on_loopback = settings.on_loopback
         self._digest = None if settings.api_key is None else digest_of(settings.api_key)
         self._trusted_proxies = settings.trusted_proxies
         self._wrong_keys = WrongKeys()
@@ -41,14 +44,21 @@ class Callers:
     def identify(self, request: web.Request) -> Caller:
         """Who asks. Raises InvalidApiKey, and RateLimited when the source has been wrong too often."""
         if self._open:
-            return Caller("anybody", f"address {source(request, self._trusted_proxies)}")
+            address = source(request, self._trusted_proxies)
+            return Caller("anybody", f"{_ADDRESS}{address}", operator=self._on_loopback)
         given = request.headers.get("Authorization", "")
         token = given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else ""
         named = self.keyring.find(token)
         if self._digest is not None and hmac.compare_digest(digest_of(token), self._digest):
-            return Caller("key", "key")
+            return Caller(_MAIN, _MAIN, operator=True)
         if named is None:
             self._wrong_keys.count(source(request, self._trusted_proxies))
             raise InvalidApiKey("Missing or unknown API key. Send it as: Authorization: Bearer <PROXY_API_KEY>")
-        owner = f"key {named.digest.hex()}"  # not its name: who gets a name later did not make these responses
-        return Caller(owner, owner, named.scope, named.rate_limit, named.parallel_turns)
+        owner = f"{_NAMED}{named.digest.hex()}"  # not its name: who gets a name later did not make these responses
+        return Caller(owner, owner, named.scope, named.rate_limit, named.parallel_turns, named.operator)
+
+    def name_of(self, known_as: str) -> str:
+        """What to call somebody, for the operator: the name of a key, or an address."""
+        if known_as.startswith(_NAMED):
+            return self.keyring.name_of(bytes.fromhex(known_as.removeprefix(_NAMED))) or "a revoked key"
+        return "PROXY_API_KEY" if known_as == _MAIN else known_as.removeprefix(_ADDRESS) or "a local socket"

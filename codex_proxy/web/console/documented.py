@@ -1,0 +1,29 @@
+"""What /openapi.json says of the console's routes."""
+
+from collections.abc import Callable
+from typing import Any
+
+from codex_proxy.web.console.events import Change
+from codex_proxy.web.console.status import Status
+from codex_proxy.web.console.turns import Stopping
+
+TYPES = (Status, Change, Stopping)
+
+Operation = Callable[..., dict[str, Any]]  # Any: JSON, as in all of this module
+
+
+def paths(schema: dict[Any, dict[str, Any]], operation: Operation, name: dict[str, Any]) -> dict[str, Any]:
+    """The paths. `operation` makes one of a name, a summary, the content of its answer and more; `name` is an id in a path."""
+
+    def json(type_: Any) -> dict[str, Any]:
+        return {"application/json": {"schema": schema[type_]}}
+
+    told = {"type": "string"}
+    events = {"text/event-stream": {"schema": told, "x-event-schema": {"anyOf": [schema[Status], schema[Change]]}}}
+    return {
+        "/x_codex/status": {"get": operation("getStatus", "Whether turns can run, and which do", json(Status))},
+        "/x_codex/events": {"get": operation("streamStatus", "The status, then what changes", events)},
+        "/x_codex/turns/{id}/cancel": {
+            "post": operation("cancelTurn", "Stop a turn that runs or waits", json(Stopping), parameters=[name])
+        },
+    }

@@ -1,0 +1,216 @@
+"""GET /x_codex/status: whether turns can run, and which do, as far as the caller may know.
+
+A caller sees his own turns, the operator everybody's. All times are seconds since the epoch.
+"""
+
+import math
+import time
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+
+from codex_proxy import __version__
+from codex_proxy.activity import Kind
+from codex_proxy.codex.census import Census
+from codex_proxy.jobs import Job
+from codex_proxy.settings import SANDBOXES
+from codex_proxy.turns import Mode, Sandbox
+from codex_proxy.web import errors
+from codex_proxy.web.gates.auth import Caller
+from codex_proxy.web.server import Server
+
+State = Literal["queued", "running", "stopping"]
+_STARTED_AT = time.time()
+
+
+class Login(msgspec.Struct, frozen=True):
+    """`usable`: Codex has an account or needs none. `account` and `plan`: the CLI's words. `provider` is told the operator."""
+
+    usable: bool
+    account: str | None
+    plan: str | None
+    provider: str | None
+    local: bool
+
+
+class Workers(msgspec.Struct, frozen=True):
+    """CLI processes by state, and how many turns can run at once."""
+
+    parallel: int
+    starting: int
+    idle: int
+    busy: int
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """Turns that wait for a worker, and how many may."""
+
+    waiting: int
+    limit: int
+
+
+class Doing(msgspec.Struct, frozen=True):
+    """What a turn is doing this second, and since when; `text` is one line, empty where the kind says it all."""
+
+    kind: Kind
+    text: str
+    since: float
+
+
+class TurnNow(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn that has not ended. `key`: whose it is. `directory` is told to whoever asked for the turn, and to the operator."""
+
+    id: str
+    key: str
+    own: bool
+    state: State
+    model: str
+    effort: str | None
+    mode: Mode
+    sandbox: Sandbox | None
+    network: bool
+    directory: str
+    submitted_at: float
+    started_at: float | None
+    doing: Doing | None
+
+
+class You(msgspec.Struct, frozen=True):
+    """Who asks, and what his requests may say. `sandboxes` and `workspaces` begin with what a turn gets by default."""
+
+    name: str
+    operator: bool
+    needs_key: bool
+    default_mode: str
+    default_effort: str
+    sandboxes: tuple[str, ...]
+    workspaces: tuple[str, ...]
+    turn_timeout: float
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The server as the caller may know it. `reason`: why no turn could run now, in words for anybody."""
+
+    now: float
+    started_at: float
+    version: str
+    cli_version: str
+    ready: bool
+    reason: str | None
+    login: Login | None
+    workers: Workers
+    queue: Queue
+    you: You
+    turns: tuple[TurnNow, ...]
+
+
+class Board:
+    """What the console's routes look at."""
+
+    def __init__(self, server: Server, census: Census, cli_version: str) -> None:
+        self.server = server
+        self.census = census
+        self.cli_version = cli_version
+
+    def view_of(self, request: web.Request) -> "View":
+        """What the sender of a request may see. Raises InvalidApiKey."""
+        return View(self, self.server.check_key(request))
+
+
+BOARD = web.AppKey("board", Board)
+
+
+class View:
+    """What one caller may see."""
+
+    def __init__(self, board: Board, caller: Caller) -> None:
+        server = board.server
+        self._board = board
+        self._server = server
+        self._caller = caller
+        self._you = _you(server, caller)
+
+    def status(self) -> Status:
+        """As it is now."""
+        server, facts = self._server, self._server.supervisors.facts
+        states = self._board.census.states
+        reason = server.trouble()
+        provider = facts.provider if facts and self._caller.operator else None
+        return Status(
+            now=time.time(),
+            started_at=_STARTED_AT,
+            version=__version__,
+            cli_version=self._board.cli_version,
+            ready=reason is None,
+            reason=reason,
+            login=Login(facts.usable, facts.account, facts.plan, provider, facts.provider_local) if facts else None,
+            workers=Workers(server.settings.max_parallel, states["starting"], states["idle"], states["busy"]),
+            queue=Queue(server.jobs.waiting, server.jobs.size),
+            you=self._you,
+            turns=tuple(self._turn(job) for job in server.jobs.open if self.sees(job)),
+        )
+
+    def turn(self, turn_id: str) -> Job | None:
+        """The job of a turn that has not ended; None where there is none, or none that the caller may see."""
+        return next((job for job in self._server.jobs.open if job.turn.id == turn_id and self.sees(job)), None)
+
+    def sees(self, job: Job) -> bool:
+        """Whether the turn is the caller's, or the caller is the operator."""
+        return self._caller.operator or job.whose == self._caller.known_as
+
+    def _turn(self, job: Job) -> TurnNow:
+        turn, course = job.turn, job.course
+        own = job.whose == self._caller.known_as
+        queued = course.begun is None
+        doing = course.doing
+        hidden = doing.kind == "search" and not own  # what somebody looks for is near to what he has asked
+        return TurnNow(
+            id=turn.id,
+            key=self._server.callers.name_of(job.whose),
+            own=own,
+            state="stopping" if job.interrupted.is_set() else "queued" if queued else "running",
+            model=turn.model,
+            effort=turn.effort,
+            mode=turn.mode,
+            sandbox=None if turn.mode == "chat" else turn.sandbox,
+            network=turn.network,
+            directory=turn.cwd,
+            submitted_at=_epoch(course.submitted),
+            started_at=None if course.begun is None else _epoch(course.begun),
+            doing=None if queued else Doing(doing.kind, "" if hidden else doing.text, _epoch(doing.since)),
+        )
+
+
+def _you(server: Server, caller: Caller) -> You:
+    settings, scope = server.settings, caller.scope
+    highest = min(
+        SANDBOXES.index(scope.sandbox), len(SANDBOXES) - 1 if settings.allow_danger else SANDBOXES.index(settings.sandbox)
+    )
+    usual = SANDBOXES[min(highest, SANDBOXES.index(settings.sandbox))]
+    places = scope.workspaces or (settings.workdir, *settings.workspaces)
+    return You(
+        name=server.callers.name_of(caller.known_as),
+        operator=caller.operator,
+        needs_key=settings.has_keys,
+        default_mode=settings.default_mode,
+        default_effort=settings.reasoning_effort,
+        sandboxes=(usual, *(name for name in SANDBOXES[: highest + 1] if name != usual)),
+        workspaces=tuple(map(str, places)),
+        turn_timeout=settings.turn_timeout,
+    )
+
+
+_BETWEEN_CLOCKS = time.time() - time.monotonic()  # taken once: a time that is told twice is the same both times
+
+
+def _epoch(monotonic: float) -> float:
+    return math.floor((monotonic + _BETWEEN_CLOCKS) * 1000) / 1000
+
+
+async def show(request: web.Request) -> web.Response:
+    """The status, for whoever has a key."""
+    view = request.app[BOARD].view_of(request)
+    answer = errors.json_response(msgspec.json.encode(view.status()))
+    answer.headers["Cache-Control"] = "no-store"
+    return answer

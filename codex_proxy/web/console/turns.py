@@ -1,0 +1,27 @@
+"""POST /x_codex/turns/{id}/cancel: stop a turn, whatever the dialect that asked for it; one's own, or as the operator anybody's."""
+
+import msgspec
+from aiohttp import web
+
+from codex_proxy.errors import TurnNotFound
+from codex_proxy.web import errors
+from codex_proxy.web.console.status import BOARD
+
+
+class Stopping(msgspec.Struct, frozen=True):
+    """The turn is told to stop; its end comes as ever, to whoever asked for it."""
+
+    id: str
+    stopping: bool = True
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """Stop it. A turn that has ended, or that is not the caller's to see, is not found."""
+    board = request.app[BOARD]
+    view = board.view_of(request)
+    turn_id = request.match_info["id"]
+    job = view.turn(turn_id)
+    if job is None:
+        raise TurnNotFound(f"No turn with id {turn_id[:100]!r} is running or waiting. It may have ended already.")
+    board.server.stop(job)
+    return errors.json_response(msgspec.json.encode(Stopping(turn_id)))
