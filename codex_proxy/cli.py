@@ -235,6 +235,6 @@ async def _models(_: argparse.Namespace) -> int:
     chosen = _settings()
     home.make_directories(chosen)
     async with Worker.started(command.find(chosen), chosen, asyncio.Lock(), "chat") as worker:
-        for name, _model, _effort in worker.facts.catalog.names():
+        for name, _choice in worker.facts.catalog.names(efforts=chosen.list_models == "all"):
             print(name)
     return 0

@@ -26,8 +26,11 @@ class Named(msgspec.Struct, frozen=True):
 
 def model_name(wish: Wish, default: str, scope: Scope) -> str:
     """What to look up in the catalogue: the wish's, else its default where the key may use that, else the key's first."""
-    if wish.model is not None:
-        return wish.model
+    return (wish.model or "").strip() or default_model(default, scope)
+
+
+def default_model(default: str, scope: Scope) -> str:
+    """The server's default where the key may use it, else the key's first."""
     return default if scope.has_model(default) else scope.models[0]
 
 

@@ -22,6 +22,7 @@ from codex_proxy.settings_values import (
     existing_file,
     flag,
     location,
+    pairs,
     path,
     port,
     proxies,
@@ -63,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     codex_home: Path | None = None  # CODEX_CONFIG_DIR, else CODEX_HOME; None: the CLI's own default
     profile_dir: Path | None = None  # of files for Codex's home; None: the usual one, see codex/profile.py
     extra_models: tuple[str, ...] = ()
+    list_models: str = "base"  # or all: every effort too
+    model_aliases: tuple[tuple[str, str], ...] = ()  # (name, what it stands for)
     sandbox: str = "read-only"
     workspace_network: bool = False
     reasoning_effort: str = "medium"
@@ -135,6 +138,8 @@ SETTINGS = (
     Setting("CODEX_CONFIG_DIR", "codex_home", path),
     Setting("CODEX_WRAPPER_PROFILE_DIR", "profile_dir", location),
     Setting("CODEX_EXTRA_MODELS", "extra_models", comma_list),
+    Setting("CODEX_LIST_MODELS", "list_models", choice("base", "all")),
+    Setting("CODEX_MODEL_ALIASES", "model_aliases", pairs),
     Setting("CODEX_SANDBOX_MODE", "sandbox", choice(*SANDBOXES)),
     Setting("CODEX_WORKSPACE_NETWORK_ACCESS", "workspace_network", flag),
     Setting("CODEX_REASONING_EFFORT", "reasoning_effort", choice(*EFFORTS)),

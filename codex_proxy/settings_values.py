@@ -83,6 +83,14 @@ def comma_list(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.split(",") if word.strip())
 
 
+def pairs(value: str) -> tuple[tuple[str, str], ...]:
+    """Names and what each stands for: name=value, separated by commas."""
+    found = [tuple(word.strip() for word in pair.partition("=")[::2]) for pair in comma_list(value)]
+    if not all(all(pair) for pair in found):
+        raise ValueError("allowed are NAME=MODEL, separated by commas, as in gpt-4o=gpt-5.5 chat,fast=gpt-5.5 low")
+    return tuple((name, meaning) for name, meaning in found)
+
+
 def proxies(value: str) -> tuple[Proxy, ...]:
     """Addresses, networks and the word unix, separated by commas."""
     try:

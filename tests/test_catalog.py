@@ -10,34 +10,46 @@ _CODEX = Model("big-5-codex", ("medium", "xhigh"), "medium")
 _OLD = Model("old-4", ("low",), "low", hidden=True)
 _LOCAL = Model("local:8b")  # its efforts are not known
 _CATALOG = Catalog((_BIG, _CODEX, _OLD, _LOCAL), "big-5")
+_ALIASED = Catalog(
+    _CATALOG.models, "big-5", {"gpt-4o": "big-5 chat", "fast": "big-5 low", "old-4": "big-5-codex", "big-5": "big-5 low"}
+)
 
 
 @pytest.mark.parametrize(
     ("name", "choice"),
     [
         (None, Choice(_BIG, None, None)),
+        ("", Choice(_BIG, None, None)),
+        (" ", Choice(_BIG, None, None)),
         ("big-5", Choice(_BIG, None, None)),
         ("big-5 high", Choice(_BIG, "high", None)),
         ("big-5 chat", Choice(_BIG, None, "chat")),
         ("big-5 agent", Choice(_BIG, None, "agent")),
         ("big-5 high chat", Choice(_BIG, "high", "chat")),
+        ("big-5 chat high", Choice(_BIG, "high", "chat")),
+        ("big-5:chat", Choice(_BIG, None, "chat")),
+        ("big-5:high:chat", Choice(_BIG, "high", "chat")),
+        ("big-5: chat  high ", Choice(_BIG, "high", "chat")),
+        ("BIG-5 Chat HIGH", Choice(_BIG, "high", "chat")),
+        ("openai/big-5", Choice(_BIG, None, None)),
+        ("codex/Big-5:Chat", Choice(_BIG, None, "chat")),
         ("big-5-codex xhigh agent", Choice(_CODEX, "xhigh", "agent")),
         ("old-4 low", Choice(_OLD, "low", None)),
         ("local:8b", Choice(_LOCAL, None, None)),
         ("local:8b chat", Choice(_LOCAL, None, "chat")),
+        ("local:8b:chat", Choice(_LOCAL, None, "chat")),
     ],
 )
-def test_a_name_is_a_model_then_perhaps_an_effort_then_perhaps_a_mode(name: str | None, choice: Choice) -> None:
+def test_a_name_is_a_model_then_perhaps_an_effort_and_a_mode_in_any_order_and_case(name: str | None, choice: Choice) -> None:
     assert _CATALOG.choose(name) == choice
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("", " ", "big", "big-6", "BIG-5", " big-5", "big-5 "),
-        *("big-5 xhigh", "big-5 huge", "big-5  high", "big-5 high high", "big-5 HIGH", "local:8b high"),
-        *("chat", " chat", "high", "big-5 chat high", "big-5 chat agent", "big-5 chat chat", "big-5 robot", "big-5\thigh"),
-        "x" * 10_000,
+        *("big", "big-6", "big-5 xhigh", "big-5 huge", "big-5 high high", "local:8b high", "big-5-chat", "openai/openai/big-5"),
+        *("chat", " chat", ":", "high", "big-5 low high", "big-5 chat agent", "big-5 chat chat", "big-5 robot", "other/big-5"),
+        *("x" * 10_000, " :" * 10_000, "openai/" * 10_000, "big-5 chat high x", "openai/"),
     ],
 )
 def test_an_unknown_name_is_refused_and_the_visible_models_are_named(name: str) -> None:
@@ -45,7 +57,7 @@ def test_an_unknown_name_is_refused_and_the_visible_models_are_named(name: str) 
         _CATALOG.choose(name)
     message = caught.value.message
     assert caught.value.param == "model"
-    assert "big-5, big-5-codex, local:8b;" in message
+    assert "Available models: big-5, big-5-codex, local:8b. " in message
     assert "old-4" not in message
     assert len(message) < 500
 
@@ -56,23 +68,57 @@ def test_the_message_on_an_unknown_name_stays_short_with_many_models() -> None:
     assert len(caught.value.message) < 3_000
 
 
-def test_the_names_on_offer_are_every_visible_model_and_each_of_its_efforts() -> None:
-    assert _CATALOG.names() == [
-        ("big-5", _BIG, None),
-        ("big-5 low", _BIG, "low"),
-        ("big-5 medium", _BIG, "medium"),
-        ("big-5 high", _BIG, "high"),
-        ("big-5-codex", _CODEX, None),
-        ("big-5-codex medium", _CODEX, "medium"),
-        ("big-5-codex xhigh", _CODEX, "xhigh"),
-        ("local:8b", _LOCAL, None),
+def test_the_list_is_every_visible_model_and_its_chat_mode() -> None:
+    assert [name for name, _ in _CATALOG.names()] == [
+        *("big-5", "big-5 chat", "big-5-codex", "big-5-codex chat", "local:8b", "local:8b chat")
     ]
 
 
-def test_every_name_on_offer_can_be_chosen() -> None:
-    assert [_CATALOG.choose(name) for name, _, _ in _CATALOG.names()] == [
-        Choice(model, effort, None) for _, model, effort in _CATALOG.names()
+def test_the_list_has_the_efforts_where_they_are_wanted() -> None:
+    assert [name for name, _ in _CATALOG.names(efforts=True)] == [
+        *("big-5", "big-5 chat", "big-5 low", "big-5 medium", "big-5 high"),
+        *("big-5-codex", "big-5-codex chat", "big-5-codex medium", "big-5-codex xhigh", "local:8b", "local:8b chat"),
     ]
+
+
+def test_every_listed_name_can_be_chosen_and_asks_for_what_the_list_says() -> None:
+    for name, choice in _ALIASED.names(efforts=True):
+        assert _ALIASED.choose(name) == choice
+
+
+def test_the_configured_models_come_first_then_the_aliases_then_the_catalogue() -> None:
+    catalog = Catalog(with_extras((_BIG, _CODEX, _OLD), "old-4", ("mine",)), "old-4", {"fast": "big-5 low"}, ("mine",))
+    assert [name for name, _ in catalog.names()] == [
+        *("old-4", "old-4 chat", "mine", "mine chat", "fast", "big-5", "big-5 chat", "big-5-codex", "big-5-codex chat")
+    ]
+    assert catalog.names(first="big-5-codex")[0] == ("big-5-codex", Choice(_CODEX, None, None))
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        ("gpt-4o", Choice(_BIG, None, "chat")),
+        ("GPT-4o", Choice(_BIG, None, "chat")),
+        ("gpt-4o high", Choice(_BIG, "high", "chat")),
+        ("openai/gpt-4o", Choice(_BIG, None, "chat")),
+        ("fast", Choice(_BIG, "low", None)),
+        ("fast chat", Choice(_BIG, "low", "chat")),
+        ("fast high", Choice(_BIG, "high", None)),  # what is said last holds
+        ("fast agent", Choice(_BIG, "low", "agent")),
+        ("old-4", Choice(_CODEX, None, None)),  # an alias wins over a model
+        ("big-5", Choice(_BIG, "low", None)),  # also over the one that it stands for
+    ],
+)
+def test_an_alias_is_what_it_stands_for_and_words_can_be_added(name: str, choice: Choice) -> None:
+    assert _ALIASED.choose(name) == choice
+
+
+def test_an_alias_that_stands_for_nothing_is_refused_not_listed_and_known_as_broken() -> None:
+    catalog = Catalog((_BIG,), "big-5", {"lost": "gone", "other": "lost"})
+    assert catalog.broken_aliases() == ["lost", "other"]
+    assert [name for name, _ in catalog.names()] == ["big-5", "big-5 chat"]
+    with pytest.raises(ModelNotFound, match="'lost' does not exist"):
+        catalog.choose("lost")
 
 
 @pytest.mark.parametrize("name", ["our chat", "our agent"])

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -43,11 +44,16 @@ _NO_LOGIN = "cli_auth_credentials_store=ephemeral"  # one that is found is renew
 
 
 class Command(msgspec.Struct, frozen=True):
-    """An installed CLI: its path, its version and the features that it knows by name."""
+    """An installed CLI: its path, its version, the features that it knows by name, and its own list of models.
+
+    `models` are the entries of `codex debug models` by name, which tell what model/list does not; none where it has no
+    such command.
+    """
 
     path: str
     version: tuple[int, int, int]
     features: frozenset[str]
+    models: Mapping[str, dict[str, Any]] = {}  # Any: the CLI's own form
 
     @property
     def dotted_version(self) -> str:
@@ -59,6 +65,10 @@ class Command(msgspec.Struct, frozen=True):
         flags = [word for name in off if name in self.features for word in ("--disable", name)]
         config = (*_CONFIG, _NO_LOGIN) if local_only else _CONFIG
         return [self.path, "app-server", *flags, *(word for pair in config for word in ("-c", pair))]
+
+
+class _Models(msgspec.Struct):
+    models: list[dict[str, Any]]  # Any: the CLI's own form
 
 
 def find(settings: Settings) -> Command:
@@ -77,7 +87,8 @@ def find(settings: Settings) -> Command:
             "codex %s lets commands unmount what keeps secrets from them when it runs as root: update it", _dotted(version)
         )
     listed = _run(path, ["-c", _NO_LOGIN, "features", "list"], settings)
-    return Command(path, version, frozenset(line.split()[0] for line in listed.splitlines() if line.split()))
+    features = frozenset(line.split()[0] for line in listed.splitlines() if line.split())
+    return Command(path, version, features, _bundled_models(path, settings))
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -114,6 +125,16 @@ def _version(path: str, settings: Settings) -> tuple[int, int, int]:
     if not (found := re.search(r"\b(\d+)\.(\d+)\.(\d+)", said)):
         raise CommandNotFound(f"{path} --version said {said.strip()[:100]!r}: not the Codex CLI. Set CODEX_PATH.")
     return int(found[1]), int(found[2]), int(found[3])
+
+
+def _bundled_models(path: str, settings: Settings) -> dict[str, dict[str, Any]]:
+    """What the CLI was built with (0.147.0 to 0.169.0: in 60 ms); nothing is asked of anybody else."""
+    listed = _run(path, ["-c", _NO_LOGIN, "debug", "models", "--bundled"], settings)
+    try:
+        found = msgspec.json.decode(listed, type=_Models).models
+    except msgspec.DecodeError:
+        return {}
+    return {str(entry.get("slug")): entry for entry in found}
 
 
 def _run(path: str, arguments: list[str], settings: Settings) -> str:

@@ -1,6 +1,8 @@
 """Facts: what a freshly started CLI says of itself: its models, its provider, whether it is logged in."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -33,15 +35,12 @@ class Facts(msgspec.Struct, frozen=True):
     plan: str | None = None
 
 
-async def ask(connection: Connection, settings: Settings) -> Facts:
-    """Ask the CLI. Raises WorkerFailed."""
+async def ask(connection: Connection, settings: Settings, bundled: Mapping[str, dict[str, Any]]) -> Facts:
+    """Ask the CLI; `bundled` is what it was built with. Raises WorkerFailed."""
     config = await _configuration(connection)
     account = await connection.request("account/read", {}, wire.Account)
-    listed = await _models(connection)
-    models = with_extras(tuple(_model(entry) for entry in listed), config.model, settings.extra_models)
-    builtin_default = next((entry.id for entry in listed if entry.is_default), models[0].id if models else "")
     return Facts(
-        catalog=Catalog(models, config.model or builtin_default),
+        catalog=_catalog(await _models(connection), config, settings, bundled),
         provider=_provider(config),
         provider_url=_provider_url(config),
         provider_local=_provider_local(config),
@@ -105,7 +104,20 @@ async def _models(connection: Connection) -> list[wire.Model]:
     return models
 
 
-def _model(entry: wire.Model) -> Model:
+def _catalog(listed: list[wire.Model], config: wire.Config, settings: Settings, bundled: Mapping[str, dict[str, Any]]) -> Catalog:
+    extras = settings.extra_models
+    models = with_extras(tuple(_model(entry, bundled.get(entry.id)) for entry in listed), config.model, extras)
+    builtin_default = next((entry.id for entry in listed if entry.is_default), models[0].id if models else "")
+    if config.model_context_window is not None:  # of the configured model, whatever the CLI knows of it
+        models = tuple(
+            msgspec.structs.replace(model, context_length=config.model_context_window) if model.id == config.model else model
+            for model in models
+        )
+    return Catalog(models, config.model or builtin_default, dict(settings.model_aliases), extras)
+
+
+def _model(entry: wire.Model, bundled: dict[str, Any] | None) -> Model:
+    window = bundled.get("context_window") if bundled else None
     return Model(
         id=entry.id,
         efforts=tuple(effort.reasoning_effort for effort in entry.supported_reasoning_efforts),
@@ -113,4 +125,6 @@ def _model(entry: wire.Model) -> Model:
         modalities=entry.input_modalities,
         hidden=entry.hidden,
         display_name=entry.display_name,
+        context_length=window if isinstance(window, int) else None,
+        manifest=bundled,
     )

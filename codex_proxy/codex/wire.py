@@ -247,6 +247,7 @@ class Config(msgspec.Struct, frozen=True):
     """The members of the effective configuration that we read. `model_provider` None means openai."""
 
     model: str | None = None
+    model_context_window: int | None = None
     model_provider: str | None = None
     model_providers: dict[str, Provider] = {}
     mcp_servers: dict[str, Any] = {}  # Any: only the names are read

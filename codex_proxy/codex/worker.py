@@ -73,7 +73,8 @@ class Worker:
                 await _shake_hands(connection, timeout)
             try:
                 async with asyncio.timeout(timeout):
-                    worker = cls(process, connection, settings, mode, await facts.ask(connection, settings), login)
+                    found = await facts.ask(connection, settings, cli.models)
+                    worker = cls(process, connection, settings, mode, found, login)
                     await worker.prepare()
             except TimeoutError as error:
                 raise WorkerFailed("The Codex CLI did not get ready in time.", detail=process.last_words) from error

@@ -187,6 +187,8 @@ async def _unless(hurried: asyncio.Event, wait: Coroutine[Any, Any, None]) -> No
 async def _announce(server: Server, address: str, announce: Callable[[str], None]) -> None:
     await server.supervisors.wait_ready()
     _warn_of_effort(server)
+    for alias in server.facts().catalog.broken_aliases():
+        _log.warning("CODEX_MODEL_ALIASES: %s stands for a model that does not exist; it is not listed", alias)
     announce(address)
     server.systemd.ready()
 

@@ -1,55 +1,67 @@
-"""GET /v1/models and /v1/models/{id}: the CLI's catalogue, and every `<model> <effort>`."""
+"""GET /v1/models and /v1/models/{id}: the models on offer, each also in its chat mode.
 
-from typing import Literal
+With ?client_version= the list has `models` beside `data`: what the Codex CLI reads of a provider, in its own form.
+"""
+
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
 
-from codex_proxy.catalog import Model
+from codex_proxy import policy
+from codex_proxy.catalog import Catalog, Choice
 from codex_proxy.errors import ModelNotFound
+from codex_proxy.keys import Scope
 from codex_proxy.web import errors
 from codex_proxy.web.server import SERVER
 
 _CREATED = 1_700_000_000  # the CLI tells no date, and clients want a number that does not change
 _OWNER = "openai"
+_OF_OLDER_CLIENTS = {"supports_parallel_tool_calls": True}  # 0.147.0 reads no list without it, 0.163.0 tells none
 
 
 class ModelExtras(msgspec.Struct, frozen=True):
-    """What the OpenAI API has no member for. `reasoning_effort`: what a request with this name gets by default."""
+    """What the OpenAI API has no member for. `reasoning_effort` and `mode`: what a request with this name gets by default."""
 
     model: str
+    mode: str
     reasoning_effort: str | None
     reasoning_efforts: tuple[str, ...]
     input_modalities: tuple[str, ...]
 
 
-class ModelEntry(msgspec.Struct, frozen=True):
-    """A name that a request may use."""
+class ModelEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A name that a request may use. `context_length` is in tokens, where the CLI knows it."""
 
     id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
     x_codex: ModelExtras
-    object: Literal["model"] = "model"
-    created: int = _CREATED
-    owned_by: str = _OWNER
+    context_length: int | None = None
 
 
-class ModelList(msgspec.Struct, frozen=True):
-    """All of them, in the CLI's order."""
+class ModelList(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All of them, the default model first. `models` is for a Codex CLI that is the client."""
 
+    object: Literal["list"]
     data: tuple[ModelEntry, ...]
-    object: Literal["list"] = "list"
+    models: tuple[dict[str, Any], ...] | None = None  # Any: the CLI's own form
 
 
 async def list_all(request: web.Request) -> web.Response:
-    """All that the key may use, in the CLI's order."""
+    """All that the key may use, its default first."""
     server = request.app[SERVER]
     scope = server.check_key(request).scope
-    names = [name for name in server.facts().catalog.names() if scope.has_model(name[1].id)]
-    return errors.json_response(msgspec.json.encode(ModelList(tuple(_entry(*name) for name in names))))
+    catalog, chosen = server.facts().catalog, server.settings
+    names = _names(catalog, scope, efforts=chosen.list_models == "all")
+    data = tuple(_entry(name, choice, chosen.default_mode) for name, choice in names)
+    manifest = tuple(_manifest(names)) if "client_version" in request.query else None
+    return errors.json_response(msgspec.json.encode(ModelList("list", data, manifest)))
 
 
 async def show(request: web.Request) -> web.Response:
-    """One that the key may use; every name that a request may use is known here, hidden models and mode suffixes too."""
+    """One that the key may use; every name that a request may use is known here, whether it is listed or not."""
     server = request.app[SERVER]
     scope = server.check_key(request).scope
     name = request.match_info["id"]
@@ -60,8 +72,28 @@ async def show(request: web.Request) -> web.Response:
         raise
     if not scope.has_model(choice.model.id):
         raise ModelNotFound(f"This key may not use the model {choice.model.id}. It may use: {', '.join(scope.models)}.")
-    return errors.json_response(msgspec.json.encode(_entry(name, choice.model, choice.effort)))
+    return errors.json_response(msgspec.json.encode(_entry(name, choice, server.settings.default_mode)))
 
 
-def _entry(name: str, model: Model, effort: str | None) -> ModelEntry:
-    return ModelEntry(name, ModelExtras(model.id, effort or model.default_effort, model.efforts, model.modalities))
+def _names(catalog: Catalog, scope: Scope, *, efforts: bool) -> list[tuple[str, Choice]]:
+    names = catalog.names(efforts=efforts, first=policy.default_model(catalog.default, scope))
+    return [(name, choice) for name, choice in names if scope.has_model(choice.model.id)]
+
+
+def _entry(name: str, choice: Choice, default_mode: str) -> ModelEntry:
+    model = choice.model
+    effort = choice.effort or model.default_effort
+    extras = ModelExtras(model.id, choice.mode or default_mode, effort, model.efforts, model.modalities)
+    return ModelEntry(name, "model", _CREATED, _OWNER, extras, model.context_length)
+
+
+def _manifest(names: list[tuple[str, Choice]]) -> list[dict[str, Any]]:
+    """The CLI's own entries under the names of the list; a model that it does not know itself has none."""
+    return [
+        _OF_OLDER_CLIENTS
+        | choice.model.manifest
+        | {"slug": name, "display_name": name, "visibility": "list", "priority": place, "upgrade": None}
+        | ({"default_reasoning_level": choice.effort} if choice.effort else {})
+        for place, (name, choice) in enumerate(names)
+        if choice.model.manifest is not None
+    ]

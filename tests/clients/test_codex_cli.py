@@ -12,7 +12,7 @@ import pytest
 from codex_proxy.codex.command import Command
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
-from tests.conftest import START_LIMIT, Proxy
+from tests.conftest import START_LIMIT, Proxy, ProxyStarter
 
 _CONFIG = """\
 model = "gpt-5.5 chat"
@@ -22,6 +22,11 @@ model_provider = "proxy"
 name = "codex-proxy"
 base_url = "{base_url}"
 wire_api = "responses"
+"""
+_TOKEN = """
+[model_providers.proxy.auth]
+command = "echo"
+args = ["any"]
 """
 _PATCH = "*** Begin Patch\n*** Add File: poem.txt\n+roses are red\n*** End Patch\n"
 
@@ -35,7 +40,9 @@ class Client:
         self._cli = cli
         self.workspace.mkdir()
         self._home.mkdir()
-        (self._home / "config.toml").write_text(_CONFIG.format(base_url=base_url))
+        self.config = self._home / "config.toml"
+        self.config.write_text(_CONFIG.format(base_url=base_url))
+        self.problems = b""
 
     async def ask(self, prompt: str) -> list[dict[str, Any]]:  # Any: the CLI's own form
         """Run one turn; the items that it has completed, in order."""
@@ -49,12 +56,12 @@ class Client:
         )
         try:
             async with asyncio.timeout(START_LIMIT):
-                output, problems = await process.communicate()
+                output, self.problems = await process.communicate()
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        assert process.returncode == 0, (output, problems)
+        assert process.returncode == 0, (output, self.problems)
         told = [json.loads(line) for line in output.splitlines()]
         assert told[-1]["type"] == "turn.completed"
         return [event["item"] for event in told if event["type"] == "item.completed"]
@@ -108,3 +115,26 @@ async def test_its_patches_are_a_custom_tool_that_changes_the_clients_files(clie
     call, output = model.requests[-1].input[-2:]
     assert (call["name"], json.loads(call["arguments"])) == ("apply_patch", {"input": _PATCH})
     assert "Success" in output["output"]
+
+
+@pytest.mark.parametrize(("name", "effort"), [("gpt-5.5 chat", "medium"), ("swift", "low")])
+async def test_it_reads_our_list_of_models_and_knows_each_of_them(
+    environ: dict[str, str],
+    cli: Command,
+    start_proxy: ProxyStarter,
+    tmp_path: Path,
+    model: ModelServer,
+    name: str,
+    effort: str,
+) -> None:
+    """Only a provider with a command for its token is asked for its models (0.147.0 to 0.169.0)."""
+    environ["CODEX_MODEL_ALIASES"] = "swift=gpt-5.5 low chat"
+    async with start_proxy() as proxy:
+        client = Client(cli, tmp_path, proxy.base_url)
+        client.config.write_text(client.config.read_text().replace("gpt-5.5 chat", name) + _TOKEN)
+        items = await client.ask("hello")
+    assert items == [{"id": items[0]["id"], "type": "agent_message", "text": "Hello from the scripted model."}]
+    assert b"models" not in client.problems
+    cached = json.loads((client.config.parent / "models_cache.json").read_text())
+    assert name in [entry["slug"] for entry in cached["models"]]
+    assert model.requests[-1].body["reasoning"]["effort"] == effort
