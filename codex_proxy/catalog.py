@@ -105,6 +105,24 @@ class Catalog(msgspec.Struct, frozen=True):
         return None if model is None else Choice(model, None, None)
 
 
+class Facts(msgspec.Struct, frozen=True):
+    """What a freshly started CLI said of itself.
+
+    `provider_local`: its address is on this machine; `provider_url` is None where the configuration tells none. `usable`:
+    there is an account, or none is needed. `account` (chatgpt, apiKey …) and `plan` are the CLI's words for it.
+    """
+
+    catalog: Catalog
+    provider: str
+    provider_url: str | None
+    provider_local: bool
+    usable: bool
+    mcp_servers: tuple[str, ...]
+    document_names: tuple[str, ...]
+    account: str | None = None
+    plan: str | None = None
+
+
 def effort_for(choice: Choice, requested: str | None, server_default: str, place: str) -> str | None:
     """The effort of a turn: the request's, else the name's, else the server's where the model has it, else None (its own).
 

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from codex_proxy import settings
+from codex_proxy.catalog import Facts
 from codex_proxy.codex import command, home
 from codex_proxy.codex.command import NEWEST_TESTED, Command
-from codex_proxy.codex.facts import Facts
 from codex_proxy.codex.worker import Worker
 from codex_proxy.errors import CommandNotFound, StorageFull, StoreUnavailable, WorkerFailed
 from codex_proxy.keys import Keyring

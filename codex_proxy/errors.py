@@ -71,6 +71,12 @@ class Forbidden(ProxyError):
     code = "permission_denied"
 
 
+class SandboxNotAllowed(ProxyError):
+    """The request asks for a wider sandbox, or network, than the server or the key allows."""
+
+    code = "sandbox_not_allowed"
+
+
 class NotAllowedHere(ProxyError):
     """Danger mode is off, or the provider is not local: refused as a bad request, as the README says."""
 

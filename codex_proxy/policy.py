@@ -1,56 +1,51 @@
 """May this turn be run so, and how exactly: a Wish becomes a Turn. Pure, but for resolving a directory's real path.
 
-What a request asks for can only narrow what the server and the caller's key allow; what it does not say, the settings
-say, within the key's scope.
+What a request asks for above the server's or the key's limits is refused, never lowered in silence. What it does not
+say, the settings say, lowered to what the key allows.
 """
 
 from pathlib import Path
 
-import msgspec
-
-from codex_proxy.errors import Forbidden, NotAllowedHere
+from codex_proxy.catalog import Facts, effort_for
+from codex_proxy.errors import Forbidden, InvalidRequest, NotAllowedHere, NotReady, SandboxNotAllowed
 from codex_proxy.keys import Scope
 from codex_proxy.settings import SANDBOXES, Settings
-from codex_proxy.turns import Mode, Sandbox, Summary, Turn, Wish
+from codex_proxy.turns import Mode, Sandbox, Summary, Turn, WebSearch, Wish
 
 _SANDBOXES: tuple[Sandbox, ...] = ("read-only", "workspace-write", "danger-full-access")  # lowest first
+_LOGIN_RETRY_AFTER = 60.0  # seconds; somebody has to log in first
 
 
-class Named(msgspec.Struct, frozen=True):
-    """What the model's name and the catalogue settle."""
+def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: str) -> Turn:
+    """The turn that a wish becomes.
 
-    model: str
-    effort: str | None
-    mode: Mode | None
-
-
-def model_name(wish: Wish, default: str, scope: Scope) -> str:
-    """What to look up in the catalogue: the wish's, else its default where the key may use that, else the key's first."""
-    return (wish.model or "").strip() or default_model(default, scope)
-
-
-def default_model(default: str, scope: Scope) -> str:
-    """The server's default where the key may use it, else the key's first."""
-    return default if scope.has_model(default) else scope.models[0]
-
-
-def decide(wish: Wish, named: Named, settings: Settings, scope: Scope, *, provider_local: bool, turn_id: str) -> Turn:
-    """The turn that a wish becomes. Raises Forbidden or NotAllowedHere."""
-    if not scope.has_model(named.model):
-        raise Forbidden(f"This key may not use the model {named.model}. It may use: {', '.join(scope.models)}.", param="model")
-    if settings.local_only and not provider_local:
+    Raises NotReady, ModelNotFound, InvalidRequest, Forbidden, SandboxNotAllowed or NotAllowedHere.
+    """
+    if not facts.usable:
+        raise NotReady(
+            "Codex is not logged in on this server. Its operator can run: codex-proxy codex login", retry_after=_LOGIN_RETRY_AFTER
+        )
+    choice = facts.catalog.choose(_model_name(wish, facts, scope))
+    if wish.images and "image" not in choice.model.modalities:
+        raise InvalidRequest(f"The model {choice.model.id} takes no images.", param="model")
+    effort = effort_for(choice, wish.effort, settings.reasoning_effort, wish.effort_place)
+    if not scope.has_model(choice.model.id):
+        raise Forbidden(f"This key may not use the model {choice.model.id}. It may use: {', '.join(scope.models)}.", param="model")
+    if settings.local_only and not facts.provider_local:
         raise NotAllowedHere("This server runs turns on local model providers only, and Codex's provider is not local.")
-    sandbox = _sandbox(wish, settings, scope)
+    sandbox, network_allowed = _sandbox(wish, settings, scope), settings.network_ceiling and scope.network
+    network = _network(wish, settings, allowed=network_allowed)
     if sandbox == "danger-full-access" and wish.network is False:
         raise NotAllowedHere("danger-full-access has no sandbox that could keep the network out.", param="x_codex.network_access")
+    mode: Mode = wish.mode or choice.mode or ("chat" if settings.default_mode == "chat" else "agent")
     summary: Summary = "none" if settings.hide_reasoning or wish.hide_reasoning else wish.summary or "auto"
     return Turn(
         id=turn_id,
-        model=named.model,
-        effort=named.effort,
-        mode=wish.mode or named.mode or ("chat" if settings.default_mode == "chat" else "agent"),
+        model=choice.model.id,
+        effort=effort,
+        mode=mode,
         sandbox=sandbox,
-        network=sandbox == "workspace-write" and settings.workspace_network and scope.network and wish.network is not False,
+        network=sandbox == "workspace-write" and network,
         cwd=str(_cwd(wish, settings, scope)),
         history=wish.history,
         input=wish.input,
@@ -63,19 +58,53 @@ def decide(wish: Wish, named: Named, settings: Settings, scope: Scope, *, provid
         raw_reasoning=wish.expose_reasoning and summary != "none",
         verbosity=wish.verbosity,
         service_tier=wish.service_tier,
-        web_search=wish.web_search,
+        web_search=_web_search(wish, mode, allowed=network_allowed),
     )
 
 
+def default_model(default: str, scope: Scope) -> str:
+    """The server's default where the key may use it, else the key's first."""
+    return default if scope.has_model(default) else scope.models[0]
+
+
+def _model_name(wish: Wish, facts: Facts, scope: Scope) -> str:
+    """What to look up in the catalogue."""
+    return (wish.model or "").strip() or default_model(facts.catalog.default, scope)
+
+
 def _sandbox(wish: Wish, settings: Settings, scope: Scope) -> Sandbox:
-    """The lowest of what the request asks for, the server allows and the key allows; to ask for danger in vain is an error."""
-    if wish.sandbox == "danger-full-access":
-        if not settings.allow_danger:
+    """What the request asks for, if that is not too much; else the server's default, if need be lowered to the key's ceiling."""
+    highest = min(SANDBOXES.index(ceiling) for ceiling in (settings.sandbox_ceiling, scope.sandbox))
+    if wish.sandbox is None:
+        return _SANDBOXES[min(SANDBOXES.index(settings.sandbox), highest)]
+    if SANDBOXES.index(wish.sandbox) > highest:
+        if wish.sandbox == "danger-full-access" and not settings.allow_danger:
             raise NotAllowedHere("danger-full-access is switched off on this server.", param="x_codex.sandbox")
-        if scope.sandbox != wish.sandbox:
-            raise Forbidden("This key may not use danger-full-access.", param="x_codex.sandbox")
-    ceiling = _SANDBOXES[-1] if settings.allow_danger else settings.sandbox
-    return _SANDBOXES[min(map(SANDBOXES.index, (wish.sandbox or settings.sandbox, ceiling, scope.sandbox)))]
+        offered = ", ".join(SANDBOXES[: highest + 1])
+        raise SandboxNotAllowed(
+            f"The sandbox {wish.sandbox} is more than you may use here. You may use: {offered}.", param="x_codex.sandbox"
+        )
+    return wish.sandbox
+
+
+def _network(wish: Wish, settings: Settings, *, allowed: bool) -> bool:
+    """Whether commands in workspace-write have network."""
+    if wish.network and not allowed:
+        raise SandboxNotAllowed(
+            "You may not use the network here. Leave network_access out, or say false.", param="x_codex.network_access"
+        )
+    return allowed and (settings.workspace_network if wish.network is None else wish.network)
+
+
+def _web_search(wish: Wish, mode: Mode, *, allowed: bool) -> WebSearch:
+    """A search is network too: what the model looks for leaves the machine, and what it reads comes from anywhere."""
+    if wish.web_search and wish.network is False:
+        raise InvalidRequest("Web search needs the network, and network_access is false.", param="x_codex.network_access")
+    if wish.web_search and not allowed:
+        raise SandboxNotAllowed("Web search needs the network, which you may not use here.", param=wish.web_search_place)
+    if wish.web_search:
+        return "live"
+    return "configured" if allowed and wish.network is not False and mode == "agent" else "disabled"
 
 
 def _cwd(wish: Wish, settings: Settings, scope: Scope) -> Path:

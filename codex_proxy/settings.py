@@ -6,20 +6,18 @@ value is read from its text is `settings_values.py`; README.md lists the same na
 
 import difflib
 import os
-import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import dotenv
 import msgspec
 
+from codex_proxy import env_file
 from codex_proxy.settings_values import (
     Proxy,
     choice,
     colon_list,
     comma_list,
-    existing_file,
     flag,
     location,
     pairs,
@@ -66,8 +64,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     extra_models: tuple[str, ...] = ()
     list_models: str = "base"  # or all: every effort too
     model_aliases: tuple[tuple[str, str], ...] = ()  # (name, what it stands for)
-    sandbox: str = "read-only"
-    workspace_network: bool = False
+    sandbox: str = "read-only"  # of a turn that asks for none
+    sandbox_ceiling: str = "workspace-write"  # the widest that a request may ask for
+    workspace_network: bool = False  # for workspace-write, when the request does not say
+    network_ceiling: bool = True
     reasoning_effort: str = "medium"
     default_mode: str = "agent"
     hide_reasoning: bool = False
@@ -141,7 +141,9 @@ SETTINGS = (
     Setting("CODEX_LIST_MODELS", "list_models", choice("base", "all")),
     Setting("CODEX_MODEL_ALIASES", "model_aliases", pairs),
     Setting("CODEX_SANDBOX_MODE", "sandbox", choice(*SANDBOXES)),
+    Setting("CODEX_SANDBOX_CEILING", "sandbox_ceiling", choice(*SANDBOXES)),
     Setting("CODEX_WORKSPACE_NETWORK_ACCESS", "workspace_network", flag),
+    Setting("CODEX_NETWORK_CEILING", "network_ceiling", flag),
     Setting("CODEX_REASONING_EFFORT", "reasoning_effort", choice(*EFFORTS)),
     Setting("CODEX_DEFAULT_MODE", "default_mode", choice("agent", "chat")),
     Setting("CODEX_HIDE_REASONING", "hide_reasoning", flag),
@@ -163,8 +165,7 @@ SETTINGS = (
 
 DEPRECATED = ("CODEX_MODEL",)
 _BELONGS_TO_CODEX = ("CODEX_HOME", "OPENAI_API_KEY")
-_ENV_FILE = "CODEX_ENV_FILE"
-_NAMES = (*(setting.name for setting in SETTINGS), *DEPRECATED, *_BELONGS_TO_CODEX, _ENV_FILE)
+_NAMES = (*(setting.name for setting in SETTINGS), *DEPRECATED, *_BELONGS_TO_CODEX, env_file.NAMED_BY)
 _OURS = ("CODEX_PROXY_", "PROXY_", "CODEX_", "RATE_LIMIT", "LOG_")
 
 
@@ -178,11 +179,14 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
 
     Raises SettingsError, one sentence a line, every bad value at once.
     """
-    env_file = _find_env_file(environ, cwd)
-    from_file = _read_env_file(env_file) if env_file else {}
+    try:
+        file = env_file.find(environ, cwd)
+        from_file = env_file.read(file) if file else {}
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     warnings = [
-        f"{name} in {env_file} is not used: it belongs to the OS environment."
-        for name in (_ENV_FILE, *_BELONGS_TO_CODEX)
+        f"{name} in {file} is not used: it belongs to the OS environment."
+        for name in (env_file.NAMED_BY, *_BELONGS_TO_CODEX)
         if name in from_file
     ]
     values = {**from_file, **environ}
@@ -201,37 +205,19 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
             members["codex_home"] = path(home)
         except ValueError as error:
             problems.append(f"CODEX_HOME={home!r} is not valid: {error}.")
-    settings = Settings(**members, env_file=env_file, environ=environ)
+    if members.get("allow_danger"):
+        members.setdefault("sandbox_ceiling", SANDBOXES[-1])
+    settings = Settings(**members, env_file=file, environ=environ)
     problems += _contradictions(settings)
     if problems:
         raise SettingsError("\n".join(problems))
     return settings, warnings
 
 
-def _find_env_file(environ: Mapping[str, str], cwd: Path) -> Path | None:
-    if named := environ.get(_ENV_FILE):
-        try:
-            return existing_file(named, cwd)
-        except ValueError as error:
-            raise SettingsError(f"{_ENV_FILE}={named} is not valid: {error}.") from error
-    usual = cwd / ".env"
-    return usual if usual.is_file() else None
-
-
-def _read_env_file(env_file: Path) -> dict[str, str]:
-    """Values of the file. Raises SettingsError when somebody else could have written it, or it cannot be read."""
-    try:
-        refuse_if_others_may_write(env_file)
-        values = dotenv.dotenv_values(env_file, interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{env_file} cannot be read: {error}.") from error
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def refuse_if_others_may_write(file: Path) -> None:
     """Raises SettingsError when they may, and OSError when there is no such file."""
-    if file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise SettingsError(f"{file} may be written by others than its owner: refused. Run: chmod go-w {file}")
+    if env_file.others_may_write(file):
+        raise SettingsError(env_file.refusal(file))
 
 
 def _odd_names(values: Mapping[str, str]) -> list[str]:
@@ -258,12 +244,11 @@ def _contradictions(settings: Settings) -> list[str]:
             f"PROXY_HOST={settings.host} (or the socket of systemd) is reachable by others, and there is no PROXY_API_KEY. "
             "Set a key, listen on 127.0.0.1, or say PROXY_ALLOW_UNAUTHENTICATED=1."
         )
-    if settings.sandbox == "danger-full-access" and not settings.allow_danger:
-        problems.append("CODEX_SANDBOX_MODE=danger-full-access needs CODEX_ALLOW_DANGER_FULL_ACCESS=1 beside it.")
+    problems += _over_the_ceilings(settings)
     if settings.api_key is not None and not settings.api_key.isascii():
         problems.append("PROXY_API_KEY=… is not valid: a bearer token is ASCII.")
     outside = (
-        (_ENV_FILE, settings.env_file),
+        (env_file.NAMED_BY, settings.env_file),
         ("PROXY_API_KEYS_FILE", settings.api_keys_file),
         ("CODEX_WRAPPER_PROFILE_DIR", settings.profile_dir),
     )
@@ -274,6 +259,26 @@ def _contradictions(settings: Settings) -> list[str]:
                 f"Move it out, or choose another CODEX_WORKDIR; {name} says where it is."
             )
     return problems
+
+
+def _over_the_ceilings(settings: Settings) -> Iterator[str]:
+    """Defaults that no request could ask for, and ceilings that contradict each other."""
+    danger, highest = SANDBOXES[-1], settings.sandbox_ceiling
+    for name, mode in (("CODEX_SANDBOX_MODE", settings.sandbox), ("CODEX_SANDBOX_CEILING", highest)):
+        if mode == danger and not settings.allow_danger:
+            yield f"{name}={danger} needs CODEX_ALLOW_DANGER_FULL_ACCESS=1 as well."
+            return
+    if SANDBOXES.index(settings.sandbox) > SANDBOXES.index(highest):
+        yield f"CODEX_SANDBOX_MODE={settings.sandbox} is wider than CODEX_SANDBOX_CEILING={highest}. Change one of them."
+    if settings.network_ceiling:
+        return
+    if settings.workspace_network:
+        yield "CODEX_WORKSPACE_NETWORK_ACCESS=1 contradicts CODEX_NETWORK_CEILING=0. Unset one of them."
+    if highest == danger:
+        yield (
+            f"CODEX_NETWORK_CEILING=0 contradicts CODEX_ALLOW_DANGER_FULL_ACCESS=1: {danger} has no sandbox that could keep "
+            f"the network out. Unset one of them, or set CODEX_SANDBOX_CEILING={SANDBOXES[-2]}."
+        )
 
 
 def workspace_of(file: Path, settings: Settings) -> Path | None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from codex_proxy import logs
-from codex_proxy.codex.facts import Facts
+from codex_proxy.catalog import Facts
 from codex_proxy.codex.warm import StartWorker, WarmWorkers
 from codex_proxy.codex.worker import Worker
 from codex_proxy.errors import InternalError, ProxyError, TurnTimeout, WorkerFailed

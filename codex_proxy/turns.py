@@ -15,6 +15,7 @@ Sandbox = Literal["read-only", "workspace-write", "danger-full-access"]
 Role = Literal["user", "assistant", "developer"]
 Phase = Literal["commentary", "final_answer"]
 Summary = Literal["auto", "concise", "detailed", "none"]
+WebSearch = Literal["live", "configured", "disabled"]  # configured: as Codex's own configuration has it
 
 
 class Text(msgspec.Struct, frozen=True, tag="text"):
@@ -110,6 +111,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     verbosity: str | None = None
     service_tier: str | None = None
     web_search: bool = False
+    web_search_place: str = "web_search_options"  # where the request says so
 
     @property
     def images(self) -> list[Image]:
@@ -138,7 +140,7 @@ class Turn(msgspec.Struct, frozen=True):
     raw_reasoning: bool = False
     verbosity: str | None = None
     service_tier: str | None = None
-    web_search: bool = False
+    web_search: WebSearch = "disabled"
 
 
 class Usage(msgspec.Struct, frozen=True):

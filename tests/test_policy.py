@@ -1,4 +1,4 @@
-"""May this turn be run so: what a request asks for only narrows what the server allows."""
+"""May this turn be run so: what is over a limit is refused, and what a request leaves out is lowered to it."""
 
 from pathlib import Path
 from typing import Any
@@ -6,86 +6,125 @@ from typing import Any
 import msgspec
 import pytest
 
-from codex_proxy.errors import Forbidden, NotAllowedHere
+from codex_proxy.catalog import Catalog, Facts, Model
+from codex_proxy.errors import Forbidden, InvalidRequest, ModelNotFound, NotAllowedHere, NotReady, SandboxNotAllowed
 from codex_proxy.keys import Scope
-from codex_proxy.policy import Named, decide, model_name
+from codex_proxy.policy import decide
 from codex_proxy.settings import SANDBOXES, Settings
 from codex_proxy.turns import Image, Message, Mode, Sandbox, Text, Turn, Wish
 
 _READ: Sandbox = "read-only"
 _WRITE: Sandbox = "workspace-write"
 _DANGER: Sandbox = "danger-full-access"
-_NAMED = Named("big-5", "high", None)
 _ALL = Scope()
+_DARING = Settings(allow_danger=True, sandbox_ceiling=_DANGER)
+_MODELS = (Model("big-5", ("low", "high"), "high"), Model("small-5", modalities=("text",)))
+_FACTS = Facts(Catalog(_MODELS, "big-5"), "p", None, provider_local=True, usable=True, mcp_servers=(), document_names=())
+_ELSEWHERE = msgspec.structs.replace(_FACTS, provider_local=False)
+_ORDER = (_READ, _WRITE, _DANGER)
 
 
-# What the server is set to, and what a request then gets that asks for nothing, read-only, workspace-write, danger.
+# The server's default, its ceiling, whether danger is on, and what a request then gets that asks for nothing, and for each mode.
 @pytest.mark.parametrize(
-    ("configured", "allow_danger", "effective"),
+    ("default", "ceiling", "danger", "given"),
     [
-        (_READ, False, (_READ, _READ, _READ, None)),
-        (_WRITE, False, (_WRITE, _READ, _WRITE, None)),
-        (_READ, True, (_READ, _READ, _WRITE, _DANGER)),
-        (_WRITE, True, (_WRITE, _READ, _WRITE, _DANGER)),
-        (_DANGER, True, (_DANGER, _READ, _WRITE, _DANGER)),
+        (_READ, _WRITE, False, (_READ, _READ, _WRITE, NotAllowedHere)),
+        (_READ, _READ, False, (_READ, _READ, SandboxNotAllowed, NotAllowedHere)),
+        (_WRITE, _WRITE, False, (_WRITE, _READ, _WRITE, NotAllowedHere)),
+        (_READ, _DANGER, True, (_READ, _READ, _WRITE, _DANGER)),
+        (_READ, _WRITE, True, (_READ, _READ, _WRITE, SandboxNotAllowed)),
+        (_READ, _READ, True, (_READ, _READ, SandboxNotAllowed, SandboxNotAllowed)),
+        (_DANGER, _DANGER, True, (_DANGER, _READ, _WRITE, _DANGER)),
     ],
 )
-def test_the_sandbox_is_the_lower_of_what_is_asked_for_and_what_is_allowed(
-    configured: Sandbox, allow_danger: bool, effective: tuple[Sandbox | None, ...]
+def test_a_request_gets_the_sandbox_that_it_asks_for_or_a_refusal(
+    default: Sandbox, ceiling: Sandbox, danger: bool, given: tuple[Sandbox | type[Exception], ...]
 ) -> None:
-    settings = Settings(sandbox=configured, allow_danger=allow_danger)
-    for asked, expected in zip((None, _READ, _WRITE, _DANGER), effective, strict=True):
-        if expected is None:
-            with pytest.raises(NotAllowedHere) as caught:
-                _decided(settings, sandbox=asked)
-            assert caught.value.param == "x_codex.sandbox"
-        else:
+    settings = Settings(sandbox=default, sandbox_ceiling=ceiling, allow_danger=danger)
+    for asked, expected in zip((None, *_ORDER), given, strict=True):
+        if isinstance(expected, str):
             assert _decided(settings, sandbox=asked).sandbox == expected
+        else:
+            with pytest.raises(expected) as caught:
+                _decided(settings, sandbox=asked)
+            assert getattr(caught.value, "param", "") == "x_codex.sandbox"
 
 
-def test_no_request_gets_over_the_configured_sandbox_without_the_permission_for_danger() -> None:
-    for configured in (_READ, _WRITE):
-        for asked in (None, _READ, _WRITE):
-            effective = _decided(Settings(sandbox=configured), sandbox=asked).sandbox
-            assert SANDBOXES.index(effective) <= SANDBOXES.index(configured)
+def test_a_refusal_names_what_is_allowed() -> None:
+    with pytest.raises(SandboxNotAllowed, match="You may use: read-only, workspace-write") as caught:
+        _decided(_DARING, Scope(sandbox=_WRITE), sandbox=_DANGER)
+    assert caught.value.code == "sandbox_not_allowed"
 
 
 @pytest.mark.parametrize(
-    ("sandbox", "allowed", "asked", "network"),
+    ("default", "ceiling", "asked", "network"),
     [
-        (_WRITE, True, None, True),
-        (_WRITE, True, True, True),
-        (_WRITE, True, False, False),
-        (_WRITE, False, None, False),
-        (_WRITE, False, True, False),
-        (_WRITE, False, False, False),
-        (_READ, True, None, False),
-        (_READ, True, True, False),
-        (_DANGER, True, True, False),  # it has all of it anyway: the member speaks of workspace-write
+        (False, True, None, False),
+        (False, True, True, True),
+        (False, True, False, False),
+        (True, True, None, True),
+        (True, True, False, False),
+        (False, False, None, False),
+        (False, False, False, False),
     ],
 )
-def test_network_needs_workspace_write_and_the_servers_permission(
-    sandbox: Sandbox, allowed: bool, asked: bool | None, network: bool
-) -> None:
-    settings = Settings(sandbox=sandbox, workspace_network=allowed, allow_danger=True)
+def test_network_is_the_requests_word_within_the_ceiling(default: bool, ceiling: bool, asked: bool | None, network: bool) -> None:
+    settings = Settings(sandbox=_WRITE, workspace_network=default, network_ceiling=ceiling)
     assert _decided(settings, network=asked).network is network
+    assert not _decided(settings, network=asked, sandbox=_READ).network
 
 
-def test_a_request_that_lowers_the_sandbox_loses_the_network_with_it() -> None:
-    turn = _decided(Settings(sandbox=_WRITE, workspace_network=True), sandbox=_READ, network=True)
-    assert (turn.sandbox, turn.network) == (_READ, False)
+@pytest.mark.parametrize(("ceiling", "key"), [(False, True), (True, False)])
+def test_network_over_the_ceiling_is_refused(ceiling: bool, key: bool) -> None:
+    settings, scope = Settings(sandbox=_WRITE, network_ceiling=ceiling), Scope(network=key)
+    with pytest.raises(SandboxNotAllowed) as caught:
+        _decided(settings, scope, network=True)
+    assert caught.value.param == "x_codex.network_access"
+    assert not _decided(settings, scope).network
+
+
+@pytest.mark.parametrize(("ceiling", "key"), [(False, True), (True, False)])
+def test_a_web_search_is_network(ceiling: bool, key: bool) -> None:
+    settings, scope = Settings(network_ceiling=ceiling), Scope(network=key)
+    with pytest.raises(SandboxNotAllowed) as caught:
+        _decided(settings, scope, web_search=True, web_search_place="tools")
+    assert caught.value.param == "tools"
+    assert _decided(settings, scope).web_search == "disabled"  # whatever Codex's own configuration says
+    assert _decided(Settings(), web_search=True).web_search == "live"
+
+
+def test_a_web_search_follows_what_the_request_says_of_the_network() -> None:
+    assert _decided(Settings()).web_search == "configured"
+    assert _decided(Settings(), network=True).web_search == "configured"
+    assert _decided(Settings(), network=False).web_search == "disabled"
+    assert _decided(Settings(), mode="chat").web_search == "disabled"
+    with pytest.raises(InvalidRequest) as caught:
+        _decided(Settings(), network=False, web_search=True)
+    assert caught.value.param == "x_codex.network_access"
 
 
 @pytest.mark.parametrize("sandbox", [None, _READ, _WRITE, _DANGER])
 def test_a_local_only_server_runs_no_turn_on_another_provider(sandbox: Sandbox | None) -> None:
-    settings = Settings(local_only=True, allow_danger=True)
+    settings = msgspec.structs.replace(_DARING, local_only=True)
     with pytest.raises(NotAllowedHere):
-        _decided(settings, provider_local=False, sandbox=sandbox)
-    assert _decided(settings, provider_local=True, sandbox=sandbox).sandbox == (sandbox or _READ)
+        _decided(settings, facts=_ELSEWHERE, sandbox=sandbox)
+    assert _decided(settings, sandbox=sandbox).sandbox == (sandbox or _READ)
 
 
 def test_a_server_that_is_not_local_only_runs_turns_on_every_provider() -> None:
-    assert _decided(Settings(), provider_local=False) == _decided(Settings(), provider_local=True)
+    assert _decided(Settings(), facts=_ELSEWHERE) == _decided(Settings())
+
+
+def test_no_turn_runs_without_a_login() -> None:
+    with pytest.raises(NotReady, match="not logged in"):
+        _decided(Settings(), facts=msgspec.structs.replace(_FACTS, usable=False))
+
+
+def test_an_image_needs_a_model_that_takes_images() -> None:
+    picture = (Image("data:image/png;base64,"),)
+    assert _decided(Settings(), input=picture).input == picture
+    with pytest.raises(InvalidRequest, match="takes no images"):
+        _decided(Settings(), model="small-5", input=picture)
 
 
 @pytest.mark.parametrize(
@@ -102,10 +141,8 @@ def test_a_server_that_is_not_local_only_runs_turns_on_every_provider() -> None:
 def test_the_mode_is_the_requests_else_the_names_else_the_servers(
     asked: Mode | None, named: Mode | None, default: str, mode: Mode
 ) -> None:
-    turn = decide(
-        _wish(mode=asked), Named("m", None, named), Settings(default_mode=default), Scope(), provider_local=True, turn_id="t"
-    )
-    assert turn.mode == mode
+    model = f"big-5 {named}" if named else "big-5"
+    assert _decided(Settings(default_mode=default), mode=asked, model=model).mode == mode
 
 
 @pytest.mark.parametrize(
@@ -136,6 +173,7 @@ def test_what_is_not_for_the_policy_to_decide_passes_through() -> None:
         verbosity="low",
         service_tier="flex",
         web_search=True,
+        effort="high",
     )
     assert turn == Turn(
         id="turn-1",
@@ -149,7 +187,7 @@ def test_what_is_not_for_the_policy_to_decide_passes_through() -> None:
         input=(Text("go on"),),
         verbosity="low",
         service_tier="flex",
-        web_search=True,
+        web_search="live",
     )
 
 
@@ -206,32 +244,23 @@ def test_a_relative_directory_is_forbidden_even_when_it_leads_into_a_workspace(
 
 
 @pytest.mark.parametrize("asked", [None, _READ, _WRITE, _DANGER])
-@pytest.mark.parametrize("key", [_READ, _WRITE, _DANGER])
-@pytest.mark.parametrize(
-    ("configured", "allow_danger"), [(_READ, False), (_WRITE, False), (_READ, True), (_WRITE, True), (_DANGER, True)]
-)
-def test_the_sandbox_is_the_least_of_server_key_and_request(
-    configured: Sandbox, allow_danger: bool, key: Sandbox, asked: Sandbox | None
+@pytest.mark.parametrize("key", _ORDER)
+@pytest.mark.parametrize("default", _ORDER)
+def test_a_default_over_a_keys_ceiling_is_lowered_and_a_wish_is_refused(
+    default: Sandbox, key: Sandbox, asked: Sandbox | None
 ) -> None:
-    settings = Settings(sandbox=configured, allow_danger=allow_danger)
-    if asked == _DANGER and not (allow_danger and key == _DANGER):
-        with pytest.raises(NotAllowedHere if not allow_danger else Forbidden) as caught:
+    settings = msgspec.structs.replace(_DARING, sandbox=default)
+    if asked is not None and SANDBOXES.index(asked) > SANDBOXES.index(key):
+        with pytest.raises(SandboxNotAllowed) as caught:
             _decided(settings, Scope(sandbox=key), sandbox=asked)
         assert caught.value.param == "x_codex.sandbox"
         return
-    effective = SANDBOXES.index(_decided(settings, Scope(sandbox=key), sandbox=asked).sandbox)
-    server = SANDBOXES.index(_decided(settings, sandbox=asked).sandbox)
-    assert effective == min(server, SANDBOXES.index(key))
-
-
-def test_a_key_without_network_has_none() -> None:
-    settings = Settings(sandbox=_WRITE, workspace_network=True)
-    assert _decided(settings).network
-    assert not _decided(settings, Scope(network=False), network=True).network
+    expected = asked or min(default, key, key=SANDBOXES.index)
+    assert _decided(settings, Scope(sandbox=key), sandbox=asked).sandbox == expected
 
 
 def test_danger_mode_cannot_be_without_network() -> None:
-    for settings, sandbox in ((Settings(allow_danger=True), _DANGER), (Settings(allow_danger=True, sandbox=_DANGER), None)):
+    for settings, sandbox in ((_DARING, _DANGER), (msgspec.structs.replace(_DARING, sandbox=_DANGER), None)):
         with pytest.raises(NotAllowedHere) as caught:
             _decided(settings, sandbox=sandbox, network=False)
         assert caught.value.param == "x_codex.network_access"
@@ -249,14 +278,14 @@ def test_a_key_stays_in_its_workspaces(tmp_path: Path) -> None:
 
 
 def test_a_key_uses_its_own_models() -> None:
-    assert model_name(_wish(), "big-5", Scope()) == "big-5"
-    assert model_name(_wish(), "big-5", Scope(models=("small-5", "big-5"))) == "big-5"
-    assert model_name(_wish(), "big-5", Scope(models=("small-5",))) == "small-5"
-    assert model_name(_wish(model="x"), "big-5", Scope(models=("small-5",))) == "x"
-    assert _decided(Settings(), Scope(models=("big-5",))).model == "big-5"
+    assert _decided(Settings()).model == "big-5"
+    assert _decided(Settings(), Scope(models=("small-5", "big-5"))).model == "big-5"
+    assert _decided(Settings(), Scope(models=("small-5",))).model == "small-5"
     with pytest.raises(Forbidden, match="small-5") as caught:
-        _decided(Settings(), Scope(models=("small-5",)))
+        _decided(Settings(), Scope(models=("small-5",)), model="big-5")
     assert caught.value.param == "model"
+    with pytest.raises(ModelNotFound):
+        _decided(Settings(), Scope(models=("small-5",)), model="x")
 
 
 def _workspaces(root: Path) -> Settings:
@@ -270,5 +299,5 @@ def _wish(**members: Any) -> Wish:  # Any: the members' own types
     return msgspec.structs.replace(Wish(model=None, history=(), input=(Text("hi"),)), **members)
 
 
-def _decided(settings: Settings, scope: Scope = _ALL, *, provider_local: bool = True, **members: Any) -> Turn:  # Any: as above
-    return decide(_wish(**members), _NAMED, settings, scope, provider_local=provider_local, turn_id="turn-1")
+def _decided(settings: Settings, scope: Scope = _ALL, *, facts: Facts = _FACTS, **members: Any) -> Turn:  # Any: as above
+    return decide(_wish(**members), facts, settings, scope, "turn-1")

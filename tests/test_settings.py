@@ -174,6 +174,26 @@ def test_danger_mode_needs_its_permission_beside_it(tmp_path: Path) -> None:
     assert load(danger | {"CODEX_ALLOW_DANGER_FULL_ACCESS": "1"}, tmp_path)[0].sandbox == "danger-full-access"
 
 
+def test_danger_mode_is_in_reach_of_requests_with_its_permission_unless_the_ceiling_says_less(tmp_path: Path) -> None:
+    permission = {"CODEX_ALLOW_DANGER_FULL_ACCESS": "1"}
+    assert load({}, tmp_path)[0].sandbox_ceiling == "workspace-write"
+    assert load(permission, tmp_path)[0].sandbox_ceiling == "danger-full-access"
+    assert load(permission | {"CODEX_SANDBOX_CEILING": "read-only"}, tmp_path)[0].sandbox_ceiling == "read-only"
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"CODEX_SANDBOX_CEILING": "danger-full-access"}, "CODEX_ALLOW_DANGER_FULL_ACCESS=1"),
+        ({"CODEX_SANDBOX_MODE": "workspace-write", "CODEX_SANDBOX_CEILING": "read-only"}, "CODEX_SANDBOX_CEILING=read-only"),
+        ({"CODEX_WORKSPACE_NETWORK_ACCESS": "1", "CODEX_NETWORK_CEILING": "0"}, "CODEX_WORKSPACE_NETWORK_ACCESS=1"),
+        ({"CODEX_ALLOW_DANGER_FULL_ACCESS": "1", "CODEX_NETWORK_CEILING": "0"}, "CODEX_SANDBOX_CEILING=workspace-write"),
+    ],
+)
+def test_a_default_over_its_ceiling_ends_the_start(tmp_path: Path, given: dict[str, str], named: str) -> None:
+    assert named in _error(given, tmp_path)
+
+
 @pytest.mark.parametrize("key", [_KEY, _KEY + "ü", f"'{_KEY}'", f"{_KEY}\n{_KEY}"])
 def test_the_api_key_is_in_no_error_and_no_warning(tmp_path: Path, key: str) -> None:
     wrong = {"PROXY_PORT": "x", "PROXY_STORE": "x", "CODEX_SANDBOX_MODE": "danger-full-access"}

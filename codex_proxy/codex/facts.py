@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from codex_proxy.catalog import Catalog, Model, with_extras
+from codex_proxy.catalog import Catalog, Facts, Model, with_extras
 from codex_proxy.codex import wire
 from codex_proxy.codex.connection import Connection
 from codex_proxy.errors import WorkerFailed
@@ -16,23 +16,6 @@ _PAGES_AT_MOST = 20
 _LOCAL = re.compile(
     r"(?:https?://(?:localhost|127(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|\d?\d)){3}|\[::1\])(?::\d{1,5})?|unix:/)(?:/[^\\@\s]*)?", re.ASCII
 )
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """`provider_local`: its address is on this machine; `provider_url` is None where the configuration tells none.
-
-    `usable`: there is an account, or none is needed. `account` (chatgpt, apiKey …) and `plan` are the CLI's words for it.
-    """
-
-    catalog: Catalog
-    provider: str
-    provider_url: str | None
-    provider_local: bool
-    usable: bool
-    mcp_servers: tuple[str, ...]
-    document_names: tuple[str, ...]
-    account: str | None = None
-    plan: str | None = None
 
 
 async def ask(connection: Connection, settings: Settings, bundled: Mapping[str, dict[str, Any]]) -> Facts:

@@ -12,7 +12,22 @@ from typing import Any, assert_never
 import msgspec
 
 from codex_proxy.codex import tools
-from codex_proxy.turns import Answered, Called, History, Image, Message, Mode, Part, Reasoned, Role, Text, Tool, Turn, Verbatim
+from codex_proxy.turns import (
+    Answered,
+    Called,
+    History,
+    Image,
+    Message,
+    Mode,
+    Part,
+    Reasoned,
+    Role,
+    Text,
+    Tool,
+    Turn,
+    Verbatim,
+    WebSearch,
+)
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
 _PROFILE = "proxy"
@@ -38,7 +53,7 @@ class Recipe(msgspec.Struct, frozen=True):
     writable: bool  # the workspace, for commands
     denied: tuple[str, ...]
     user_documents: tuple[tuple[str, int], ...]  # the user's AGENTS.md, as `documents.user_stamps` has them
-    web_search: bool
+    web_search: WebSearch
     verbosity: str | None
     raw_reasoning: bool
     tools: tuple[Tool, ...]
@@ -75,12 +90,12 @@ class Recipe(msgspec.Struct, frozen=True):
             "shell_environment_policy": {"inherit": "core"},
             "project_doc_max_bytes": 0,  # documents.py reads them
         }
-        if self.web_search:
-            config["web_search"] = "live"
+        if self.web_search != "configured":
+            config["web_search"] = self.web_search
         return config
 
     def _chat_config(self) -> dict[str, Any]:
-        config = _CHAT_CONFIG | {"web_search": "live" if self.web_search else "disabled"}
+        config = _CHAT_CONFIG | {"web_search": self.web_search}
         if self.mcp_servers:  # tables are merged, so each one is switched off by name
             config["mcp_servers"] = {name: {"enabled": False} for name in self.mcp_servers}
         return config

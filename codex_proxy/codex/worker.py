@@ -15,11 +15,11 @@ from pathlib import Path
 import msgspec
 
 from codex_proxy import __version__
+from codex_proxy.catalog import Facts
 from codex_proxy.codex import command, documents, facts, home, methods, sandbox, wire
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.connection import Connection
 from codex_proxy.codex.exchange import Exchange
-from codex_proxy.codex.facts import Facts
 from codex_proxy.codex.process import CodexProcess
 from codex_proxy.codex.thread import Recipe
 from codex_proxy.errors import WorkerFailed
@@ -201,7 +201,7 @@ class Worker:
             writable=self.mode == "agent" and self._settings.sandbox == "workspace-write",
             denied=home.denied_paths(self._settings),
             user_documents=documents.user_stamps(self._home),
-            web_search=False,
+            web_search="configured" if self.mode == "agent" and self._settings.network_ceiling else "disabled",
             verbosity=None,
             raw_reasoning=False,
             tools=(),

@@ -22,6 +22,7 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
     errors.NotAllowedHere: (400, _INVALID),
     errors.InvalidApiKey: (401, _INVALID),
     errors.Forbidden: (403, _INVALID),
+    errors.SandboxNotAllowed: (403, _INVALID),
     errors.OriginNotAllowed: (403, _INVALID),
     errors.ModelNotFound: (404, _INVALID),
     errors.RouteNotFound: (404, _INVALID),

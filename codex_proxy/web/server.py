@@ -11,11 +11,10 @@ from typing import Any
 from aiohttp import web
 
 from codex_proxy import policy
-from codex_proxy.catalog import effort_for
+from codex_proxy.catalog import Facts
 from codex_proxy.codex import tools
-from codex_proxy.codex.facts import Facts
 from codex_proxy.codex.warm import StartWorker
-from codex_proxy.errors import InvalidRequest, NotReady, ProxyError, ShuttingDown
+from codex_proxy.errors import NotReady, ProxyError, ShuttingDown
 from codex_proxy.jobs import Job, JobQueue
 from codex_proxy.outcome import Hear
 from codex_proxy.settings import Settings
@@ -102,17 +101,8 @@ class Server:
         return self.jobs.submit(self.decide(wish, who), who.known_as, who.parallel_turns)
 
     def decide(self, wish: Wish, who: Caller) -> Turn:
-        """The turn that a wish becomes here. Raises ModelNotFound, InvalidRequest, NotReady, Forbidden, NotAllowedHere."""
-        facts = self.facts()
-        if not facts.usable:
-            raise NotReady("Codex is not logged in on this server. Its operator can run: codex-proxy codex login", retry_after=60.0)
-        choice = facts.catalog.choose(policy.model_name(wish, facts.catalog.default, who.scope))
-        if wish.images and "image" not in choice.model.modalities:
-            raise InvalidRequest(f"The model {choice.model.id} takes no images.", param="model")
-        effort = effort_for(choice, wish.effort, self.settings.reasoning_effort, wish.effort_place)
-        named = policy.Named(choice.model.id, effort, choice.mode)
-        turn_id = uuid.uuid4().hex
-        turn = policy.decide(wish, named, self.settings, who.scope, provider_local=facts.provider_local, turn_id=turn_id)
+        """The turn that a wish becomes here. Raises what `policy.decide` and `tools.check` do, and NotReady."""
+        turn = policy.decide(wish, self.facts(), self.settings, who.scope, uuid.uuid4().hex)
         tools.check(turn.tools, turn.mode)
         return turn
 

@@ -13,9 +13,9 @@ from codex_proxy.turns import Answered, Called, Image, Message, Reasoned, Text, 
 
 _DENIED = ("/home/someone/.codex", "/home/someone/.ssh")
 _AGENT = Recipe(
-    "m", "agent", "/w", False, _DENIED, (), web_search=False, verbosity=None, raw_reasoning=False, tools=(), mcp_servers=()
+    "m", "agent", "/w", False, _DENIED, (), web_search="configured", verbosity=None, raw_reasoning=False, tools=(), mcp_servers=()
 )
-_CHAT = msgspec.structs.replace(_AGENT, mode="chat", mcp_servers=("clock", "files"))
+_CHAT = msgspec.structs.replace(_AGENT, web_search="disabled", mode="chat", mcp_servers=("clock", "files"))
 _TURN = Turn("t", "m", None, "agent", "read-only", False, "/w", (), (Text("hi"),))
 
 _UNTRUSTED = {"/w": {"trust_level": "untrusted"}, "/": {"trust_level": "untrusted"}}
@@ -29,7 +29,7 @@ _recipes = st.builds(
     cwd=_texts,
     denied=st.lists(_texts, max_size=3).map(tuple),
     user_documents=st.just(()),
-    web_search=st.booleans(),
+    web_search=st.sampled_from(["live", "configured", "disabled"]),
     verbosity=st.sampled_from((None, "low", "high")),
     raw_reasoning=st.booleans(),
     tools=st.lists(
@@ -128,14 +128,14 @@ def test_codex_looks_for_no_documents_of_a_project() -> None:
 def test_what_a_request_asks_for_reaches_the_config(recipe: Recipe, without: str | None) -> None:
     config = recipe.start_params()["config"]
     assert (config.get("web_search"), "model_verbosity" in config, "show_raw_agent_reasoning" in config) == (without, False, False)
-    config = msgspec.structs.replace(recipe, web_search=True, verbosity="low", raw_reasoning=True).start_params()["config"]
+    config = msgspec.structs.replace(recipe, web_search="live", verbosity="low", raw_reasoning=True).start_params()["config"]
     assert (config["web_search"], config["model_verbosity"], config["show_raw_agent_reasoning"]) == ("live", "low", True)
 
 
 def test_one_threads_config_leaves_the_next_ones_alone() -> None:
     for recipe in (_CHAT, _AGENT):
         before = recipe.start_params()
-        msgspec.structs.replace(recipe, web_search=True, verbosity="low", raw_reasoning=True).start_params()
+        msgspec.structs.replace(recipe, web_search="live", verbosity="low", raw_reasoning=True).start_params()
         assert recipe.start_params() == before
 
 

@@ -291,9 +291,9 @@ async def test_secrets_cannot_be_read_and_commands_see_nothing_of_the_servers_en
         assert (home / "config.toml").read_bytes() == config
 
 
-async def test_a_wish_for_more_than_the_servers_sandbox_gets_the_servers(proxy: Proxy) -> None:
+async def test_a_request_may_ask_for_more_than_the_default_and_less_than_the_ceiling(proxy: Proxy) -> None:
     answer = await proxy.chat(prompt="hi", x_codex={"sandbox": "workspace-write", "network_access": True})
-    assert answer.headers["x-codex-sandbox"] == "read-only"
+    assert answer.headers["x-codex-sandbox"] == "workspace-write with network"
     danger = await proxy.chat(prompt="hi", x_codex={"sandbox": "danger-full-access"})
     assert danger.status == 400
 

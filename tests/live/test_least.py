@@ -1,4 +1,4 @@
-"""A turn runs in the least of what the server allows, the key allows and the request asks for: said and done.
+"""A turn runs as its request says or is refused, and never gets more than the server and its key allow: said and done.
 
 Said: the whole matrix, by what the real CLI was told. Done: what a command can do in each of the modes, whichever of the
 three has settled it. What is to be expected stands in tables here; nothing of it is asked of policy.py.
@@ -24,18 +24,20 @@ from tests.live.recording import Recording, Said
 from tests.web.refusals import post, refusal
 
 _READ, _WRITE, _ONLINE, _DANGER = "read-only", "workspace-write", "workspace-write with network", "danger-full-access"
-_OFF, _FORBIDDEN = (400, "not_allowed"), (403, "permission_denied")
+_OFF, _FORBIDDEN = (400, "not_allowed"), (403, "sandbox_not_allowed")
 _ASKED = (None, _READ, _WRITE, _DANGER)
 
-# By CODEX_SANDBOX_MODE and CODEX_ALLOW_DANGER_FULL_ACCESS: what a request gets that asks for nothing, and for each mode.
-_GIVES: dict[tuple[str, str], tuple[str | tuple[int, str], ...]] = {
-    (_READ, "0"): (_READ, _READ, _READ, _OFF),
-    (_WRITE, "0"): (_WRITE, _READ, _WRITE, _OFF),
-    (_READ, "1"): (_READ, _READ, _WRITE, _DANGER),
-    (_WRITE, "1"): (_WRITE, _READ, _WRITE, _DANGER),
-    (_DANGER, "1"): (_DANGER, _READ, _WRITE, _DANGER),
+# By CODEX_SANDBOX_MODE, CODEX_SANDBOX_CEILING and CODEX_ALLOW_DANGER_FULL_ACCESS: what a request gets that asks for nothing, and
+# for each mode.
+_GIVES: dict[tuple[str, str, str], tuple[str | tuple[int, str], ...]] = {
+    (_READ, "", "0"): (_READ, _READ, _WRITE, _OFF),
+    (_READ, _READ, "0"): (_READ, _READ, _FORBIDDEN, _OFF),
+    (_WRITE, _WRITE, "0"): (_WRITE, _READ, _WRITE, _OFF),
+    (_WRITE, _WRITE, "1"): (_WRITE, _READ, _WRITE, _FORBIDDEN),
+    (_READ, "", "1"): (_READ, _READ, _WRITE, _DANGER),
+    (_DANGER, "", "1"): (_DANGER, _READ, _WRITE, _DANGER),
 }
-# By the ceiling of a key: its lines in the file, and what it makes of what the server gives.
+# By the ceiling of a key: its lines in the file, and what it makes of the server's default.
 _KEYS: dict[str, tuple[dict[str, object], dict[str, str]]] = {
     "unsaid": ({}, {_READ: _READ, _WRITE: _WRITE, _DANGER: _WRITE}),
     "reader": ({"sandbox": _READ, "danger": True}, {_READ: _READ, _WRITE: _READ, _DANGER: _READ}),
@@ -48,16 +50,21 @@ class _Server(msgspec.Struct, frozen=True):
     """What a server is set to, as the environment has it."""
 
     sandbox: str
+    ceiling: str
     danger: str
     network: str
 
     def __str__(self) -> str:
-        return f"{self.sandbox}, danger {self.danger}, network {self.network}"
+        return f"{self.sandbox}, ceiling {self.ceiling or 'unset'}, danger {self.danger}, network {self.network}"
 
     @property
     def environ(self) -> dict[str, str]:
-        names = ("CODEX_SANDBOX_MODE", "CODEX_ALLOW_DANGER_FULL_ACCESS", "CODEX_WORKSPACE_NETWORK_ACCESS")
-        return dict(zip(names, (self.sandbox, self.danger, self.network), strict=True))
+        return {
+            "CODEX_SANDBOX_MODE": self.sandbox,
+            "CODEX_SANDBOX_CEILING": self.ceiling,
+            "CODEX_ALLOW_DANGER_FULL_ACCESS": self.danger,
+            "CODEX_WORKSPACE_NETWORK_ACCESS": self.network,
+        }
 
 
 class _Case(msgspec.Struct, frozen=True):
@@ -78,15 +85,17 @@ class _Case(msgspec.Struct, frozen=True):
 
     def expected(self, server: _Server) -> str | tuple[int, str]:
         """The mode as the answer's header has it, or the refusal."""
-        given = _GIVES[server.sandbox, server.danger][_ASKED.index(self.asked)]
+        given = _GIVES[server.sandbox, server.ceiling, server.danger][_ASKED.index(self.asked)]
         if isinstance(given, tuple):
             return given
-        if self.asked == _DANGER and self.key != "daring":
-            return _FORBIDDEN
         mode = _KEYS[self.key][1][given]
+        if mode != given and self.asked is not None:
+            return _FORBIDDEN
+        if self.asked_network and not self.key_network:
+            return _FORBIDDEN
         if mode == _DANGER and self.asked_network is False:
             return _OFF
-        online = server.network == "1" and self.key_network and self.asked_network is not False
+        online = self.key_network and (server.network == "1" if self.asked_network is None else self.asked_network)
         return _ONLINE if mode == _WRITE and online else mode
 
 
@@ -166,18 +175,17 @@ _CAN: dict[str, set[str]] = {
 }
 _EVERYTHING = _CAN[_DANGER]
 _PROBES = {  # by server: who has settled the mode there is the server, the key or the request
-    _Server(_DANGER, "1", "1"): (
+    _Server(_DANGER, "", "1", "1"): (
         *(_Case(key, online, None, None) for key, online in _CEILINGS),
         *(_Case("daring", True, asked, network) for asked in (_READ, _WRITE) for network in (None, False)),
     ),
-    _Server(_WRITE, "0", "0"): (_Case("daring", True, None, True),),
-    _Server(_WRITE, "0", "1"): (_Case("daring", True, None, None), _Case("writer", False, _WRITE, True)),
-    _Server(_READ, "0", "1"): (_Case("daring", True, _WRITE, True),),
-    _Server(_READ, "1", "0"): (
+    _Server(_READ, "", "0", "0"): (
         _Case("daring", True, None, True),
+        _Case("daring", True, _WRITE, None),
         _Case("unsaid", True, _WRITE, True),
-        _Case("daring", True, _DANGER, None),
+        _Case("writer", False, _WRITE, None),
     ),
+    _Server(_READ, "", "1", "0"): (_Case("daring", True, _DANGER, None),),
 }
 
 

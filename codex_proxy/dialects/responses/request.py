@@ -202,6 +202,7 @@ def decode(raw: bytes) -> ResponsesRequest:
         verbosity=asked.text.verbosity if asked.text else None,
         service_tier=service_tier(asked.service_tier),
         web_search=offered.web_search,
+        web_search_place="tools",
     )
     return ResponsesRequest(
         wish=wish,
