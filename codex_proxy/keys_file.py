@@ -16,7 +16,7 @@ _PREFIX = "cpx_"  # so that secret scanners can know one
 
 def add(settings: Settings, name: str, wanted: Entry) -> str:
     """Make a key with the limits of `wanted`; returns it, the only time that it can be seen. Raises SettingsError."""
-    file = _file(settings)
+    file = file_of(settings)
     present = keys.entries(file) if file.exists() else {}
     if name in present:
         raise SettingsError(f"There is a key {name!r} already. Revoke it first, or choose another name.")
@@ -31,14 +31,9 @@ def add(settings: Settings, name: str, wanted: Entry) -> str:
     return token
 
 
-def listed(settings: Settings) -> dict[str, Entry]:
-    """The keys by name. Raises SettingsError."""
-    return keys.entries(_file(settings))
-
-
 def revoke(settings: Settings, name: str) -> None:
     """Take a key out of the file. Raises SettingsError when there is none of that name."""
-    file = _file(settings)
+    file = file_of(settings)
     if name not in keys.entries(file):
         raise SettingsError(f"There is no key {name!r} in {file}. See: codex-proxy keys list")
     document = _document(file)
@@ -46,7 +41,8 @@ def revoke(settings: Settings, name: str) -> None:
     _replace(file, document)
 
 
-def _file(settings: Settings) -> Path:
+def file_of(settings: Settings) -> Path:
+    """Where the keys are. Raises SettingsError when PROXY_API_KEYS_FILE is not set."""
     if settings.api_keys_file is None:
         raise SettingsError("There is no PROXY_API_KEYS_FILE. Set it to the file that is to hold the keys.")
     return settings.api_keys_file

@@ -15,6 +15,7 @@ import msgspec
 from codex_proxy import env_file
 from codex_proxy.settings_values import (
     Proxy,
+    can_be_had,
     choice,
     colon_list,
     comma_list,
@@ -30,7 +31,10 @@ from codex_proxy.settings_values import (
     whole,
 )
 
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+FIRST_WORKDIR = Path("/workspace")
+_RATE_LIMIT = 60
+_SECOND_WORKDIR = "codex-workspace"  # in the home directory
 SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 
@@ -47,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_unauthenticated: bool = False
     host: str = "127.0.0.1"
     port: int = 8000
-    allowed_hosts: tuple[str, ...] = _LOOPBACK_NAMES
+    allowed_hosts: tuple[str, ...] = LOOPBACK_NAMES
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[Proxy, ...] = ()
     max_body_mb: int = 32
@@ -55,9 +59,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: str = "sqlite"  # memory, sqlite (in state_directory), sqlite:///path, redis://…
     store_ttl_hours: int = 720
     store_max_mb: int = 512
-    rate_limit_per_minute: int = 60
+    rate_limit_per_minute: int = 0  # of an open loopback server; any other has _RATE_LIMIT
     codex_path: str = "codex"
-    workdir: Path = Path("/workspace")
+    workdir: Path = FIRST_WORKDIR
+    workdir_unset: bool = False  # CODEX_WORKDIR is not set, and the first default cannot be had
     workspaces: tuple[Path, ...] = ()
     codex_home: Path | None = None  # CODEX_CONFIG_DIR, else CODEX_HOME; None: the CLI's own default
     profile_dir: Path | None = None  # of files for Codex's home; None: the usual one, see codex/profile.py
@@ -96,7 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can connect."""
-        return self.host in _LOOPBACK_NAMES
+        return self.host in LOOPBACK_NAMES
 
     @property
     def store_file(self) -> Path | None:
@@ -205,13 +210,24 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
             members["codex_home"] = path(home)
         except ValueError as error:
             problems.append(f"CODEX_HOME={home!r} is not valid: {error}.")
-    if members.get("allow_danger"):
-        members.setdefault("sandbox_ceiling", SANDBOXES[-1])
-    settings = Settings(**members, env_file=file, environ=environ)
+    settings = Settings(**{**_usual(members, environ), **members}, env_file=file, environ=environ)
     problems += _contradictions(settings)
     if problems:
         raise SettingsError("\n".join(problems))
     return settings, warnings
+
+
+def _usual(members: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """The defaults that depend on other settings or on the machine."""
+    usual: dict[str, Any] = {}
+    if members.get("allow_danger"):
+        usual["sandbox_ceiling"] = SANDBOXES[-1]
+    if members.get("api_key") or members.get("api_keys_file") or members.get("host", LOOPBACK_NAMES[1]) not in LOOPBACK_NAMES:
+        usual["rate_limit_per_minute"] = _RATE_LIMIT
+    if "workdir" not in members and not can_be_had(FIRST_WORKDIR):
+        usual["workdir"] = Path(environ.get("HOME") or Path.home(), _SECOND_WORKDIR).resolve()
+        usual["workdir_unset"] = True
+    return usual
 
 
 def refuse_if_others_may_write(file: Path) -> None:

@@ -1,5 +1,6 @@
 """How the text of one setting becomes its value: small readers that raise ValueError with what is allowed."""
 
+import os
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -130,3 +131,8 @@ def existing_file(value: str, cwd: Path) -> Path:
     if not there:
         raise ValueError("there is no such file")
     return found
+
+
+def can_be_had(directory: Path) -> bool:
+    """Whether a directory is there, or can be made by us."""
+    return directory.is_dir() or (not directory.exists() and os.access(directory.parent, os.W_OK))

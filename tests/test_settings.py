@@ -1,10 +1,12 @@
 """Reading the settings: what wins, what is refused, what is warned of, what is never said. Single ones: test_settings_values."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from codex_proxy.settings import DEPRECATED, Settings, SettingsError, load
+from codex_proxy.settings import DEPRECATED, FIRST_WORKDIR, Settings, SettingsError, load
 
 _KEY = "sk-proxy-never-shown"
 
@@ -215,3 +217,31 @@ def _error(environ: dict[str, str], cwd: Path) -> str:
     with pytest.raises(SettingsError) as caught:
         load(environ, cwd)
     return str(caught.value)
+
+
+def test_an_open_loopback_server_has_no_rate_limit_and_any_other_has_one(tmp_path: Path) -> None:
+    for environ, limit in (
+        ({}, 0),
+        ({"PROXY_HOST": "localhost"}, 0),
+        ({"PROXY_API_KEY": "key"}, 60),
+        ({"PROXY_API_KEYS_FILE": str(tmp_path / "keys.toml")}, 60),
+        ({"PROXY_HOST": "0.0.0.0", "PROXY_ALLOW_UNAUTHENTICATED": "1"}, 60),
+        ({"RATE_LIMIT_PER_MINUTE": "5"}, 5),
+        ({"PROXY_API_KEY": "key", "RATE_LIMIT_PER_MINUTE": "0"}, 0),
+    ):
+        assert load(environ, tmp_path)[0].rate_limit_per_minute == limit, environ
+
+
+def test_the_workspace_of_somebody_who_cannot_make_the_first_default_is_in_their_home(tmp_path: Path) -> None:
+    if FIRST_WORKDIR.exists():
+        pytest.skip(f"{FIRST_WORKDIR} is there, so anybody has it")
+    script = (
+        "import os\n"
+        "from pathlib import Path\n"
+        "from codex_proxy.settings import load\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        f"chosen, warnings = load({{'HOME': {str(tmp_path)!r}}}, Path('/'))\n"
+        "print(chosen.workdir, chosen.workdir_unset, warnings)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path}/codex-workspace True []\n"

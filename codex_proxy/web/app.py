@@ -139,20 +139,22 @@ async def _listen(runner: web.AppRunner, settings: Settings, sockets: Sequence[s
     return f"unix:{runner.addresses[0]}"
 
 
-async def serve(settings: Settings, cli: Command, announce: Callable[[str], None], sockets: Sequence[socket.socket] = ()) -> int:
-    """Serve until SIGTERM or SIGINT, on `sockets` where there are any. Calls `announce` with the address once a turn can run.
+async def serve(
+    settings: Settings, cli: Command, announce: Callable[[Server, str], None], sockets: Sequence[socket.socket] = ()
+) -> int:
+    """Serve until SIGTERM or SIGINT, on `sockets` where there are any. Calls `announce` once a worker has told its facts.
 
     Returns the exit code: 0, or 1 when a supervisor broke. Raises OSError when the address cannot be had.
     """
     connections.raise_file_limit()
-    stopping, hurried = asyncio.Event(), asyncio.Event()
+    asked = _Signals()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, lambda: (hurried if stopping.is_set() else stopping).set())
+        asyncio.get_running_loop().add_signal_handler(number, asked.hear, number)
     async with _running(settings, cli) as runner:
         server: Server = runner.app[SERVER]
-        server.hurried = hurried
+        server.hurried = asked.hurried
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, server)
-        ends = [spawn("a signal", stopping.wait()), spawn("a broken supervisor", server.supervisors.failed.wait())]
+        ends = [spawn("a signal", asked.stopping.wait()), spawn("a broken supervisor", server.supervisors.failed.wait())]
         if sockets:  # who comes before a turn can run waits in their queue, and gets no 503
             first = spawn("the first worker", server.supervisors.wait_ready())
             await asyncio.wait([first, *ends], timeout=_FIRST_WORKER_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
@@ -163,15 +165,35 @@ async def serve(settings: Settings, cli: Command, announce: Callable[[str], None
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         server.systemd.stopping(settings.drain_seconds + STOP_LIMIT)
         server.leaving = True
+        _log.info(_farewell(server, asked.again))
         if sockets:  # systemd holds them open: who comes now waits for the next of us
             await asyncio.gather(*(site.stop() for site in runner.sites))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LEAVING_TIMEOUT):
-                await _unless(hurried, server.quiet())
-        _log.info("stopping: running turns get %g s", settings.drain_seconds)
+                await _unless(asked.hurried, server.quiet())
         for task in (announcing, *ends):
             await see_out(task)
     return 1 if server.supervisors.failed.is_set() else 0
+
+
+class _Signals:
+    """What SIGTERM and SIGINT ask for: to stop, and the second time to hurry. `again`: how to send the second one."""
+
+    def __init__(self) -> None:
+        self.stopping, self.hurried = asyncio.Event(), asyncio.Event()
+        self.again = ""
+
+    def hear(self, number: signal.Signals) -> None:
+        self.again = "press Ctrl-C again" if number == signal.SIGINT else f"send {number.name} again"
+        (self.hurried if self.stopping.is_set() else self.stopping).set()
+
+
+def _farewell(server: Server, again: str) -> str:
+    running = server.supervisors.running
+    if not running or not again:
+        return "stopping"
+    turns = "1 turn" if running == 1 else f"{running} turns"
+    return f"stopping: waiting up to {server.settings.drain_seconds:g} s for {turns}; {again} to stop now"
 
 
 async def _unless(hurried: asyncio.Event, wait: Coroutine[Any, Any, None]) -> None:
@@ -184,12 +206,12 @@ async def _unless(hurried: asyncio.Event, wait: Coroutine[Any, Any, None]) -> No
             await see_out(task)
 
 
-async def _announce(server: Server, address: str, announce: Callable[[str], None]) -> None:
+async def _announce(server: Server, address: str, announce: Callable[[Server, str], None]) -> None:
     await server.supervisors.wait_ready()
     _warn_of_effort(server)
     for alias in server.facts().catalog.broken_aliases():
         _log.warning("CODEX_MODEL_ALIASES: %s stands for a model that does not exist; it is not listed", alias)
-    announce(address)
+    announce(server, address)
     server.systemd.ready()
 
 

@@ -32,6 +32,7 @@ _QUIET = 1.0  # seconds; a health check comes about as often
 _CHORES_TIMEOUT = 10.0  # seconds; a chore is a write or two
 _log = logging.getLogger(__name__)
 
+NOT_LOGGED_IN = "Codex is not logged in"
 COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before it commits to 200; a provider's 401 takes 6.5
 _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
 
@@ -129,7 +130,7 @@ class Server:
         if facts is None or not self.supervisors.ready:
             return self.supervisors.trouble or "no worker"
         if not facts.usable:
-            return "codex is not logged in"
+            return NOT_LOGGED_IN
         if self.settings.local_only and not facts.provider_local:
             return "the model provider is not local"
         return "queue full" if self.jobs.full else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shlex
 import shutil
 import signal
@@ -172,12 +173,16 @@ async def test_an_address_in_use_is_said_and_ends_with_2(start_command: StartCom
     port = running.address.rpartition(":")[2]
     done = await asyncio.to_thread(_run, environ, "serve", "--port", port)
     assert done.returncode == 2
-    assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert re.fullmatch(rf"Port {port} is in use\. Try --port \d+\n", done.stderr)
 
 
 def test_the_version_and_the_models_are_listed(environ: dict[str, str]) -> None:
     assert _run(environ, "--version").stdout == f"codex-proxy {__version__}\n"
     assert "Not logged in" in _run(environ, "codex", "login", "status").stderr
-    names = _run(environ, "models").stdout.splitlines()
-    assert "gpt-5.5" in names
-    assert "gpt-5.5 high" in names
+    assert "Not logged in" in _run(environ, "login", "--status").stderr
+    header, *rows = _run(environ, "models").stdout.splitlines()
+    assert header.split()[:3] == ["MODEL", "DEFAULT", "EFFORTS"]
+    assert rows[0].split()[:2] == ["gpt-5.5", "yes"]
+    assert "high" in rows[0]
+    [default] = [model for model in json.loads(_run(environ, "models", "--json").stdout) if model["default"]]
+    assert (default["id"], "high" in default["efforts"]) == ("gpt-5.5", True)

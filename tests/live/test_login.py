@@ -14,7 +14,7 @@ async def test_a_server_without_a_login_says_so_and_is_ready_soon_after_one(
     environ["CODEX_MAX_PARALLEL_REQUESTS"] = "1"
     async with start_proxy() as proxy:
         ready = await proxy.http.get(f"{proxy.address}/ready")
-        assert (ready.status, (await ready.json())["reason"]) == (503, "codex is not logged in")
+        assert (ready.status, (await ready.json())["reason"]) == (503, "Codex is not logged in")
         refused = await proxy.chat(prompt="hi")
         assert (refused.status, (await refused.json())["error"]["code"]) == (503, "not_ready")
         assert refused.headers["Retry-After"]

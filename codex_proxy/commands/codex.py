@@ -1,0 +1,27 @@
+"""`codex-proxy codex …`: the very CLI that the server uses, with its home."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import NoReturn
+
+from codex_proxy.codex import command, home
+from codex_proxy.commands import place
+
+EPILOG = "Example: codex-proxy codex login status"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the Codex CLI is given")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    become(arguments.arguments)
+
+
+def become(words: Sequence[str]) -> NoReturn:
+    """Replace this process by the Codex CLI with these arguments. Raises SettingsError, CommandNotFound."""
+    chosen = place.read_settings()
+    home.make_home(chosen)
+    path = command.find(chosen).path
+    os.execve(path, [path, *words], {**chosen.environ, "CODEX_HOME": str(home.codex_home(chosen))})

@@ -1,0 +1,75 @@
+"""What a command writes: colours where a person sees them, and tables.
+
+Colour goes to a terminal only, and not where NO_COLOR is set (https://no-color.org) or TERM is dumb.
+"""
+
+import shutil
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+import msgspec
+
+_RESET = "\x1b[0m"
+
+
+class Style(msgspec.Struct, frozen=True):
+    """How to show words on one stream."""
+
+    colour: bool = False
+
+    def bold(self, text: str) -> str:
+        return self._in("1", text)
+
+    def dim(self, text: str) -> str:
+        return self._in("2", text)
+
+    def good(self, text: str) -> str:
+        return self._in("32", text)
+
+    def warn(self, text: str) -> str:
+        return self._in("33", text)
+
+    def bad(self, text: str) -> str:
+        return self._in("31", text)
+
+    def _in(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}{_RESET}" if self.colour and text else text
+
+
+def style_of(stream: TextIO, environ: Mapping[str, str]) -> Style:
+    """The style for a stream, as it is now."""
+    return Style(stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb")
+
+
+def columns() -> int:
+    """The width of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
+def width(text: str) -> int:
+    """How many columns a terminal takes for it."""
+    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def fitted(text: str, room: int) -> str:
+    """The text, cut with an ellipsis where it does not fit in `room` columns."""
+    if width(text) <= room:
+        return text
+    kept = ""
+    for char in text:
+        if width(kept + char) > room - 1:
+            break
+        kept += char
+    return kept + "…"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], style: Style) -> str:
+    """Columns beside each other, two spaces between them; the last one may be as long as it is."""
+    widths = [max(map(width, column)) for column in zip(header, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [cell + " " * (room - width(cell)) for cell, room in zip(cells, widths, strict=True)]
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([style.bold(line(header)), *map(line, rows)])

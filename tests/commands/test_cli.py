@@ -1,0 +1,78 @@
+"""The command line itself: help, version, typing errors, and what a command must not import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codex_proxy import __version__, cli
+
+_WITHOUT_A_SERVER = """
+import sys
+from codex_proxy import cli
+try:
+    code = cli.main(sys.argv[1:])
+except SystemExit as ended:
+    code = ended.code
+heavy = [name for name in ("aiohttp", "asyncio", "codex_proxy.web", "limits", "prometheus_client") if name in sys.modules]
+assert not heavy, heavy
+assert code == 0, code
+"""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
+def test_help_lists_every_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert [name for name in cli.COMMANDS if f"\n  {name} " not in said] == []
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_help_of_its_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["help", name])
+    assert ended.value.code == 0
+    assert f"usage: codex-proxy {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["version"]])
+def test_the_version(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out == f"codex-proxy {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["docter"], "codex-proxy has no command 'docter'. Did you mean codex-proxy doctor?"),
+        (["sevre"], "Did you mean codex-proxy serve?"),
+        (["keys", "lst"], "Did you mean list?"),
+        (["keys", "add", "anna", "--sandbx=read-only"], "unknown option: --sandbx. Did you mean --sandbox?"),
+        (["serve", "--prot", "1"], "unknown option: --prot. Did you mean --port?"),
+        (["serve", "now"], "unknown argument: now.\n"),
+    ],
+)
+def test_a_typing_error_is_told_with_what_was_meant(typed: list[str], meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code: object = cli.main(typed)
+    except SystemExit as ended:
+        code = ended.code
+    said = capsys.readouterr().err
+    assert (code, meant in said) == (2, True), said
+
+
+def test_without_a_command_help_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "Usage: codex-proxy COMMAND" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["help", "keys"], ["keys", "list"]])
+def test_what_needs_no_server_imports_none(words: list[str], tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.touch(mode=0o600)
+    environ = {"PROXY_API_KEYS_FILE": str(keys), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_A_SERVER, *words], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
