@@ -22,11 +22,18 @@ class StoredEvent(msgspec.Struct, frozen=True):
     content: bytes
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One response.
+class StoredPart(msgspec.Struct, frozen=True):
+    """A part of a conversation that a response has added, as a JSON array; `number` is that of its first item."""
 
-    `status` and `body` are the response object's, as of its last change; `input_items` are the request's, as a JSON array.
-    `conversation` is all that a continuation needs, as JSON. `cancel_wanted`: somebody wants the holder to stop it.
+    number: int
+    content: bytes
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What changes of a response while it is made, and whose it is.
+
+    `status` and `body` are the response object's, as of its last change. `cancel_wanted`: somebody wants the holder to stop
+    it. `last_event`: the highest number of its events, by the store's count; whoever finds fewer has lost some.
     """
 
     id: str
@@ -34,15 +41,35 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int  # seconds since the epoch
     status: str
     body: bytes
-    input_items: bytes
-    conversation: bytes = b"[]"
     holder: str | None = None
     cancel_wanted: bool = False
+    last_event: int = -1
+
+    @property
+    def running(self) -> bool:
+        return self.status in RUNNING
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a running record. What was written once is not written again: `body` is None while it is the same.
+
+    A part or an event of a number that is there already replaces it, so a change whose answer got lost can be made again.
+    """
+
+    id: str
+    status: str
+    body: bytes | None = None
+    parts: Sequence[StoredPart] = ()
+    events: Sequence[StoredEvent] = ()
 
     @property
     def size(self) -> int:
-        """Bytes that count for the bound of the store, without the events."""
-        return len(self.body) + len(self.input_items) + len(self.conversation)
+        """Bytes that the parts and events add."""
+        return sum(len(part.content) for part in self.parts) + sum(len(event.content) for event in self.events)
+
+    @property
+    def last_event(self) -> int:
+        return max((event.number for event in self.events), default=-1)
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -55,18 +82,27 @@ class Claim(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """Durations are seconds; `now` is seconds since the epoch."""
 
-    async def create(self, record: Record) -> None:
-        """Keep a new record."""
+    async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
+        """Keep a new record; one of this id that is there already stays as it is.
 
-    async def update(self, changed: Record, events: Sequence[StoredEvent] = ()) -> bool:
-        """Replace a record of the same id and append events; False when it has been deleted meanwhile.
+        `input_items` are the request's, as a JSON array, and `conversation` is what its turn begins with, as a JSON array.
+        """
 
-        `cancel_wanted` is not changed by this. Raises RecordEnded, and writes nothing, when the record has ended. The same
-        end again, status and body, is no error: whoever did not hear that it was written may write it again.
+    async def update(self, change: Change) -> bool:
+        """Change a running record; False when it has been deleted meanwhile.
+
+        Raises RecordEnded, and writes nothing, when the record has ended. The same end again, status and body, is no
+        error: whoever did not hear that it was written may write it again.
         """
 
     async def get(self, owner: str, record_id: str) -> Record | None:
         """The owner's record."""
+
+    async def input_items(self, owner: str, record_id: str) -> bytes | None:
+        """As `create` got them."""
+
+    async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
+        """All that a continuation needs: what `create` got, and the parts in order."""
 
     async def delete(self, owner: str, record_id: str) -> bool:
         """Forget a record and its events; False when there was none."""
@@ -97,6 +133,9 @@ class Store(Protocol):
 
     async def orphans(self) -> list[Record]:
         """The running records whose holder is dead. The caller fails them by `update`."""
+
+    async def held(self, holder: str) -> list[Record]:
+        """The running records of a holder."""
 
     async def sweep(self, now: int) -> None:
         """Forget what is too old, and the oldest of what is too much."""

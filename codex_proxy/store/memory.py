@@ -1,15 +1,16 @@
 """The keeper that forgets everything when the process ends; the measure for the others."""
 
 import asyncio
+import bisect
 import contextlib
 import time
 import weakref
-from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
 from codex_proxy.errors import RecordEnded
-from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Claim, Record, StoredEvent
+from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Record, StoredEvent, StoredPart
 
 EVENTS_AT_ONCE = 1000
 
@@ -20,55 +21,64 @@ class MemoryStore:
     def __init__(self, ttl: float, max_bytes: int) -> None:
         self._ttl = ttl
         self._max_bytes = max_bytes
-        self._records: dict[str, Record] = {}  # oldest first
-        self._events: dict[str, list[StoredEvent]] = {}
+        self._kept: dict[str, _Kept] = {}  # oldest first
         self._claims: dict[str, tuple[Claim, float]] = {}  # key -> claim, end of its life by the monotonic clock
         self._leases: dict[str, float] = {}  # holder -> end of its lease
         self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # of records that somebody waits for
         self._bytes = 0
 
-    async def create(self, record: Record) -> None:
-        self._records[record.id] = record
-        self._events[record.id] = []
-        self._bytes += record.size
+    async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
+        if record.id in self._kept:
+            return
+        self._kept[record.id] = kept = _Kept(record, input_items, conversation)
+        self._bytes += kept.size
         self._shrink()
 
-    async def update(self, changed: Record, events: Sequence[StoredEvent] = ()) -> bool:
-        if (kept := self._records.get(changed.id)) is None:
+    async def update(self, change: Change) -> bool:
+        if (kept := self._kept.get(change.id)) is None:
             return False
-        if kept.status not in RUNNING:
-            if (kept.status, kept.body) == (changed.status, changed.body):
+        if not kept.record.running:
+            if (kept.record.status, kept.record.body) == (change.status, change.body):
                 return True
             raise RecordEnded(ENDED_MESSAGE)
-        self._bytes += changed.size - kept.size + sum(len(event.content) for event in events)
-        self._records[changed.id] = msgspec.structs.replace(changed, cancel_wanted=kept.cancel_wanted)
-        self._events[changed.id] += events
-        self._tell(changed.id)
+        before = kept.size
+        kept.take(change)
+        self._bytes += kept.size - before
+        self._tell(change.id)
         self._shrink()
         return True
 
     async def get(self, owner: str, record_id: str) -> Record | None:
-        record = self._records.get(record_id)
-        return record if record is not None and record.owner == owner else None
+        kept = self._owned(owner, record_id)
+        return None if kept is None else kept.record
+
+    async def input_items(self, owner: str, record_id: str) -> bytes | None:
+        kept = self._owned(owner, record_id)
+        return None if kept is None else kept.input_items
+
+    async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
+        kept = self._owned(owner, record_id)
+        return None if kept is None else [kept.conversation, *(part.content for part in kept.parts)]
 
     async def delete(self, owner: str, record_id: str) -> bool:
-        if await self.get(owner, record_id) is None:
+        if self._owned(owner, record_id) is None:
             return False
         self._forget(record_id)
         return True
 
     async def want_cancel(self, owner: str, record_id: str) -> bool:
-        record = await self.get(owner, record_id)
-        if record is None or record.status not in RUNNING:
+        kept = self._owned(owner, record_id)
+        if kept is None or not kept.record.running:
             return False
-        self._records[record_id] = msgspec.structs.replace(record, cancel_wanted=True)
+        kept.record = msgspec.structs.replace(kept.record, cancel_wanted=True)
         self._tell(record_id)
         return True
 
     async def events(self, owner: str, record_id: str, after: int) -> list[StoredEvent]:
-        if await self.get(owner, record_id) is None:
+        if (kept := self._owned(owner, record_id)) is None:
             return []
-        return [event for event in self._events[record_id] if event.number > after][:EVENTS_AT_ONCE]
+        begin = bisect.bisect_right(kept.events, after, key=_number)
+        return kept.events[begin : begin + EVENTS_AT_ONCE]
 
     async def changed(self, record_id: str, timeout: float) -> None:
         change = self._changes.setdefault(record_id, asyncio.Event())
@@ -101,28 +111,72 @@ class MemoryStore:
     async def orphans(self) -> list[Record]:
         now = time.monotonic()
         alive = {holder for holder, end in self._leases.items() if end >= now}
-        return [record for record in self._records.values() if record.status in RUNNING and record.holder not in alive]
+        return [record for record in self._running() if record.holder not in alive]
+
+    async def held(self, holder: str) -> list[Record]:
+        return [record for record in self._running() if record.holder == holder]
 
     async def sweep(self, now: int) -> None:
-        for record in [record for record in self._records.values() if record.created_at < now - self._ttl]:
-            if record.status not in RUNNING:
+        for record in [kept.record for kept in self._kept.values()]:
+            if record.created_at < now - self._ttl and not record.running:
                 self._forget(record.id)
 
     async def close(self) -> None:
-        self._records.clear()
+        self._kept.clear()
 
     def _tell(self, name: str) -> None:
         if change := self._changes.pop(name, None):
             change.set()
 
+    def _owned(self, owner: str, record_id: str) -> "_Kept | None":
+        kept = self._kept.get(record_id)
+        return kept if kept is not None and kept.record.owner == owner else None
+
+    def _running(self) -> list[Record]:
+        return [kept.record for kept in self._kept.values() if kept.record.running]
+
     def _forget(self, record_id: str) -> None:
-        record, events = self._records.pop(record_id), self._events.pop(record_id)
-        self._bytes -= record.size + sum(len(event.content) for event in events)
+        self._bytes -= self._kept.pop(record_id).size
         self._tell(record_id)
 
     def _shrink(self) -> None:
-        ended = (record.id for record in list(self._records.values()) if record.status not in RUNNING)
+        ended = (record_id for record_id, kept in list(self._kept.items()) if not kept.record.running)
         for record_id in ended:
             if self._bytes <= self._max_bytes:
                 return
             self._forget(record_id)
+
+
+class _Kept:
+    """A record and all that belongs to it."""
+
+    def __init__(self, record: Record, input_items: bytes, conversation: bytes) -> None:
+        self.record = record
+        self.input_items = input_items
+        self.conversation = conversation
+        self.parts: list[StoredPart] = []  # by number, as the events
+        self.events: list[StoredEvent] = []
+        self.size = len(record.body) + len(input_items) + len(conversation)  # bytes that count for the bound
+
+    def take(self, change: Change) -> None:
+        body = self.record.body if change.body is None else change.body
+        self.size += len(body) - len(self.record.body)
+        last_event = max(self.record.last_event, change.last_event)
+        self.record = msgspec.structs.replace(self.record, status=change.status, body=body, last_event=last_event)
+        self.size += sum(_put(self.parts, part) for part in change.parts)
+        self.size += sum(_put(self.events, event) for event in change.events)
+
+
+_Numbered = TypeVar("_Numbered", StoredPart, StoredEvent)
+
+
+def _number(one: StoredPart | StoredEvent) -> int:
+    return one.number
+
+
+def _put(kept: list[_Numbered], new: _Numbered) -> int:
+    """Put one in its place, or in that of another with its number; returns the bytes that it adds."""
+    place = bisect.bisect_left(kept, new.number, key=_number)
+    replaced = kept[place : place + 1] if place < len(kept) and kept[place].number == new.number else []
+    kept[place : place + len(replaced)] = [new]
+    return len(new.content) - sum(len(one.content) for one in replaced)

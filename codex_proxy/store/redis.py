@@ -5,7 +5,7 @@ Every step is one script of `redis_scripts`. No command is ever sent twice: a cl
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from codex_proxy import tasks
 from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavailable
 from codex_proxy.store import redis_scripts
-from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Claim, Record, StoredEvent
+from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Record, StoredEvent
 
 EVENTS_AT_ONCE = 1000
 _CONNECT_TIMEOUT = 3.0
@@ -72,23 +72,32 @@ class RedisStore:
         finally:
             await store.close()
 
-    async def create(self, record: Record) -> None:
-        fields = [*_fields(record), "cancel_wanted", int(record.cancel_wanted)]
-        await self._run(redis_scripts.CREATE, *self._kept(record, record.size), record.created_at, *fields)
+    async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
+        size = len(record.body) + len(input_items) + len(conversation)
+        fields = [*_fields(record), "input_items", input_items, "conversation", conversation]
+        await self._run(redis_scripts.CREATE, record.id, size, self._life, self._max_bytes, record.created_at, *fields)
 
-    async def update(self, changed: Record, events: Sequence[StoredEvent] = ()) -> bool:
-        size = changed.size + sum(len(event.content) for event in events)
-        fields = _fields(changed)
-        numbered = [part for event in events for part in (event.number, msgspec.msgpack.encode(event))]
-        done = await self._run(redis_scripts.UPDATE, *self._kept(changed, size), len(fields), *fields, *numbered)
+    async def update(self, change: Change) -> bool:
+        parts = [part for one in change.parts for part in (one.number, one.content)]
+        events = [part for one in change.events for part in (one.number, msgspec.msgpack.encode(one))]
+        bounds = (change.size, self._life, self._max_bytes)
+        state = (change.status, change.last_event, int(change.body is not None), change.body or b"")
+        done = await self._run(redis_scripts.UPDATE, change.id, *bounds, *state, len(parts), *parts, *events)
         if done < 0:
             raise RecordEnded(ENDED_MESSAGE)
         return bool(done)
 
     async def get(self, owner: str, record_id: str) -> Record | None:
-        flat = await self._run(redis_scripts.GET, record_id)
-        record = _record(record_id, flat) if flat else None
-        return record if record is not None and record.owner == owner else None
+        found = await self._run(redis_scripts.GET, record_id, owner)
+        return _record(record_id, found) if found else None
+
+    async def input_items(self, owner: str, record_id: str) -> bytes | None:
+        found: bytes | None = await self._run(redis_scripts.INPUT_ITEMS, record_id, owner)
+        return found
+
+    async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
+        found: list[bytes] | None = await self._run(redis_scripts.CONVERSATION, record_id, owner)
+        return found
 
     async def delete(self, owner: str, record_id: str) -> bool:
         return bool(await self._run(redis_scripts.DELETE, record_id, owner))
@@ -118,7 +127,10 @@ class RedisStore:
         await self._run(redis_scripts.RENEW, holder, _milliseconds(lease))
 
     async def orphans(self) -> list[Record]:
-        return [_record(record_id.decode(), flat) for record_id, flat in await self._run(redis_scripts.ORPHANS)]
+        return [_record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.ORPHANS)]
+
+    async def held(self, holder: str) -> list[Record]:
+        return [_record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.HELD, holder)]
 
     async def sweep(self, now: int) -> None:
         step = (now - self._ttl, self._life, self._max_bytes, _SWEPT_AT_ONCE)
@@ -129,9 +141,6 @@ class RedisStore:
         if self._listener is not None:
             await tasks.see_out(self._listener)
         await self._client.aclose()
-
-    def _kept(self, record: Record, size: int) -> tuple[str, int, int, int, int]:
-        return record.id, size, int(record.status in RUNNING), self._life, self._max_bytes
 
     async def _run(self, script: str, *arguments: str | bytes | float) -> Any:  # Any: each script has its own answer
         cancels = _cancels()
@@ -232,31 +241,30 @@ def _cancels() -> int:
 
 
 def _fields(record: Record) -> list[str | bytes | int]:
-    """All but the id and `cancel_wanted`, names and values by turns."""
+    """All but the id, names and values by turns."""
     named: dict[str, str | bytes | int] = {
         "owner": record.owner,
         "created_at": record.created_at,
         "status": record.status,
         "body": record.body,
-        "input_items": record.input_items,
-        "conversation": record.conversation,
         "holder": record.holder or "",
+        "cancel_wanted": int(record.cancel_wanted),
+        "last_event": record.last_event,
     }
     return [part for pair in named.items() for part in pair]
 
 
-def _record(record_id: str, flat: list[bytes]) -> Record:
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+def _record(record_id: str, found: list[bytes]) -> Record:
+    owner, created_at, status, body, holder, cancel_wanted, last_event = found  # in the order of `state` in redis_scripts
     return Record(
         id=record_id,
-        owner=fields[b"owner"].decode(),
-        created_at=int(fields[b"created_at"]),
-        status=fields[b"status"].decode(),
-        body=fields[b"body"],
-        input_items=fields[b"input_items"],
-        conversation=fields[b"conversation"],
-        holder=fields[b"holder"].decode() or None,
-        cancel_wanted=fields[b"cancel_wanted"] == b"1",
+        owner=owner.decode(),
+        created_at=int(created_at),
+        status=status.decode(),
+        body=body,
+        holder=holder.decode() or None,
+        cancel_wanted=cancel_wanted == b"1",
+        last_event=int(last_event or -1),  # an earlier version's has none
     )
 
 

@@ -16,6 +16,9 @@ local function events(id) return P .. 'events:' .. id end
 local function tell(name) redis.call('PUBLISH', P .. 'changes', name) end
 local function running(status) return status == 'queued' or status == 'in_progress' end
 local function runs(id) return running(redis.call('HGET', record(id), 'status')) end
+local function state(id)
+    return redis.call('HMGET', record(id), 'owner', 'created_at', 'status', 'body', 'holder', 'cancel_wanted', 'last_event')
+end
 local function owned(id, owner) return redis.call('HGET', record(id), 'owner') == owner end
 local function extend(life, keys) for _, key in ipairs(keys) do redis.call('PEXPIRE', key, life) end end
 local function forget(id)
@@ -34,10 +37,10 @@ local function shrink(most)
         if runs(id) then kept = kept + 1 else forget(id) end
     end
 end
-local function keep(id, growth, is_running, life, most)
+local function keep(id, growth, life, most)
     redis.call('HINCRBY', SIZES, id, growth)
     redis.call('HINCRBY', TOTALS, 'bytes', growth)
-    redis.call(is_running == '1' and 'SADD' or 'SREM', RUNNING, id)
+    redis.call(runs(id) and 'SADD' or 'SREM', RUNNING, id)
     extend(life, {record(id), events(id), AGES, SIZES, TOTALS, RUNNING})
     tell(id)
     shrink(most)
@@ -46,30 +49,51 @@ end
 
 PING = "return redis.call('PING')"
 
-GET = "return redis.call('HGETALL', record(ARGV[1]))"
+GET = "return owned(ARGV[1], ARGV[2]) and state(ARGV[1]) or false"
+
+INPUT_ITEMS = "return owned(ARGV[1], ARGV[2]) and redis.call('HGET', record(ARGV[1]), 'input_items') or false"
+
+# `parts` names the fields of the parts, in their order: a part is never written before one of a lower number.
+CONVERSATION = """
+if not owned(ARGV[1], ARGV[2]) then return false end
+local found = {redis.call('HGET', record(ARGV[1]), 'conversation')}
+for name in string.gmatch(redis.call('HGET', record(ARGV[1]), 'parts') or '', '%S+') do
+    table.insert(found, redis.call('HGET', record(ARGV[1]), name))
+end
+return found
+"""
 
 CREATE = """
-local id, size, is_running, life, most, created_at = unpack(ARGV, 1, 6)
-redis.call('HSET', record(id), unpack(ARGV, 7))
+local id, size, life, most, created_at = unpack(ARGV, 1, 5)
+if redis.call('EXISTS', record(id)) == 1 then return end
+redis.call('HSET', record(id), unpack(ARGV, 6))
 local count = redis.call('HINCRBY', TOTALS, 'created', 1)
 redis.call('ZADD', AGES, string.format('%s.%06d', created_at, count % 1000000), id)
-keep(id, size, is_running, life, most)
+keep(id, size, life, most)
 """
 
 UPDATE = """
-local id, size, is_running, life, most, fields = unpack(ARGV, 1, 6)
-local kept = redis.call('HMGET', record(id), 'status', 'body')
+local id, size, life, most, status, last_event, has_body, body, parts = unpack(ARGV, 1, 9)
+local kept = redis.call('HMGET', record(id), 'status', 'body', 'last_event', 'parts')
 if not kept[1] then return 0 end
-if not running(kept[1]) then
-    local same = {}
-    for i = 7, 6 + fields, 2 do same[ARGV[i]] = ARGV[i + 1] end
-    return (kept[1] == same.status and kept[2] == same.body) and 1 or -1
+if not running(kept[1]) then return (kept[1] == status and kept[2] == body) and 1 or -1 end
+local growth = tonumber(size)
+redis.call('HSET', record(id), 'status', status, 'last_event', math.max(last_event, kept[3] or -1))
+if has_body == '1' then
+    growth = growth + #body - #kept[2]
+    redis.call('HSET', record(id), 'body', body)
 end
-local growth = size
-for _, name in ipairs({'body', 'input_items', 'conversation'}) do growth = growth - redis.call('HSTRLEN', record(id), name) end
-redis.call('HSET', record(id), unpack(ARGV, 7, 6 + fields))
-for i = 7 + fields, #ARGV, 2 do redis.call('ZADD', events(id), ARGV[i], ARGV[i + 1]) end
-keep(id, growth, is_running, life, most)
+local names = kept[4] or ''
+for i = 10, 9 + parts, 2 do
+    local name = 'part:' .. ARGV[i]
+    if redis.call('HSET', record(id), name, ARGV[i + 1]) == 1 then names = names .. ' ' .. name end
+end
+if parts ~= '0' then redis.call('HSET', record(id), 'parts', names) end
+for i = 10 + parts, #ARGV, 2 do
+    redis.call('ZREMRANGEBYSCORE', events(id), ARGV[i], ARGV[i])
+    redis.call('ZADD', events(id), ARGV[i], ARGV[i + 1])
+end
+keep(id, growth, life, most)
 return 1
 """
 
@@ -124,8 +148,16 @@ for _, id in ipairs(redis.call('SMEMBERS', RUNNING)) do
     local holder = redis.call('HGET', record(id), 'holder')
     if not holder then forget(id)
     elseif redis.call('EXISTS', P .. 'lease:' .. holder) == 0 then
-        table.insert(found, {id, redis.call('HGETALL', record(id))})
+        table.insert(found, {id, state(id)})
     end
+end
+return found
+"""
+
+HELD = """
+local found = {}
+for _, id in ipairs(redis.call('SMEMBERS', RUNNING)) do
+    if redis.call('HGET', record(id), 'holder') == ARGV[1] then table.insert(found, {id, state(id)}) end
 end
 return found
 """

@@ -19,7 +19,7 @@ import aiosqlite
 
 from codex_proxy.errors import RecordEnded
 from codex_proxy.store import sqlite_file
-from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Claim, Record, StoredEvent
+from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Change, Claim, Record, StoredEvent
 from codex_proxy.store.sqlite_file import Row, in_our_words, run
 
 EVENTS_AT_ONCE = 1000
@@ -27,10 +27,15 @@ FORGET_AT_ONCE = 100  # records a transaction: a smaller bound after a restart m
 VACUUM_AT_ONCE = 1000  # pages
 POLL_INTERVAL = 0.2  # seconds between two looks for changes of other processes
 
-_SELECT_RECORD = "SELECT id, owner, created_at, status, body, input_items, conversation, holder, cancel_wanted FROM kept "
-_UPDATE = """UPDATE kept SET owner = ?, created_at = ?, status = ?, running = ?, holder = ?, changed_at = ?,
-    body = ?, input_items = ?, conversation = ? WHERE id = ? AND running RETURNING id"""
+_SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "
+_UPDATE = """UPDATE kept SET status = ?, running = ?, changed_at = ?, body = coalesce(?, body), last_event = max(last_event, ?)
+    WHERE id = ? AND running RETURNING id"""
 _ADD_EVENT = "INSERT OR REPLACE INTO event SELECT number, ?, ?, ? FROM record WHERE id = ?"
+_ADD_PART = "INSERT OR REPLACE INTO part SELECT number, ?, ? FROM record WHERE id = ?"
+_SELECT_CONVERSATION = """SELECT conversation FROM (
+    SELECT -1 AS place, conversation FROM input WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2)
+    UNION ALL SELECT number, content FROM part WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2))
+    ORDER BY place"""
 # The inner LIMITs let SQLite look at one record and one claim only, which every write does.
 _SELECT_SURPLUS = """
     WITH bound AS (SELECT (page_count - freelist_count) * page_size > ? AS is_over
@@ -61,41 +66,54 @@ class SqliteStore:
         async with sqlite_file.opened(path) as (writer, reader):
             yield cls(path, ttl, max_bytes, writer, reader)
 
-    async def create(self, record: Record) -> None:
+    async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
         async with self._transaction() as db:
+            if await run(db, "SELECT 1 FROM record WHERE id = ?", record.id):
+                return
             await run(
                 db,
-                "INSERT INTO record (id, owner, created_at, status, running, holder, cancel_wanted, changed_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                *(record.id, record.owner, record.created_at, record.status, record.status in RUNNING, record.holder),
-                *(record.cancel_wanted, time.time_ns()),
+                "INSERT INTO record (id, owner, created_at, status, running, holder, cancel_wanted, changed_at, last_event)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                *(record.id, record.owner, record.created_at, record.status, record.running, record.holder),
+                *(record.cancel_wanted, time.time_ns(), record.last_event),
             )
-            content = (record.body, record.input_items, record.conversation)
-            await run(db, "INSERT INTO content VALUES (last_insert_rowid(), ?, ?, ?)", *content)
+            [(number,)] = await run(db, "SELECT last_insert_rowid()")
+            await run(db, "INSERT INTO body VALUES (?, ?)", number, record.body)
+            await run(db, "INSERT INTO input VALUES (?, ?, ?)", number, input_items, conversation)
             gone = await self._forget_surplus(db)
         self._tell(gone)
 
-    async def update(self, changed: Record, events: Sequence[StoredEvent] = ()) -> bool:
+    async def update(self, change: Change) -> bool:
+        state = (change.status, change.status in RUNNING, time.time_ns(), change.body, change.last_event, change.id)
         gone: list[str] = []
-        if events:
+        if change.parts or change.events:
             async with self._transaction() as db:
-                found = await run(db, _UPDATE, *_changed_columns(changed))
-                if not found:
-                    return await self._is_end(changed)
-                await db.executemany(_ADD_EVENT, [(event.number, event.type, event.content, changed.id) for event in events])
+                if not await run(db, _UPDATE, *state):
+                    return await self._is_end(change)
+                await db.executemany(_ADD_EVENT, [(one.number, one.type, one.content, change.id) for one in change.events])
+                await db.executemany(_ADD_PART, [(one.number, one.content, change.id) for one in change.parts])
                 gone = await self._forget_surplus(db)
         else:  # without, the next create looks after the bound
             async with self._writing:
                 with in_our_words(self._path):
-                    found = await run(self._writer, _UPDATE, *_changed_columns(changed))
+                    found = await run(self._writer, _UPDATE, *state)
             if not found:
-                return await self._is_end(changed)
-        self._tell([changed.id, *gone])
+                return await self._is_end(change)
+        self._tell([change.id, *gone])
         return True
 
     async def get(self, owner: str, record_id: str) -> Record | None:
         rows = await self._read(_SELECT_RECORD + "WHERE id = ? AND owner = ?", record_id, owner)
         return _record(rows[0]) if rows else None
+
+    async def input_items(self, owner: str, record_id: str) -> bytes | None:
+        found = "SELECT input_items FROM input JOIN record ON input.record = record.number WHERE id = ? AND owner = ?"
+        rows = await self._read(found, record_id, owner)
+        return rows[0][0] if rows else None
+
+    async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
+        rows = await self._read(_SELECT_CONVERSATION, record_id, owner)
+        return [content for (content,) in rows] or None
 
     async def delete(self, owner: str, record_id: str) -> bool:
         async with self._transaction() as db:
@@ -164,6 +182,9 @@ class SqliteStore:
         rows = await self._read(_SELECT_RECORD + "WHERE running AND " + no_lease, time.time())
         return [_record(row) for row in rows]
 
+    async def held(self, holder: str) -> list[Record]:
+        return [_record(row) for row in await self._read(_SELECT_RECORD + "WHERE running AND holder = ?", holder)]
+
     async def sweep(self, now: int) -> None:
         async with self._transaction() as db:
             await run(db, "DELETE FROM lease WHERE ends_at < ?", time.time())
@@ -201,10 +222,10 @@ class SqliteStore:
         with in_our_words(self._path):
             return await run(self._reader, statement, *values)
 
-    async def _is_end(self, changed: Record) -> bool:
+    async def _is_end(self, change: Change) -> bool:
         """Whether this is how a record has ended; False when there is none. Raises RecordEnded when it has ended otherwise."""
-        rows = await self._read("SELECT status, body FROM kept WHERE id = ?", changed.id)
-        if rows and rows[0] != (changed.status, changed.body):
+        rows = await self._read("SELECT status, body FROM kept WHERE id = ?", change.id)
+        if rows and rows[0] != (change.status, change.body):
             raise RecordEnded(ENDED_MESSAGE)
         return bool(rows)
 
@@ -238,24 +259,17 @@ class SqliteStore:
 
 
 def _record(row: Row) -> Record:
-    record_id, owner, created_at, status, body, input_items, conversation, holder, cancel_wanted = row
+    record_id, owner, created_at, status, body, holder, cancel_wanted, last_event = row
     return Record(
         id=record_id,
         owner=owner,
         created_at=created_at,
         status=status,
         body=body,
-        input_items=input_items,
-        conversation=conversation,
         holder=holder,
         cancel_wanted=bool(cancel_wanted),
+        last_event=last_event,
     )
-
-
-def _changed_columns(record: Record) -> tuple[object, ...]:
-    running = record.status in RUNNING
-    state = (record.owner, record.created_at, record.status, running, record.holder, time.time_ns())
-    return (*state, record.body, record.input_items, record.conversation, record.id)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -62,6 +62,24 @@ MIGRATIONS: list[tuple[str, ...]] = [
                     IS NOT (NEW.body, NEW.input_items, NEW.conversation);
             END""",
     ),
+    (  # so that the input is written once: a change writes the state, and the body when it is another
+        "DROP VIEW kept",
+        "ALTER TABLE record ADD COLUMN last_event INTEGER NOT NULL DEFAULT -1",
+        "UPDATE record SET last_event = (SELECT coalesce(max(number), -1) FROM event WHERE event.record = record.number)",
+        "CREATE TABLE body (record INTEGER PRIMARY KEY REFERENCES record ON DELETE CASCADE, content BLOB NOT NULL)",
+        "INSERT INTO body SELECT record, body FROM content",
+        "ALTER TABLE content DROP COLUMN body",
+        "ALTER TABLE content RENAME TO input",
+        """CREATE TABLE part (record INTEGER NOT NULL REFERENCES record ON DELETE CASCADE, number INTEGER NOT NULL,
+            content BLOB NOT NULL, PRIMARY KEY (record, number)) WITHOUT ROWID""",
+        """CREATE VIEW kept AS SELECT number, id, owner, created_at, status, running, holder, cancel_wanted, changed_at,
+            last_event, content AS body FROM record JOIN body ON body.record = record.number""",
+        """CREATE TRIGGER kept_changes INSTEAD OF UPDATE ON kept BEGIN
+            UPDATE record SET status = NEW.status, running = NEW.running, changed_at = NEW.changed_at,
+                last_event = NEW.last_event WHERE number = OLD.number;
+            UPDATE body SET content = NEW.body WHERE record = OLD.number AND content IS NOT NEW.body;
+            END""",
+    ),
 ]
 
 Row = tuple[Any, ...]  # of whatever the statement selects

@@ -8,11 +8,9 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import msgspec
-
 from codex_proxy.dialects.responses import stored as responses_stored
 from codex_proxy.errors import StorageFull, StoreUnavailable
-from codex_proxy.store.keeper import Record, StoredEvent
+from codex_proxy.store.keeper import Change, Record, StoredEvent
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.web.server import Server, unix_now
 
@@ -56,10 +54,7 @@ async def _renew(server: Server) -> None:
 
 async def _fail(server: Server, orphan: Record) -> None:
     body = responses_stored.ended_body(orphan.body, "failed", _CODE, _MESSAGE)
-    told = -1
-    while events := await server.store.events(orphan.owner, orphan.id, told):
-        told = events[-1].number
-    event = StoredEvent(told + 1, "response.failed", responses_stored.failed_event(body, told + 1))
-    ended = msgspec.structs.replace(orphan, status="failed", body=body, holder=None)
-    await server.store.update(ended, [event])
+    number = orphan.last_event + 1
+    event = StoredEvent(number, "response.failed", responses_stored.failed_event(body, number))
+    await server.store.update(Change(id=orphan.id, status="failed", body=body, events=[event]))
     _log.warning("response %s was being made when its server ended: it reads failed", orphan.id)

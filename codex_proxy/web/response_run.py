@@ -12,11 +12,11 @@ import msgspec
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.dialects.responses import stored as responses_stored
 from codex_proxy.dialects.responses.events import StreamEvent
-from codex_proxy.dialects.responses.objects import Status
+from codex_proxy.dialects.responses.objects import Response, Status
 from codex_proxy.dialects.responses.request import ResponsesRequest
 from codex_proxy.dialects.responses.stream import ResponsesStream
 from codex_proxy.jobs import Job
-from codex_proxy.store.keeper import Record, StoredEvent
+from codex_proxy.store.keeper import Change, Record, StoredEvent, StoredPart
 from codex_proxy.tasks import spawn
 from codex_proxy.web.server import Server, unix_now
 
@@ -39,6 +39,8 @@ class ResponseRun:
         self._kept = False  # the record says how it ended
         self._final_only = FinalOnly() if asked.json and job.turn.mode == "agent" else None
         self._ready: list[StreamEvent] = []
+        self._written: Response | None = None  # what the record has as its body
+        self._recorded = 0  # items of the conversation that the record has
         self.stream = ResponsesStream(
             asked.blank_response(self.id, self._created_at, job.turn),
             freeform_tools=frozenset((tool.namespace, tool.name) for tool in job.turn.tools if tool.freeform),
@@ -76,19 +78,19 @@ class ResponseRun:
         """Make the record, once, however often this is cancelled. Raises StorageFull and StoreUnavailable."""
         if self.asked.store and not self.begun:
             if self._beginning is None:
-                self._beginning = spawn(f"keep the beginning of {self.id}", self._server.store.create(self._record()))
+                self._beginning = spawn(f"keep the beginning of {self.id}", self._create())
             await asyncio.shield(self._beginning)
             self.begun = True
 
     async def keep(self, events: Sequence[StreamEvent]) -> None:
         """Bring the record up to date, with the events that may be asked for again."""
-        await self._server.store.update(self._record(), [_stored(event) for event in events])
+        await self._update([_stored(event) for event in events])
         self._kept = self._kept or self.ended
 
     async def keep_end(self) -> None:
         """Write how it ended, once."""
         if self.asked.store and not self._kept:
-            await self._server.store.update(self._record())
+            await self._update()
             self._kept = True
 
     async def changed(self) -> None:
@@ -117,17 +119,22 @@ class ResponseRun:
         record = await self._server.store.get(self._owner, self.id)
         return record is None or record.cancel_wanted
 
-    def _record(self) -> Record:
-        return Record(
-            id=self.id,
-            owner=self._owner,
-            created_at=self._created_at,
-            status=self.stream.response.status,
-            body=msgspec.json.encode(self.stream.response),
-            input_items=responses_stored.input_items(self.asked.asked.input, self.id),
-            conversation=responses_stored.encode_conversation(self.asked.conversation(self.stream.recorded)),
-            holder=self._server.holder,
+    async def _create(self) -> None:
+        self._written, status = self.stream.response, self.stream.response.status
+        body = msgspec.json.encode(self.stream.response)
+        record = Record(
+            id=self.id, owner=self._owner, created_at=self._created_at, status=status, body=body, holder=self._server.holder
         )
+        items = responses_stored.input_items(self.asked.asked.input, self.id)
+        await self._server.store.create(record, items, responses_stored.encode_conversation(self.asked.conversation(())))
+
+    async def _update(self, events: Sequence[StoredEvent] = ()) -> None:
+        response, recorded = self.stream.response, len(self.stream.recorded)
+        body = None if response is self._written else msgspec.json.encode(response)
+        items = self.stream.recorded[self._recorded : recorded]
+        parts = [StoredPart(self._recorded, responses_stored.encode_conversation(items))] if items else []
+        await self._server.store.update(Change(id=self.id, status=response.status, body=body, parts=parts, events=events))
+        self._written, self._recorded = response, recorded
 
 
 def _stored(event: StreamEvent) -> StoredEvent:

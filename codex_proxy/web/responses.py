@@ -11,7 +11,6 @@ from codex_proxy.dialects.responses import stored as responses_stored
 from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.request import ResponsesRequest
 from codex_proxy.errors import InvalidRequest, ProxyError, ResponseNotFound
-from codex_proxy.store.keeper import RUNNING
 from codex_proxy.turns import History
 from codex_proxy.web import errors, idempotency, sse
 from codex_proxy.web.background import BACKGROUNDS, follow
@@ -55,11 +54,12 @@ async def _earlier(server: Server, owner: str, asked: ResponsesRequest) -> tuple
     if previous is None:
         return ()
     record = await server.store.get(owner, previous)
-    if record is None:
+    parts = await server.store.conversation(owner, previous)
+    if record is None or parts is None:
         raise ResponseNotFound(f"Previous response with id {previous!r} not found.", param="previous_response_id")
-    if record.status in RUNNING:
+    if record.running:
         raise InvalidRequest("The previous response is still in progress.", param="previous_response_id")
-    return responses_stored.decode_conversation(record.conversation)
+    return responses_stored.decode_conversation(parts)
 
 
 async def _foreground(request: web.Request, run: ResponseRun) -> web.StreamResponse:

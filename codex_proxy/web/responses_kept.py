@@ -52,12 +52,13 @@ async def cancel(request: web.Request) -> web.Response:
 
 async def input_items(request: web.Request) -> web.Response:
     """A page of the items that the request gave."""
-    _, record = await _record(request)
+    owner, record = await _record(request)
     limit = _whole_number(request, "limit", _LIMIT, 1, _HIGHEST_LIMIT)
     order = request.query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise InvalidRequest("Invalid value for 'order': allowed are asc and desc.", param="order")
-    page = responses_stored.page(record.input_items, after=request.query.get("after"), limit=limit, newest_first=order == "desc")
+    kept = await request.app[SERVER].store.input_items(owner, record.id) or b"[]"
+    page = responses_stored.page(kept, after=request.query.get("after"), limit=limit, newest_first=order == "desc")
     return errors.json_response(msgspec.json.encode(page))
 
 

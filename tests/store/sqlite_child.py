@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from codex_proxy.store.sqlite import SqliteStore
-from tests.store.contract import ROOMY, TTL, a_record, ended, some_events
+from tests.store.contract import ROOMY, TTL, a_record, change, ended, put, some_events
 
 
 async def writes_in_a_loop(store: SqliteStore, name: str) -> None:
@@ -19,9 +19,9 @@ async def writes_in_a_loop(store: SqliteStore, name: str) -> None:
     while True:
         number += 1
         record = a_record(f"{name}-{number}", body=b"x" * 20_000)
-        await store.create(record)
-        await store.create(ended(msgspec.structs.replace(record, id=f"{name}-passing")))
-        await store.update(ended(record), some_events(0, 9))
+        await put(store, record)
+        await put(store, ended(msgspec.structs.replace(record, id=f"{name}-passing")))
+        await store.update(change(ended(record), some_events(0, 9)))
         print(record.id, flush=True)
         await store.delete("anna", f"{name}-passing")
         if number % 10 == 0:
@@ -32,7 +32,7 @@ async def ends_a_record_when_told(store: SqliteStore, name: str) -> None:
     """Once there is a line on stdin."""
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    await store.update(ended(a_record(name)), some_events(0, 0))
+    await store.update(change(ended(a_record(name)), some_events(0, 0)))
 
 
 async def _main(way: str, file: str, name: str) -> None:

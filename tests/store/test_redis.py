@@ -13,7 +13,7 @@ from codex_proxy import tasks
 from codex_proxy.errors import StorageFull, StoreUnavailable
 from codex_proxy.store.keeper import Claim, Record, StoredEvent
 from codex_proxy.store.redis import RedisStore
-from tests.store.contract import Contract, Opener
+from tests.store.contract import Contract, Opener, change, put
 from tests.store.redis_server import RedisServer, redis_server
 
 _LIMIT = 5.0  # seconds
@@ -49,13 +49,11 @@ class TestRedis(Contract):
 
 
 def _running(record_id: str = "resp_1", created_at: int = _NOW, body: bytes = b"{}") -> Record:
-    return Record(
-        id=record_id, owner="ann", created_at=created_at, status="in_progress", body=body, input_items=b"[]", holder="here"
-    )
+    return Record(id=record_id, owner="ann", created_at=created_at, status="in_progress", body=body, holder="here")
 
 
 def _ended(record_id: str = "resp_1", created_at: int = _NOW, body: bytes = b"{}") -> Record:
-    return msgspec.structs.replace(_running(record_id, created_at, body), status="completed", holder=None)
+    return msgspec.structs.replace(_running(record_id, created_at, body), status="completed")
 
 
 def _event(number: int, content: bytes = b"{}") -> StoredEvent:
@@ -63,20 +61,20 @@ def _event(number: int, content: bytes = b"{}") -> StoredEvent:
 
 
 async def test_a_deleted_record_is_not_made_again_by_an_update(server: RedisServer, store: RedisStore) -> None:
-    await store.create(_running())
-    await store.update(_running(), [_event(0)])
+    await put(store, _running())
+    await store.update(change(_running(), [_event(0)]))
     assert await store.delete("ann", "resp_1")
-    assert not await store.update(_ended(), [_event(1)])
+    assert not await store.update(change(_ended(), [_event(1)]))
     assert not await store.delete("ann", "resp_1")
     assert await _keys(server) == {b"codex-proxy:totals"}
 
 
 async def test_a_cancel_is_wanted_until_the_end_whatever_the_holder_writes(store: RedisStore, other: RedisStore) -> None:
-    await store.create(_running())
+    await put(store, _running())
     assert await other.want_cancel("ann", "resp_1")
-    await store.update(_running(body=b"1"))
+    await store.update(change(_running(body=b"1")))
     assert await store.get("ann", "resp_1") == msgspec.structs.replace(_running(body=b"1"), cancel_wanted=True)
-    await store.update(_ended())
+    await store.update(change(_ended()))
     assert not await other.want_cancel("ann", "resp_1")
 
 
@@ -113,56 +111,56 @@ async def test_a_key_of_any_bytes_can_be_claimed(store: RedisStore) -> None:
 async def test_the_running_records_of_a_dead_holder_are_orphans(server: RedisServer, store: RedisStore, other: RedisStore) -> None:
     await store.renew("here", 0.05)
     await store.renew("there", 60)
-    await store.create(_running("resp_1"))
-    await store.create(msgspec.structs.replace(_running("resp_2"), holder="there"))
-    await store.create(msgspec.structs.replace(_running("resp_3"), holder=None, status="queued"))
-    await store.create(_ended("resp_4"))
+    await put(store, _running("resp_1"))
+    await put(store, msgspec.structs.replace(_running("resp_2"), holder="there"))
+    await put(store, msgspec.structs.replace(_running("resp_3"), holder=None, status="queued"))
+    await put(store, _ended("resp_4"))
     await _gone(server, "codex-proxy:lease:here")
     assert sorted(record.id for record in await other.orphans()) == ["resp_1", "resp_3"]
-    await other.update(_ended("resp_1"))
+    await other.update(change(_ended("resp_1")))
     await store.renew("here", 60)
     assert [record.id for record in await store.orphans()] == ["resp_3"]
 
 
 async def test_an_old_record_is_forgotten_but_not_while_it_runs(server: RedisServer, store: RedisStore) -> None:
-    await store.create(_ended("resp_1", _NOW - 3601))
-    await store.create(_running("resp_2", _NOW - 3601))
-    await store.create(_ended("resp_3", _NOW - 3600))
+    await put(store, _ended("resp_1", _NOW - 3601))
+    await put(store, _running("resp_2", _NOW - 3601))
+    await put(store, _ended("resp_3", _NOW - 3600))
     await store.sweep(_NOW)
     assert [await _there(store, number) for number in (1, 2, 3)] == [False, True, True]
 
 
 async def test_a_sweep_has_no_limit(store: RedisStore) -> None:
     for number in range(1005):
-        await store.create(_ended(f"resp_{number}", _NOW - 3601))
+        await put(store, _ended(f"resp_{number}", _NOW - 3601))
     await store.sweep(_NOW)
     assert not any([await _there(store, number) for number in range(1005)])
 
 
 async def test_the_oldest_ended_record_makes_room(server: RedisServer) -> None:
     async with RedisStore.opened(server.url, _TTL, 1000) as store:
-        await store.create(_running("resp_1", body=b"x" * 396))
-        await store.create(_ended("resp_9", body=b"x" * 296))
-        await store.create(_ended("resp_3", body=b"x" * 296))
+        await put(store, _running("resp_1", body=b"x" * 365))
+        await put(store, _ended("resp_9", body=b"x" * 265))
+        await put(store, _ended("resp_3", body=b"x" * 265))
         assert [await _there(store, number) for number in (1, 9, 3)] == [True, True, True]
-        await store.create(_ended("resp_4", body=b""))
+        await put(store, _ended("resp_4", body=b""))
         assert [await _there(store, number) for number in (1, 9, 3, 4)] == [True, False, True, True]
-        await store.update(_running("resp_1", body=b"x" * 396), [_event(0, b"y" * 300)])
+        await store.update(change(_running("resp_1", body=b"x" * 365), [_event(0, b"y" * 300)]))
         assert [await _there(store, number) for number in (1, 9, 3, 4)] == [True, False, False, True]
 
 
 async def test_nothing_counts_after_all_is_forgotten(server: RedisServer, store: RedisStore) -> None:
-    await store.create(_running(body=b"x" * 500))
-    await store.update(_running(body=b"x" * 700), [_event(0, b"y" * 100)])
-    await store.update(_ended(body=b"x" * 100), [_event(1, b"y" * 100)])
-    assert await _total(server) == 100 + 2 + 2 + 200
+    await put(store, _running(body=b"x" * 500))
+    await store.update(change(_running(body=b"x" * 700), [_event(0, b"y" * 100)]))
+    await store.update(change(_ended(body=b"x" * 100), [_event(1, b"y" * 100)]))
+    assert await _total(server) == 100 + 35 + 200
     await store.delete("ann", "resp_1")
     assert await _total(server) == 0
 
 
 async def test_everything_expires_by_itself(server: RedisServer, store: RedisStore) -> None:
-    await store.create(_running())
-    await store.update(_running(), [_event(0)])
+    await put(store, _running())
+    await store.update(change(_running(), [_event(0)]))
     await store.claim("key", "hash", 60)
     await store.renew("here", 60)
     async with Redis.from_url(server.url) as redis:
@@ -172,17 +170,17 @@ async def test_everything_expires_by_itself(server: RedisServer, store: RedisSto
 
 
 async def test_a_change_by_another_instance_wakes_at_once(store: RedisStore, other: RedisStore) -> None:
-    await store.create(_running())
+    await put(store, _running())
     await _heard(store)
     changes = [
-        other.update(_running(), [_event(0)]),
+        other.update(change(_running(), [_event(0)])),
         other.want_cancel("ann", "resp_1"),
         other.delete("ann", "resp_1"),
     ]
-    for change in changes:
+    for write in changes:
         waiting = asyncio.gather(*(store.changed("resp_1", 60) for _ in range(3)))
         started = time.monotonic()
-        await change
+        await write
         await waiting
         assert time.monotonic() - started < 0.3
 
@@ -197,10 +195,10 @@ async def test_an_answer_wakes_who_waits_for_the_key(store: RedisStore, other: R
 
 
 async def test_a_change_between_reading_and_waiting_delays_by_half_a_second_at_most(store: RedisStore, other: RedisStore) -> None:
-    await store.create(_running())
+    await put(store, _running())
     await _heard(store)
     await store.events("ann", "resp_1", -1)
-    await other.update(_running(), [_event(0)])
+    await other.update(change(_running(), [_event(0)]))
     await _heard(store)  # the news of the change has come before the wait begins
     async with asyncio.timeout(0.6):
         await store.changed("resp_1", 60)
@@ -211,7 +209,7 @@ async def test_a_reader_misses_no_event_of_a_writer_elsewhere(store: RedisStore,
 
     async def write() -> None:
         for number in range(count):
-            await other.update(_running(), [_event(number)])
+            await other.update(change(_running(), [_event(number)]))
 
     async def read() -> list[StoredEvent]:
         seen: list[StoredEvent] = []
@@ -220,14 +218,14 @@ async def test_a_reader_misses_no_event_of_a_writer_elsewhere(store: RedisStore,
             await store.changed("resp_1", 60)
         return seen
 
-    await store.create(_running())
+    await put(store, _running())
     async with asyncio.timeout(30):
         seen, _ = await asyncio.gather(read(), write())
     assert seen == [_event(number) for number in range(count)]
 
 
 async def test_a_server_that_goes_and_comes_back_is_used_again(server: RedisServer, store: RedisStore) -> None:
-    await asyncio.gather(*(store.create(_running(f"resp_{number}")) for number in range(10)))  # many connections
+    await asyncio.gather(*(put(store, _running(f"resp_{number}")) for number in range(10)))  # many connections
     await server.kill()
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
@@ -235,16 +233,16 @@ async def test_a_server_that_goes_and_comes_back_is_used_again(server: RedisServ
     async with asyncio.timeout(0.6):  # nobody is told of changes now, so no wait is long
         await store.changed("resp_1", 60)
     await server.start()
-    await asyncio.gather(*(store.create(_running(f"resp_{number}")) for number in range(10)))
+    await asyncio.gather(*(put(store, _running(f"resp_{number}")) for number in range(10)))
     assert await store.get("ann", "resp_1") == _running()
     await _heard(store)
 
 
 async def test_a_server_that_restarts_unnoticed_is_used_again_at_once(server: RedisServer, store: RedisStore) -> None:
-    await store.create(_running())
+    await put(store, _running())
     await server.kill()
     await server.start()
-    await store.create(_running())
+    await put(store, _running())
     assert await store.get("ann", "resp_1") == _running()
 
 
@@ -291,26 +289,26 @@ async def test_a_password_opens_the_store() -> None:
     async with redis_server("--requirepass", "s/cret") as server:
         url = server.url.replace("//", "//:s%2Fcret@")
         async with RedisStore.opened(url, _TTL, _ROOM) as store:
-            await store.create(_running())
+            await put(store, _running())
 
 
 async def test_a_full_server_refuses_what_is_new_and_keeps_the_rest(server: RedisServer, store: RedisStore) -> None:
     await store.renew("here", 60)
-    await store.create(_running())
-    await store.update(_running(), [_event(0)])
+    await put(store, _running())
+    await store.update(change(_running(), [_event(0)]))
     async with Redis.from_url(server.url) as redis:
         await redis.config_set("maxmemory-policy", "noeviction")
         await redis.config_set("maxmemory", 1)
     before = await _keys(server)
     with pytest.raises(StorageFull) as raised:
-        await store.create(_running("resp_2"))
+        await put(store, _running("resp_2"))
     assert "used memory" in raised.value.detail
     with pytest.raises(StorageFull):
-        await store.update(_ended(), [_event(1)])
+        await store.update(change(_ended(), [_event(1)]))
     with pytest.raises(StorageFull):
         await store.claim("key", "hash", 60)
     assert await _keys(server) == before
-    assert await store.get("ann", "resp_1") == _running()
+    assert await store.get("ann", "resp_1") == msgspec.structs.replace(_running(), last_event=0)
     assert await store.events("ann", "resp_1", -1) == [_event(0)]
     await store.renew("here", 60)
     assert await store.orphans() == []
@@ -321,7 +319,7 @@ async def test_a_full_server_refuses_what_is_new_and_keeps_the_rest(server: Redi
 
 async def test_a_cancelled_call_ends_as_cancelled_and_spoils_no_connection(store: RedisStore) -> None:
     record = _running(body=b"x" * 100_000)
-    await store.create(record)
+    await put(store, record)
     for steps in range(30):
         call = tasks.spawn("a call", store.get("ann", "resp_1"))
         for _ in range(steps):

@@ -23,7 +23,7 @@ from codex_proxy.store.sqlite import SqliteStore
 from codex_proxy.store.sqlite_file import MIGRATIONS
 from tests.machine import small_disk_in
 from tests.store import sqlite_child
-from tests.store.contract import LIMIT, NARROW, ROOMY, TTL, Opener, a_record, ended, some_events
+from tests.store.contract import LIMIT, NARROW, ROOMY, TTL, Opener, a_record, change, ended, put, some_events
 
 _START_LIMIT = 30.0  # seconds for a Python to start: the machines are noisy
 _WAL = 4 * 1024 * 1024  # bytes that the file beside may have
@@ -79,7 +79,9 @@ async def test_a_kill_at_any_moment_loses_nothing_that_was_kept(path: Path, no_l
         for name in acknowledged:
             found = await store.get("anna", name)
             assert found is not None, name
-            assert msgspec.structs.replace(found, created_at=0) == msgspec.structs.replace(ended(a_record(name)), created_at=0)
+            assert msgspec.structs.replace(found, created_at=0) == msgspec.structs.replace(
+                ended(a_record(name), last_event=9), created_at=0
+            )
             assert await store.events("anna", name, -1) == some_events(0, 9)
 
 
@@ -93,7 +95,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def _fill(store: SqliteStore, size: int) -> None:
     """Create running records until no more goes in."""
     for number in range(100_000):
-        await store.create(a_record(f"{size}-{number}", body=b"x" * size))
+        await put(store, a_record(f"{size}-{number}", body=b"x" * size))
 
 
 async def test_a_full_disk_is_told_and_the_store_recovers_when_there_is_room(small_disk: Path) -> None:
@@ -107,13 +109,13 @@ async def test_a_full_disk_is_told_and_the_store_recovers_when_there_is_room(sma
             assert str(small_disk) not in told.value.message
         for _ in range(3):
             with pytest.raises(StorageFull):
-                await store.update(a_record("50000-0", body=b"y" * 400_000))
+                await store.update(change(a_record("50000-0", body=b"y" * 400_000)))
         kept = await store.get("anna", "50000-0")
         assert kept is not None
         assert kept.body == b"x" * 50_000
         ballast.unlink()
-        await store.create(ended(a_record("after", body=b"x" * 50_000)))
-        assert await store.update(a_record("50000-0", body=b"y" * 100_000))
+        await put(store, ended(a_record("after", body=b"x" * 50_000)))
+        assert await store.update(change(a_record("50000-0", body=b"y" * 100_000)))
         await store.sweep(int(time.time()))
         assert await store.get("anna", "after") is not None
     assert _problems(file) == []
@@ -127,13 +129,13 @@ async def test_a_disk_that_is_full_from_the_beginning_is_told(small_disk: Path) 
             pass
     ballast.unlink()
     async with SqliteStore.opened(small_disk / "responses.db", TTL, ROOMY) as store:
-        await store.create(a_record())
+        await put(store, a_record())
 
 
 async def test_a_change_by_another_process_wakes_within_a_second(path: Path, open_store: Opener, no_leftovers: None) -> None:
     record = a_record()
     async with open_store(TTL, ROOMY) as store:
-        await store.create(record)
+        await put(store, record)
         async with _child(sqlite_child.ends_a_record_when_told, path, record.id) as process:
             assert await _line(process) == "ready"
             told = process.stdin
@@ -163,7 +165,7 @@ async def test_several_can_make_the_file_at_once_and_write_to_it(open_store: Ope
     async def live(name: str) -> None:
         async with open_store(TTL, ROOMY) as store:
             for number in range(10):
-                await store.create(a_record(f"{name}-{number}"))
+                await put(store, a_record(f"{name}-{number}"))
 
     async with asyncio.timeout(60):
         await asyncio.gather(*(live(str(number)) for number in range(6)))
@@ -173,8 +175,8 @@ async def test_several_can_make_the_file_at_once_and_write_to_it(open_store: Ope
 
 async def test_everything_outlives_a_restart(open_store: Opener) -> None:
     async with open_store(TTL, ROOMY) as store:
-        await store.create(a_record())
-        await store.update(a_record(), some_events(0, 3))
+        await put(store, a_record())
+        await store.update(change(a_record(), some_events(0, 3)))
         await store.renew("here", TTL)
         await store.claim("key", "hash", TTL)
         await store.answer("key", b"{}")
@@ -190,7 +192,7 @@ async def test_directory_and_files_are_ours_alone(path: Path, open_store: Opener
     before = os.umask(umask)
     try:
         async with open_store(TTL, ROOMY) as store:
-            await store.create(a_record())
+            await put(store, a_record())
             modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     finally:
         os.umask(before)
@@ -202,8 +204,8 @@ async def test_the_files_stay_near_the_bound_and_shrink_with_what_is_in_them(pat
     async with open_store(TTL, 4 * NARROW) as store:
         for number in range(400):
             record = a_record(str(number), body=b"x" * 30_000)
-            await store.create(record)
-            await store.update(ended(record), some_events(0, 50))
+            await put(store, record)
+            await store.update(change(ended(record), some_events(0, 50)))
             assert _size(path) < 4 * NARROW + 2 * _WAL
         await store.sweep(int(time.time()))
         assert _size(path) < 4.2 * NARROW
@@ -214,7 +216,7 @@ async def test_the_files_stay_near_the_bound_and_shrink_with_what_is_in_them(pat
 async def test_a_bound_that_became_smaller_holds_after_a_sweep(path: Path, open_store: Opener) -> None:
     async with open_store(TTL, ROOMY) as store:
         for number in range(300):
-            await store.create(ended(msgspec.structs.replace(a_record(str(number)), input_items=b"x" * 30_000)))
+            await put(store, ended(a_record(str(number))), conversation=b"x" * 30_000)
     async with open_store(TTL, NARROW) as store:
         await store.sweep(int(time.time()))
         assert _size(path) < 1.2 * NARROW
@@ -223,7 +225,7 @@ async def test_a_bound_that_became_smaller_holds_after_a_sweep(path: Path, open_
 
 async def test_answers_of_claims_give_way_when_there_is_nothing_else(path: Path, open_store: Opener) -> None:
     async with open_store(TTL, NARROW) as store:
-        await store.create(a_record("running"))
+        await put(store, a_record("running"))
         for number in range(100):
             await store.claim(str(number), "hash", TTL + number)
             await store.answer(str(number), b"x" * 50_000)
@@ -237,11 +239,11 @@ async def test_answers_of_claims_give_way_when_there_is_nothing_else(path: Path,
 
 async def test_a_read_does_not_wait_for_a_writer(path: Path, open_store: Opener) -> None:
     async with open_store(TTL, ROOMY) as store:
-        await store.create(a_record())
+        await put(store, a_record())
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             other.execute("DELETE FROM record")
-            write = tasks.spawn("update", store.update(ended(a_record())))
+            write = tasks.spawn("update", store.update(change(ended(a_record()))))
             async with asyncio.timeout(LIMIT):
                 assert await store.get("anna", "resp_1") == a_record()
             assert not write.done()
@@ -264,7 +266,7 @@ async def test_a_newer_schema_is_refused_and_left_as_it_is(path: Path) -> None:
 async def test_an_empty_file_is_used(path: Path, open_store: Opener) -> None:
     _make(path, b"")
     async with open_store(TTL, ROOMY) as store:
-        await store.create(a_record())
+        await put(store, a_record())
 
 
 async def test_a_file_that_is_no_database_is_told(path: Path, open_store: Opener) -> None:
@@ -288,7 +290,7 @@ async def test_a_closed_store_says_so(open_store: Opener) -> None:
     async with open_store(TTL, ROOMY) as store:
         await store.close()
         with pytest.raises(StoreUnavailable):
-            await store.create(a_record())
+            await put(store, a_record())
         with pytest.raises(StoreUnavailable):
             await store.get("anna", "resp_1")
 
@@ -300,6 +302,12 @@ _EVENT = "INSERT INTO event VALUES (1, 0, 'response.created', x'7b7d')"
 _HELD = [
     (_ROW, _CONTENT, _EVENT),
     (_ROW, _CONTENT, _EVENT),
+    (
+        "INSERT INTO record VALUES (1, 'resp_1', 'anna', 1, 'completed', FALSE, NULL, FALSE, 1, 0)",
+        "INSERT INTO body VALUES (1, x'7b7d')",
+        "INSERT INTO input VALUES (1, x'5b5d', x'5b5d')",
+        _EVENT,
+    ),
 ]
 
 
@@ -314,7 +322,9 @@ async def test_a_file_of_every_version_is_brought_up_to_date(path: Path, open_st
     async with open_store(TTL, ROOMY) as store:
         found = await store.get("anna", "resp_1")
         assert found is not None
-        assert (found.body, found.input_items, found.conversation) == (b"{}", b"[]", b"[]")
+        assert (found.body, found.last_event) == (b"{}", 0)
+        assert await store.input_items("anna", "resp_1") == b"[]"
+        assert await store.conversation("anna", "resp_1") == [b"[]"]
         assert [event.type for event in await store.events("anna", "resp_1", -1)] == ["response.created"]
     assert _version(path) == len(MIGRATIONS)
     assert _problems(path) == []

@@ -1,5 +1,7 @@
 """What is kept of a response, and how it is read back: the conversation, the input items, the end that a crash gives it."""
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -36,12 +38,13 @@ class Deleted(msgspec.Struct, frozen=True):
     deleted: bool = True
 
 
-def encode_conversation(history: tuple[History, ...]) -> bytes:
+def encode_conversation(history: Sequence[History]) -> bytes:
     return msgspec.json.encode(history)
 
 
-def decode_conversation(kept: bytes) -> tuple[History, ...]:
-    return _history.decode(kept)
+def decode_conversation(parts: Sequence[bytes]) -> tuple[History, ...]:
+    """What a turn began with, and what it added part by part."""
+    return tuple(itertools.chain.from_iterable(map(_history.decode, parts)))
 
 
 _history = msgspec.json.Decoder(tuple[History, ...])
