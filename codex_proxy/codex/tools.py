@@ -15,7 +15,7 @@ from codex_proxy.errors import InvalidRequest
 from codex_proxy.turns import Mode, Tool
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,120}", re.ASCII)
-_AGENTS_OWN = frozenset(
+AGENTS_OWN = frozenset(
     (
         *("exec_command", "write_stdin", "shell", "shell_command", "local_shell", "apply_patch", "view_image", "web_search"),
         *("update_plan", "request_user_input", "tool_search", "get_goal", "create_goal", "update_goal"),
@@ -41,7 +41,7 @@ def check(tools: Iterable[Tool], mode: Mode) -> None:
             if name is not None and not _NAME.fullmatch(name):
                 problem = f"The tool name {name[:140]!r} is not 1 to 120 letters, digits, _ and -."
                 raise InvalidRequest(problem, param=tool.place)
-        if mode == "agent" and tool.namespace is None and tool.name in _AGENTS_OWN:
+        if mode == "agent" and tool.namespace is None and tool.name in AGENTS_OWN:
             raise InvalidRequest(
                 f"The tool name {tool.name!r} is one of Codex's own tools. Rename it, or use the pure-model mode: "
                 "'<model> chat', or x_codex.mode = 'chat'.",

@@ -59,6 +59,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
         environ["PROXY_PORT"] = str(ports.next_free(environ.get("PROXY_HOST") or "127.0.0.1", _DEMO_PORT))
     async with ModelServer.started(script.script) as model:
         with prepared(model.base_url) as demo:
+            demo.furnish()
             kept = {name: value for name, value in environ.items() if name not in _NOT_IN_A_DEMO}
             return await _serve_with(*settings.load(kept | demo.environment(), demo.root), sockets, demo=True)
 

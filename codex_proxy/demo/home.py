@@ -24,6 +24,11 @@ class Home(msgspec.Struct, frozen=True):
     def workdir(self) -> Path:
         return self.root / "workspace"
 
+    def furnish(self) -> None:
+        """Put something into the workspace that a newcomer can look at."""
+        (self.workdir / "hello.py").write_text('print("Hello from the demo\'s workspace.")\n')
+        (self.workdir / "notes.txt").write_text("This directory is temporary. It is gone when the demo ends.\n")
+
     def environment(self) -> dict[str, str]:
         """The settings that make a server use it."""
         return {"HOME": str(self.root), "CODEX_CONFIG_DIR": str(self.codex_home), "CODEX_WORKDIR": str(self.workdir)}

@@ -91,7 +91,8 @@ class _Answer:
                 await self._think(step)
             case Call():
                 item = {"type": "function_call", "id": f"fc_{step.call_id}", "call_id": step.call_id}
-                await self._whole(item | {"name": step.name, "arguments": step.arguments})
+                group = {"namespace": step.namespace} if step.namespace else {}
+                await self._whole(item | group | {"name": step.name, "arguments": step.arguments})
             case Raw():
                 await self._whole(step.item)
             case Count():

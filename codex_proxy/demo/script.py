@@ -1,71 +1,146 @@
-"""What the demo's model says: deterministic text, a client's tool when the prompt names one, a command when asked to."""
+"""What the demo's model says: deterministic text that uses what it is given, and never pretends to be intelligent.
 
+It calls the client's tools that the prompt names, runs a command when asked to, fills a schema, remembers what was said
+in the conversation, and measures images.
+"""
+
+import base64
+import binascii
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from codex_proxy.codex.tools import AGENTS_OWN
+from codex_proxy.demo import commands, examples, memory
 from codex_proxy.demo.steps import Call, Count, ModelRequest, Say, Step, Think, words
+from codex_proxy.dialects import image_header
 
 PACE = 0.03  # seconds between words, so that a reader sees them come
-_RUN = re.compile(r"\brun:?\s+`?([^`\n]+)`?", re.IGNORECASE)
-_SHELL = "exec_command"
-_CODEX_TOOLS = frozenset((_SHELL, "write_stdin", "apply_patch", "view_image", "web_search", "update_plan", "request_user_input"))
+_SHELLS = {"exec_command": "cmd", "shell_command": "command"}  # and the argument that the command goes into
 _COMMAND_SECONDS = 10
 _BEFORE_OUTPUT = "\nOutput:\n"  # where Codex puts what the command printed
-_QUOTED_AT_MOST = 300
+_EXIT_CODE = re.compile(r"^(?:Process exited with code|Exit code:) ([1-9]\d*)$", re.MULTILINE)
+_MUST_CALL = "by calling one of the functions"  # so we remind a model that has to call
+_AS_JSON = "Answer with one JSON value and nothing else"
+_OF_SCHEMA = "fits this JSON Schema: "
+_ANY_OBJECT = '{"properties": {"demo": {"type": "boolean"}, "answer": {}}}'
+_IMAGE = re.compile(r"data:image/(\w+);base64,(.+)", re.DOTALL)
+_QUOTED_AT_MOST = 2_000  # characters
+_DEMO = "This is the codex-proxy demo"
+_WHAT_IT_IS = f"{_DEMO}: the real Codex CLI with a built-in offline model, so nothing here is intelligent."
 
 
 async def script(request: ModelRequest) -> AsyncIterator[Step]:
     """One response of the demo's model."""
-    prompt = request.prompt
-    said = sum(len(json.dumps(item)) for item in request.input) // 4
-    wanted = _RUN.search(prompt)
-    tool = next((tool for tool in request.body.get("tools", ()) if _is_asked_for(tool, prompt)), None)
-    if request.outputs:
-        text = f"This is the codex-proxy demo. It gave: {_quoted(request.outputs[-1].rpartition(_BEFORE_OUTPUT)[2])}"
-    elif wanted and _SHELL in request.tool_names:
-        yield Think(("**Running the command**",))
-        arguments = {"cmd": wanted[1].strip(), "yield_time_ms": _COMMAND_SECONDS * 1000}
-        yield Call(_SHELL, json.dumps(arguments), f"call_demo_{len(request.input)}")
-        yield Count(input=said, output=20)
+    told = sum(len(json.dumps(item)) for item in request.input) // 4
+    if not request.outputs and (calls := list(_calls(request))):
+        for step in calls:
+            yield step
+        yield Count(input=told, output=20)
         return
-    elif tool is not None:
-        yield Call(tool["name"], json.dumps(_example(tool.get("parameters", {}))), f"call_demo_{len(request.input)}")
-        yield Count(input=said, output=20)
-        return
-    else:
-        text = (
-            "This is the codex-proxy demo: the real Codex CLI with a built-in offline model, so nothing here is intelligent. "
-            f"You said: {_quoted(prompt)} Ask me to run `uname -a` and Codex will, in its sandbox."
-        )
-    pieces = words(text)
+    pieces = words(_answer(request))
     yield Say(pieces, PACE)
-    yield Count(input=said, output=len(pieces))
+    yield Count(input=told, output=len(pieces))
 
 
-def _is_asked_for(tool: dict[str, Any], prompt: str) -> bool:
-    name = tool.get("name", "")
-    return tool["type"] == "function" and name not in _CODEX_TOOLS and bool(re.search(rf"\b{re.escape(name)}\b", prompt))
+def _calls(request: ModelRequest) -> Iterator[Step]:
+    """The calls of tools that the prompt asks for."""
+    prompt, must_call = request.prompt, _MUST_CALL in request.prompt
+    if must_call:
+        prompt = next(iter(memory.said_before(request.said_by_user)[-1:]), "")
+    theirs = list(_client_tools(request.body.get("tools", ())))
+    named = [tool for tool in theirs if _is_named(tool["name"], prompt)]
+    for number, tool in enumerate(named or (theirs[:1] if must_call else [])):
+        arguments = json.dumps(examples.fitting(tool.get("parameters") or {"type": "object"}, prompt))
+        yield Call(tool["name"], arguments, f"call_demo_{len(request.input) + number}", tool.get("namespace"))
+    shell = next((name for name in _SHELLS if name in request.tool_names), None)
+    if shell and not named and not must_call and (command := commands.wanted(prompt)):
+        yield Think(("**Running the command**",))
+        limit = {"yield_time_ms": _COMMAND_SECONDS * 1000} if shell == "exec_command" else {}
+        yield Call(shell, json.dumps({_SHELLS[shell]: command, **limit}), f"call_demo_{len(request.input)}")
 
 
-def _example(schema: dict[str, Any]) -> Any:
-    """A value that fits a JSON schema; the demo knows no better one."""
-    if "enum" in schema:
-        return schema["enum"][0]
-    match schema.get("type"):
-        case "object":
-            return {name: _example(part) for name, part in schema.get("properties", {}).items()}
-        case "array":
-            return [_example(schema.get("items", {}))]
-        case "integer" | "number":
-            return 1
-        case "boolean":
-            return True
-        case _:
-            return "demo"
+def _client_tools(tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Those that are not Codex's own; what is in a namespace says so."""
+    for tool in tools:
+        if tool["type"] == "namespace":
+            yield from ({**inner, "namespace": tool["name"]} for inner in tool.get("tools", ()) if inner["type"] == "function")
+        elif tool["type"] == "function" and tool.get("name") not in AGENTS_OWN:
+            yield tool
+
+
+def _is_named(name: str, prompt: str) -> bool:
+    """As it is, or in words: get_weather is named by "get weather" too."""
+    spoken = re.escape(name).replace("_", r"[_\s]").replace(r"\-", r"[-\s]")
+    return bool(re.search(rf"(?<!\w){spoken}(?!\w)", prompt, re.IGNORECASE))
+
+
+def _answer(request: ModelRequest) -> str:
+    schema = _wanted_schema(request)
+    if schema is not None:
+        return json.dumps(examples.fitting(schema, request.prompt), ensure_ascii=False)
+    if request.outputs:
+        told = "\n\n".join(map(_of_output, request.outputs))
+        return f"{_DEMO}. {told}"
+    if request.images:
+        return f"{_DEMO}. {' '.join(map(_of_image, request.images))}"
+    before = memory.said_before(request.said_by_user)
+    if facts := memory.recalled(request.prompt, before):
+        return f"{_DEMO}. You asked me to remember {' and '.join(facts)}."
+    if (fact := memory.to_keep(request.prompt)) is not None:
+        return f"{_DEMO}. I will remember {fact}, for this conversation."
+    if before:
+        return f"{_DEMO}. You said: {_quoted(request.prompt)} Before that you said: {_quoted(before[-1])}"
+    return f"{_WHAT_IT_IS} You said: {_quoted(request.prompt)} {_suggestion(request)}"
+
+
+def _suggestion(request: ModelRequest) -> str:
+    if any(name in request.tool_names for name in _SHELLS):
+        return "Ask me to run `uname -a` and Codex will, in its sandbox."
+    return "Ask me to remember a number, or to use a tool of yours by its name; I have no shell in chat mode."
+
+
+def _wanted_schema(request: ModelRequest) -> dict[str, Any] | None:
+    """The JSON Schema that the answer has to fit: Codex enforces it, or we have asked for it in words."""
+    form: dict[str, Any] = (request.body.get("text") or {}).get("format") or {}
+    if form.get("type") == "json_schema":
+        schema: dict[str, Any] = form["schema"]
+        return schema
+    asked = [item for item in request.input if item.get("role") == "developer"][-3:]
+    told = next((part["text"] for item in asked for part in item["content"] if _AS_JSON in part.get("text", "")), None)
+    return None if told is None else dict(json.loads(told.partition(_OF_SCHEMA)[2] or _ANY_OBJECT))
+
+
+def _of_output(output: str) -> str:
+    """What a tool or a command gave, with its line breaks."""
+    head, mark, printed = output.partition(_BEFORE_OUTPUT)
+    failed = _EXIT_CODE.search(head) if mark else None
+    what = "The command printed" if mark else "The tool answered"
+    text = (printed if mark else output).strip("\n")
+    if failed:
+        what = f"The command failed with exit code {failed[1]}"
+    if not text:
+        return f"{what}." if failed else f"{what} nothing."
+    return f"{what}:\n\n```\n{_cut(text)}\n```"
+
+
+def _of_image(url: str) -> str:
+    found = _IMAGE.fullmatch(url)
+    kind = found[1] if found else ""
+    try:
+        content = base64.b64decode(found[2] if found else "", validate=True)
+    except binascii.Error:
+        content = b""
+    size = image_header.size(kind, content) if kind in image_header.KINDS else None
+    if size is None:
+        return "I cannot read the header of this image."
+    return f"The image is {size[0]} × {size[1]} pixels ({kind.upper()}, {len(content):,} bytes)."
 
 
 def _quoted(text: str) -> str:
-    flat = " ".join(text.split())
-    return f"“{flat[:_QUOTED_AT_MOST]}…”" if len(flat) > _QUOTED_AT_MOST else f"“{flat}”"
+    return f"“{_cut(text.strip())}”"
+
+
+def _cut(text: str) -> str:
+    return f"{text[:_QUOTED_AT_MOST]}…" if len(text) > _QUOTED_AT_MOST else text

@@ -26,10 +26,19 @@ class ModelRequest(msgspec.Struct, frozen=True):
     @property
     def prompt(self) -> str:
         """The text of the last user message, "" when there is none."""
-        for item in reversed(self.input):
-            if item.get("role") == "user":
-                return "".join(part.get("text", "") for part in item["content"])
-        return ""
+        return next(iter(self.said_by_user), "")
+
+    @property
+    def said_by_user(self) -> list[str]:
+        """The texts of all user messages, the last one first."""
+        said = [item["content"] for item in reversed(self.input) if item.get("role") == "user"]
+        return ["".join(part.get("text", "") for part in content) for content in said]
+
+    @property
+    def images(self) -> list[str]:
+        """The addresses of the images in the last user message."""
+        last: list[dict[str, Any]] = next((item["content"] for item in reversed(self.input) if item.get("role") == "user"), [])
+        return [str(part.get("image_url")) for part in last if part.get("type") == "input_image"]
 
     @property
     def outputs(self) -> list[str]:
@@ -65,6 +74,7 @@ class Call(msgspec.Struct, frozen=True):
     name: str
     arguments: str
     call_id: str
+    namespace: str | None = None
 
 
 class Raw(msgspec.Struct, frozen=True):
