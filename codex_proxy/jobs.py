@@ -6,12 +6,12 @@ the queue fairly: they take turns at its head, and when it is full, whoever has 
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 
 from codex_proxy import logs
 from codex_proxy.changes import Changes
-from codex_proxy.errors import NotReady, ProxyError, QueueFull, ShuttingDown
+from codex_proxy.errors import NotReady, QueueFull, ShuttingDown
 from codex_proxy.outcome import Course, Hear, Outcome
 from codex_proxy.turns import Turn, TurnEnd, TurnEvent, TurnFailed
 
@@ -28,10 +28,13 @@ class Job:
         whose: str = "",
         on_end: Callable[["Job", Outcome], None] = lambda _, __: None,
         on_change: Callable[[], None] = lambda: None,
+        *,
+        last: bool = False,
     ) -> None:
         """`on_change` is called when what the turn is doing is not what it was."""
         self.turn = turn
         self.whose = whose
+        self.last = last  # behind every other turn
         self.course = Course(turn)
         self.over = asyncio.Event()
         self.abandoned = False
@@ -105,151 +108,137 @@ class Job:
 
 
 class JobQueue:
-    """At most `size` jobs that wait, each at most `queue_timeout` seconds."""
+    """At most `size` jobs that wait, each at most `queue_timeout` seconds, for one of `slots` takers."""
 
-    def __init__(self, size: int, queue_timeout: float, hear: Hear = lambda _: None) -> None:
+    def __init__(self, size: int, queue_timeout: float, slots: int, hear: Hear = lambda _: None) -> None:
         self.size = size
         self.closed = False
         self.changes = Changes()  # rings when a job comes, is taken, does something else, or ends
         self._queue_timeout = queue_timeout
+        self._slots = slots
         self._hear = hear  # of every turn that ends
-        self._next = _InTurn()
-        self._limits: dict[Job, asyncio.TimerHandle] = {}  # of all that wait, oldest first
-        self._taken: dict[Job, None] = {}  # and have not ended, oldest first
-        self._waiting = Counter[str]()  # the same by caller
-        self._lanes: dict[str, _Lane] = {}  # of callers whose turns are bounded
+        self._callers: dict[str, _Caller] = {}  # who has jobs here, next in turn first
+        self._latest: _Caller | None = None  # who has had the latest turn, and has the next only when nobody else waits
+        self._arrived = asyncio.Event()  # there may be one to take
 
     @property
     def waiting(self) -> int:
-        return len(self._limits)
+        return sum(len(caller.waiting) for caller in self._callers.values())
+
+    @property
+    def running(self) -> int:
+        """How many have been taken and have not ended."""
+        return sum(len(caller.running) for caller in self._callers.values())
 
     @property
     def open(self) -> list[Job]:
         """All that have not ended: those that run, then those that wait, oldest first."""
-        return [*self._taken, *self._limits]
+        running = [job for caller in self._callers.values() for job in caller.running]
+        waiting = [job for caller in self._callers.values() for job in caller.waiting]
+        return [*sorted(running, key=lambda job: job.course.begun or 0.0), *sorted(waiting, key=lambda job: job.course.submitted)]
 
     @property
     def full(self) -> bool:
         return self.waiting >= self.size
 
-    def submit(self, turn: Turn, whose: str = "", parallel_turns: int | None = None) -> Job:
-        """Queue a turn of a caller, who may have so many run at once. Raises QueueFull or ShuttingDown at once."""
+    def submit(self, turn: Turn, whose: str = "", parallel_turns: int | None = None, *, last: bool = False) -> Job:
+        """Queue a turn of a caller, who may have so many run at once. Raises QueueFull or ShuttingDown at once.
+
+        One that comes `last` waits behind every other turn, and is not run in the last free slot.
+        """
         if self.closed:
             raise shutting_down()
         if self.full:
-            self._make_room_for(whose)
-        job = Job(turn, whose, self._ended, self.changes.ring)
-        self._waiting[whose] += 1
-        self._limits[job] = asyncio.get_running_loop().call_later(self._queue_timeout, self._expire, job)
-        if parallel_turns is None:
-            self._next.put_nowait(job)
-        else:
-            lane = self._lanes.setdefault(whose, _Lane())
-            lane.parallel_turns = parallel_turns
-            lane.held[job] = None
-            self._let_go(lane)
+            self._make_room_for(whose, last=last)
+        caller = self._callers.setdefault(whose, _Caller())
+        caller.parallel_turns = parallel_turns
+        job = Job(turn, whose, self._ended, self.changes.ring, last=last)
+        caller.waiting[job] = asyncio.get_running_loop().call_later(self._queue_timeout, self._expire, job)
+        self._arrived.set()
         self.changes.ring()
         return job
 
     async def take(self) -> Job:
         """The next job. A cancelled take loses none."""
-        job = await self._next.get()
-        self._waits_no_longer(job)
-        self._taken[job] = None
+        while (job := self._next()) is None:
+            self._arrived.clear()
+            await self._arrived.wait()
+        caller = self._callers.pop(job.whose)
+        self._callers[job.whose] = self._latest = caller  # behind all others
+        caller.waiting.pop(job).cancel()
+        caller.running[job] = None
         job.course.begin()
         self.changes.ring()
         return job
 
-    def withdraw(self, job: Job, error: ProxyError) -> None:
+    def withdraw(self, job: Job, end: TurnEnd) -> None:
         """End a job that still waits, and give its place free; does nothing when it has been taken."""
-        if job in self._limits:
-            self._waits_no_longer(job)
-            self._next.discard(job)
-            job.end(TurnFailed(error))
+        caller = self._callers.get(job.whose)
+        if caller is not None and job in caller.waiting:
+            caller.waiting.pop(job).cancel()
+            job.end(end)
 
     def close(self) -> None:
         """Take no more jobs, and end those that wait."""
         self.closed = True
-        for job in list(self._limits):
-            self.withdraw(job, shutting_down())
+        for job in [job for caller in self._callers.values() for job in caller.waiting]:
+            self.withdraw(job, TurnFailed(shutting_down()))
 
-    def _make_room_for(self, whose: str) -> None:
-        """End the newest job of the caller with the most in the queue. Raises QueueFull when that is the asker, or nearly so."""
+    def _next(self) -> Job | None:
+        """Of the callers that may have one more run, the first but the latest; those that come last when no other can be taken."""
+        able = sorted((caller for caller in self._callers.values() if caller.may_run), key=lambda one: one is self._latest)
+        for caller in able:
+            if (job := caller.first(last=False)) is not None:
+                return job
+        if self._slots - self.running > 1 or self._slots == 1:
+            return next((job for caller in able if (job := caller.first(last=True)) is not None), None)
+        return None
+
+    def _make_room_for(self, whose: str, *, last: bool) -> None:
+        """End the newest job that comes last, for one that does not; else that of the caller with the most in the queue.
+
+        Raises QueueFull when that is the asker, or nearly so.
+        """
         busy = QueueFull(f"The server is busy: {self.size} turns are waiting already.", retry_after=_RETRY_AFTER)
-        [(greediest, most)] = self._waiting.most_common(1)
-        if most <= self._waiting[whose] + 1:
+        behind = [job for caller in self._callers.values() for job in caller.waiting if job.last]
+        if behind and not last:
+            self.withdraw(max(behind, key=lambda job: job.course.submitted), TurnFailed(busy))
+            return
+        own = self._callers.get(whose, _Caller())
+        greediest = max(self._callers.values(), key=lambda caller: len(caller.waiting))
+        if len(greediest.waiting) <= len(own.waiting) + 1 or last:
             raise busy
-        self.withdraw(next(job for job in reversed(self._limits) if job.whose == greediest), busy)
-
-    def _waits_no_longer(self, job: Job) -> None:
-        self._limits.pop(job).cancel()
-        self._waiting[job.whose] -= 1
-        if not self._waiting[job.whose]:
-            del self._waiting[job.whose]
+        self.withdraw(next(reversed(greediest.waiting)), TurnFailed(busy))
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
-        self._taken.pop(job, None)
+        caller = self._callers[job.whose]
+        caller.running.pop(job, None)
+        if not caller.running and not caller.waiting:
+            del self._callers[job.whose]
+        self._arrived.set()  # its caller may have one more run, or a slot has become free
         self._hear(outcome)
         self.changes.ring()
-        if lane := self._lanes.get(job.whose):
-            lane.held.pop(job, None)
-            lane.free.discard(job)
-            self._let_go(lane)
-            if not lane.free:
-                del self._lanes[job.whose]
-
-    def _let_go(self, lane: "_Lane") -> None:
-        while lane.held and len(lane.free) < lane.parallel_turns:
-            job = next(iter(lane.held))
-            del lane.held[job]
-            lane.free.add(job)
-            self._next.put_nowait(job)
 
     def _expire(self, job: Job) -> None:
         message = f"The turn waited {self._queue_timeout:g} s and was not begun."
-        self.withdraw(job, NotReady(message, retry_after=_RETRY_AFTER))
+        self.withdraw(job, TurnFailed(NotReady(message, retry_after=_RETRY_AFTER)))
 
 
-class _Lane:
-    """The jobs of a caller with a bound: `free` run or may be taken, `held` wait for one of these to end."""
+class _Caller:
+    """What one caller has in the queue and on workers, oldest first, and how many may run at once (None: any number)."""
 
     def __init__(self) -> None:
-        self.parallel_turns = 1
-        self.free: set[Job] = set()
-        self.held: dict[Job, None] = {}  # oldest first
+        self.parallel_turns: int | None = None
+        self.waiting: dict[Job, asyncio.TimerHandle] = {}
+        self.running: dict[Job, None] = {}
 
+    @property
+    def may_run(self) -> bool:
+        return self.parallel_turns is None or len(self.running) < self.parallel_turns
 
-class _InTurn(asyncio.Queue[Job]):
-    """One job of each caller in turn, oldest first; any can be taken out. By the hooks that PriorityQueue uses too."""
-
-    def _init(self, maxsize: int) -> None:
-        self._lines: dict[str, dict[Job, None]] = {}
-        self._latest: str | None = None  # who has had the latest turn, and has the next only when nobody else waits
-
-    def _put(self, item: Job) -> None:
-        self._lines.setdefault(item.whose, {})[item] = None
-
-    def _get(self) -> Job:
-        whose = min(self._lines, key=lambda one: one == self._latest)  # the first but that one
-        line = self._lines.pop(whose)
-        job = next(iter(line))
-        del line[job]
-        if line:
-            self._lines[whose] = line  # behind all others
-        self._latest = whose
-        return job
-
-    def qsize(self) -> int:
-        return sum(map(len, self._lines.values()))
-
-    def empty(self) -> bool:
-        return not self._lines
-
-    def discard(self, job: Job) -> None:
-        line = self._lines.get(job.whose, {})
-        line.pop(job, None)
-        if not line:
-            self._lines.pop(job.whose, None)
+    def first(self, *, last: bool) -> Job | None:
+        """The oldest that waits, of those that come last or of the others."""
+        return next((job for job in self.waiting if job.last is last), None)
 
 
 def shutting_down() -> ShuttingDown:

@@ -5,7 +5,7 @@ The file is TOML, a table for each key. It holds SHA-256 digests and no keys, so
     [keys.anna]
     sha256 = "…"                     # of the key, in hexadecimal; all below may be left out
     rate_limit_per_minute = 60       # 0 = no limit; without it RATE_LIMIT_PER_MINUTE
-    parallel_turns = 1               # more of them wait; without it as many as the server runs
+    parallel_turns = 1               # more of them wait; without it all but one of the server's, if there are other keys
     models = ["gpt-5.5"]             # without it all
     sandbox = "workspace-write"      # the highest; without it what the server allows short of danger
     danger = false                   # may ask for danger-full-access, where the server allows that

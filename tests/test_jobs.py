@@ -115,7 +115,7 @@ async def test_a_cancelled_reader_loses_no_event() -> None:
 
 
 async def test_a_full_queue_refuses_at_once() -> None:
-    jobs = JobQueue(2, _LIMIT)
+    jobs = JobQueue(2, _LIMIT, 2)
     assert not jobs.full
     jobs.submit(_TURN)
     jobs.submit(_TURN)
@@ -128,33 +128,33 @@ async def test_a_full_queue_refuses_at_once() -> None:
 
 
 async def test_a_job_that_is_withdrawn_while_it_waits_gives_its_place_free() -> None:
-    jobs = JobQueue(2, _LIMIT)
+    jobs = JobQueue(2, _LIMIT, 2)
     leaving, staying = jobs.submit(_TURN), jobs.submit(_TURN)
-    jobs.withdraw(leaving, ShuttingDown("left"))
+    jobs.withdraw(leaving, _END)
     leaving.abandon()
     assert (leaving.ended, jobs.full, jobs.waiting) == (True, False, 1)
     last = jobs.submit(_TURN)
     assert [await jobs.take(), await jobs.take()] == [staying, last]
-    assert await _error(leaving, ShuttingDown) == "left"
+    assert await leaving.next_event() == _END
 
 
 async def test_jobs_are_taken_oldest_first() -> None:
-    jobs = JobQueue(5, _LIMIT)
+    jobs = JobQueue(5, _LIMIT, 2)
     submitted = [jobs.submit(_TURN) for _ in range(5)]
-    jobs.withdraw(submitted.pop(2), ShuttingDown("left"))
+    jobs.withdraw(submitted.pop(2), _END)
     assert [await jobs.take() for _ in range(4)] == submitted
 
 
 async def test_a_taken_job_cannot_be_withdrawn() -> None:
-    jobs = JobQueue(1, _LIMIT)
+    jobs = JobQueue(1, _LIMIT, 2)
     job = jobs.submit(_TURN)
     assert await jobs.take() is job
-    jobs.withdraw(job, ShuttingDown("left"))
+    jobs.withdraw(job, _END)
     assert not job.ended
 
 
 async def test_taking_gives_a_place_free() -> None:
-    jobs = JobQueue(1, _LIMIT)
+    jobs = JobQueue(1, _LIMIT, 2)
     first = jobs.submit(_TURN)
     assert await jobs.take() is first
     second = jobs.submit(_TURN)
@@ -162,7 +162,7 @@ async def test_taking_gives_a_place_free() -> None:
 
 
 async def test_a_take_that_is_cancelled_in_the_moment_of_a_job_loses_none() -> None:
-    jobs = JobQueue(1, _LIMIT)
+    jobs = JobQueue(1, _LIMIT, 2)
     taking = spawn("take", jobs.take())
 
     async def submit_and_cancel() -> Job:
@@ -178,7 +178,7 @@ async def test_a_take_that_is_cancelled_in_the_moment_of_a_job_loses_none() -> N
 
 
 async def test_a_cancelled_take_hands_its_job_to_the_next_that_waits() -> None:
-    jobs = JobQueue(1, _LIMIT)
+    jobs = JobQueue(1, _LIMIT, 2)
     cancelled, next_one = spawn("take", jobs.take()), spawn("take too", jobs.take())
 
     async def submit_and_cancel() -> Job:
@@ -193,11 +193,11 @@ async def test_a_cancelled_take_hands_its_job_to_the_next_that_waits() -> None:
 
 
 async def test_a_job_that_is_withdrawn_in_the_moment_of_its_taking_is_not_taken() -> None:
-    jobs = JobQueue(1, _LIMIT)
+    jobs = JobQueue(1, _LIMIT, 2)
     taking = spawn("take", jobs.take())
 
     async def submit_and_withdraw() -> None:
-        jobs.withdraw(jobs.submit(_TURN), ShuttingDown("left"))
+        jobs.withdraw(jobs.submit(_TURN), _END)
 
     await spawn("submit", submit_and_withdraw())
     job = jobs.submit(_TURN)
@@ -206,7 +206,7 @@ async def test_a_job_that_is_withdrawn_in_the_moment_of_its_taking_is_not_taken(
 
 
 async def test_a_job_that_waits_too_long_ends_not_ready_and_gives_its_place_free() -> None:
-    jobs = JobQueue(1, queue_timeout=0.01)
+    jobs = JobQueue(1, 0.01, 2)
     job = jobs.submit(_TURN)
     assert "0.01 s" in await _error(job, NotReady)
     assert (job.ended, jobs.waiting) == (True, 0)
@@ -215,7 +215,7 @@ async def test_a_job_that_waits_too_long_ends_not_ready_and_gives_its_place_free
 
 
 async def test_a_taken_job_does_not_expire() -> None:
-    jobs = JobQueue(2, queue_timeout=0.01)
+    jobs = JobQueue(2, 0.01, 2)
     taken = jobs.submit(_TURN)
     assert await jobs.take() is taken
     later = jobs.submit(_TURN)
@@ -224,7 +224,7 @@ async def test_a_taken_job_does_not_expire() -> None:
 
 
 async def test_a_closed_queue_ends_what_waits_and_takes_no_more() -> None:
-    jobs = JobQueue(3, _LIMIT)
+    jobs = JobQueue(3, _LIMIT, 2)
     taken = jobs.submit(_TURN)
     assert await jobs.take() is taken
     waiting = [jobs.submit(_TURN), jobs.submit(_TURN)]
@@ -247,7 +247,7 @@ async def _publish(job: Job, events: list[TurnEvent]) -> None:
 
 
 async def test_callers_take_turns_at_the_head_of_the_queue() -> None:
-    queue = JobQueue(20, _LIMIT)
+    queue = JobQueue(20, _LIMIT, 2)
     jobs = [queue.submit(_TURN, whose) for whose in "aaaabbc"]
     taken = [await queue.take() for _ in jobs]
     assert [job.whose for job in taken] == list("abcabaa")
@@ -255,7 +255,7 @@ async def test_callers_take_turns_at_the_head_of_the_queue() -> None:
 
 
 async def test_a_caller_with_much_in_a_full_queue_makes_room_for_one_with_less() -> None:
-    queue = JobQueue(4, _LIMIT)
+    queue = JobQueue(4, _LIMIT, 2)
     greedy = [queue.submit(_TURN, "a") for _ in range(4)]
     first = queue.submit(_TURN, "b")
     assert await _failure(greedy[3]) == QueueFull
@@ -269,7 +269,7 @@ async def test_a_caller_with_much_in_a_full_queue_makes_room_for_one_with_less()
 
 
 async def test_more_turns_of_a_caller_than_may_run_at_once_wait_for_each_other() -> None:
-    queue = JobQueue(20, _LIMIT)
+    queue = JobQueue(20, _LIMIT, 2)
     mine = [queue.submit(_TURN, "a", 2) for _ in range(4)]
     other = queue.submit(_TURN, "b")
     taken = [await queue.take() for _ in range(3)]
@@ -281,7 +281,7 @@ async def test_more_turns_of_a_caller_than_may_run_at_once_wait_for_each_other()
     mine[0].end(_END)
     async with asyncio.timeout(_LIMIT):
         assert await taking is mine[2]
-    queue.withdraw(mine[3], ShuttingDown("left"))  # while it is held
+    queue.withdraw(mine[3], _END)  # while it is held
     for job in (mine[1], mine[2]):
         job.end(_END)
     assert queue.waiting == 0
@@ -289,13 +289,62 @@ async def test_more_turns_of_a_caller_than_may_run_at_once_wait_for_each_other()
 
 
 async def test_a_turn_that_is_held_back_runs_out_of_time_as_any() -> None:
-    queue = JobQueue(20, 0.01)
+    queue = JobQueue(20, 0.01, 2)
     running = queue.submit(_TURN, "a", 1)
     assert await queue.take() is running
     held = queue.submit(_TURN, "a", 1)
     assert await _failure(held) == NotReady
     running.end(_END)
     assert queue.waiting == 0
+
+
+async def test_a_job_that_comes_last_waits_for_every_other_and_leaves_one_slot_free() -> None:
+    queue = JobQueue(20, _LIMIT, 2)
+    last = queue.submit(_TURN, "a", last=True)
+    first, second = queue.submit(_TURN, "b"), queue.submit(_TURN, "a")
+    assert [await queue.take(), await queue.take()] == [second, first]
+    taking = spawn("take", queue.take())
+    second.end(_END)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not taking.done()  # a slot is free, but the only one
+    first.end(_END)
+    async with asyncio.timeout(_LIMIT):
+        assert await taking is last
+    assert await _taken_at_once(queue, queue.submit(_TURN, "b"))
+
+
+async def test_a_single_slot_runs_what_comes_last_when_nothing_else_waits() -> None:
+    queue = JobQueue(20, _LIMIT, 1)
+    last, other = queue.submit(_TURN, "a", last=True), queue.submit(_TURN, "b")
+    assert await queue.take() is other
+    other.end(_END)
+    assert await _taken_at_once(queue, last)
+
+
+async def test_in_a_full_queue_what_comes_last_makes_room_and_takes_none() -> None:
+    queue = JobQueue(3, _LIMIT, 2)
+    mine = [queue.submit(_TURN, "a"), *(queue.submit(_TURN, "a", last=True) for _ in range(2))]
+    with pytest.raises(QueueFull):
+        queue.submit(_TURN, "b", last=True)
+    queue.submit(_TURN, "a")
+    assert await _failure(mine[2]) == QueueFull
+    assert not mine[1].ended
+    queue.close()
+
+
+async def test_all_that_have_not_ended_can_be_listed_the_running_first_and_the_oldest_of_each() -> None:
+    queue = JobQueue(9, _LIMIT, 2)
+    jobs = [queue.submit(_TURN, whose) for whose in "aab"]
+    assert (queue.open, queue.running) == (jobs, 0)
+    taken = [await queue.take(), await queue.take()]
+    assert taken == [jobs[0], jobs[2]]
+    assert (queue.open, queue.waiting, queue.running) == ([jobs[0], jobs[2], jobs[1]], 1, 2)
+    for job in taken:
+        job.end(_END)
+    assert queue.open == [jobs[1]]
+    queue.close()
+    assert queue.open == []
 
 
 async def _failure(job: Job) -> type[Exception]:

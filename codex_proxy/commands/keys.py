@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("name", help="whose it is: letters, digits, dots, underscores, hyphens")
     add.add_argument("--rate", type=int, metavar="N", help="requests a minute (default: RATE_LIMIT_PER_MINUTE; 0 = no limit)")
     add.add_argument(
-        "--parallel", type=int, metavar="N", help="turns at once; more of them wait (default: all that the server runs)"
+        "--parallel", type=int, metavar="N", help="turns at once; more of them wait (default: all but one of the server's)"
     )
     add.add_argument("--model", action="append", metavar="ID", help="a model that it may use; can be repeated (default: all)")
     add.add_argument("--sandbox", metavar="MODE", help=f"the highest: {', '.join(SANDBOXES)} (default: the server's)")

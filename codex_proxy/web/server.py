@@ -14,7 +14,7 @@ from codex_proxy import policy
 from codex_proxy.catalog import Facts
 from codex_proxy.codex import tools
 from codex_proxy.codex.warm import StartWorker
-from codex_proxy.errors import NotReady, ProxyError, ShuttingDown
+from codex_proxy.errors import NotReady, ProxyError
 from codex_proxy.jobs import Job, JobQueue
 from codex_proxy.outcome import Hear
 from codex_proxy.settings import Settings
@@ -23,7 +23,7 @@ from codex_proxy.store.memory import MemoryStore
 from codex_proxy.supervisor import Supervisors
 from codex_proxy.systemd import Systemd
 from codex_proxy.tasks import spawn
-from codex_proxy.turns import Turn, Wish
+from codex_proxy.turns import Turn, TurnCompleted, Wish
 from codex_proxy.web.gates.auth import Caller, Callers
 from codex_proxy.web.gates.limits import RateLimit, read_json
 from codex_proxy.web.image_fetch import ImageFetch
@@ -43,7 +43,7 @@ class Server:
     def __init__(self, settings: Settings, start: StartWorker, hear: Hear) -> None:
         """`hear` is told of every turn that ends."""
         self.settings = settings
-        self.jobs = JobQueue(settings.max_queued, settings.queue_timeout, hear)
+        self.jobs = JobQueue(settings.max_queued, settings.queue_timeout, settings.max_parallel, hear)
         self.supervisors = Supervisors(self.jobs, start, settings)
         self.store: Store = MemoryStore(settings.store_ttl_hours * 3600, settings.store_max_mb * 1_000_000)
         self.holder = uuid.uuid4().hex  # what this instance is called in the store
@@ -110,12 +110,12 @@ class Server:
     def abandon(self, job: Job) -> None:
         """The client is done with a job, or has left."""
         job.abandon()
-        self.jobs.withdraw(job, ShuttingDown("The client has left."))
+        self.jobs.withdraw(job, TurnCompleted(None, interrupted=True))
 
     def stop(self, job: Job) -> None:
         """Have a job end early; its end still comes."""
         job.interrupt()
-        self.jobs.withdraw(job, ShuttingDown("The turn was cancelled."))
+        self.jobs.withdraw(job, TurnCompleted(None, interrupted=True))
 
     @property
     def ending(self) -> bool:

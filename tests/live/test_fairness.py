@@ -101,6 +101,40 @@ async def test_a_turn_over_a_keys_number_waits_for_its_own_and_for_no_other(
         await line.all_answered()
 
 
+async def test_by_default_no_key_holds_every_worker_while_there_are_others(
+    start_proxy: ProxyStarter, environ: dict[str, str], key_file: Path, model: ModelServer
+) -> None:
+    environ |= {"CODEX_MAX_PARALLEL_REQUESTS": "2", "PROXY_API_KEY": "main"}
+    keys = write_keys(key_file, {"greedy": {}, "modest": {}}) | {"main": {"Authorization": "Bearer main"}}
+    held = _HeldModel(model)
+    async with start_proxy() as proxy, asyncio.TaskGroup() as group:
+        line = _Line(proxy, held, group)
+        for greedy, modest in (("greedy", "modest"), ("main", "greedy")):
+            await line.runs(f"{greedy} 1", keys[greedy])
+            await line.waits(f"{greedy} 2", keys[greedy])
+            await line.runs(f"{modest} 3", keys[modest])
+            held.let_go(f"{modest} 3")
+            await line.answers[f"{modest} 3"]
+            held.let_go(f"{greedy} 1")
+            await line.running(f"{greedy} 2")
+            held.let_go(f"{greedy} 2")
+            await line.answers[f"{greedy} 2"]
+        await line.all_answered()
+
+
+async def test_the_only_key_may_have_every_worker(
+    start_proxy: ProxyStarter, environ: dict[str, str], key_file: Path, model: ModelServer
+) -> None:
+    environ["CODEX_MAX_PARALLEL_REQUESTS"] = "2"
+    keys = write_keys(key_file, {"anna": {}})
+    held = _HeldModel(model)
+    async with start_proxy() as proxy, asyncio.TaskGroup() as group:
+        line = _Line(proxy, held, group)
+        for number in (1, 2):
+            await line.runs(f"anna {number}", keys["anna"])
+        await line.all_answered()
+
+
 async def test_a_keys_twenty_waiting_turns_do_not_keep_anothers_first_waiting(
     start_proxy: ProxyStarter, environ: dict[str, str], key_file: Path, model: ModelServer
 ) -> None:

@@ -184,9 +184,7 @@ class View:
 
 def _you(server: Server, caller: Caller) -> You:
     settings, scope = server.settings, caller.scope
-    highest = min(
-        SANDBOXES.index(scope.sandbox), len(SANDBOXES) - 1 if settings.allow_danger else SANDBOXES.index(settings.sandbox)
-    )
+    highest = min(SANDBOXES.index(scope.sandbox), SANDBOXES.index(settings.sandbox_ceiling))
     usual = SANDBOXES[min(highest, SANDBOXES.index(settings.sandbox))]
     places = scope.workspaces or (settings.workdir, *settings.workspaces)
     return You(

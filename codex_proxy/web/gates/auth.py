@@ -40,6 +40,7 @@ class Callers:
         self._trusted_proxies = settings.trusted_proxies
         self._wrong_keys = WrongKeys()
         self.keyring = Keyring(settings)
+        self._all_but_one_turn = max(1, settings.max_parallel - 1)
 
     def identify(self, request: web.Request) -> Caller:
         """Who asks. Raises InvalidApiKey, and RateLimited when the source has been wrong too often."""
@@ -50,12 +51,18 @@ class Callers:
         token = given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else ""
         named = self.keyring.find(token)
         if self._digest is not None and hmac.compare_digest(digest_of(token), self._digest):
-            return Caller(_MAIN, _MAIN, operator=True)
+            return Caller(_MAIN, _MAIN, parallel_turns=self._usual_turns(), operator=True)
         if named is None:
             self._wrong_keys.count(source(request, self._trusted_proxies))
             raise InvalidApiKey("Missing or unknown API key. Send it as: Authorization: Bearer <PROXY_API_KEY>")
         owner = f"{_NAMED}{named.digest.hex()}"  # not its name: who gets a name later did not make these responses
-        return Caller(owner, owner, named.scope, named.rate_limit, named.parallel_turns, named.operator)
+        turns = self._usual_turns() if named.parallel_turns is None else named.parallel_turns
+        return Caller(owner, owner, named.scope, named.rate_limit, turns, named.operator)
+
+    def _usual_turns(self) -> int | None:
+        """How many turns a key may run at once that has no number of its own: never all, where there are other keys."""
+        keys = len(self.keyring) + (self._digest is not None)
+        return self._all_but_one_turn if keys > 1 else None
 
     def name_of(self, known_as: str) -> str:
         """What to call somebody, for the operator: the name of a key, or an address."""
