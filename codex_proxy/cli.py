@@ -32,7 +32,10 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
     ),
     (
         "Use",
-        (Command("models", "models", "list the models"),),
+        (
+            Command("chat", "chat", "talk to Codex through a running server"),
+            Command("models", "models", "list the models"),
+        ),
     ),
     (
         "Manage",

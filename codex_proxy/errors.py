@@ -205,3 +205,7 @@ class InternalError(ProxyError):
 
 class CommandNotFound(Exception):
     """The Codex CLI is missing or too old. The message has the command that mends it."""
+
+
+class CommandFailed(Exception):
+    """A console command cannot go on. The message is a sentence for the person who typed it."""

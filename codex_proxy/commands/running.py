@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from codex_proxy.commands.nearest import did_you_mean
-from codex_proxy.errors import CommandNotFound, ProxyError, StorageFull, StoreUnavailable
+from codex_proxy.errors import CommandFailed, CommandNotFound, ProxyError, StorageFull, StoreUnavailable
 from codex_proxy.settings import SettingsError
 
 BROKE, NOT_STARTED = 1, 2
@@ -65,6 +65,9 @@ def run(module: str, prog: str, summary: str, words: Sequence[str]) -> int:
     except (StoreUnavailable, StorageFull) as error:
         print(f"{error} {error.detail} Set PROXY_STORE.", file=sys.stderr)
         return NOT_STARTED
+    except CommandFailed as error:
+        print(error, file=sys.stderr)
+        return BROKE
     except ProxyError as error:
         print(f"{error} {error.detail}".rstrip(), file=sys.stderr)
         return BROKE

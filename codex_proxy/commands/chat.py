@@ -1,0 +1,125 @@
+"""`codex-proxy chat`: a conversation in the terminal, or one answer for a pipe. Ctrl-C stops the turn and not the program."""
+
+import argparse
+import importlib
+import os
+import sys
+
+from codex_proxy.commands import api, place
+from codex_proxy.commands.chat_view import Plain, Screen, View
+from codex_proxy.commands.conversation import Asking, Conversation, latest_with
+from codex_proxy.commands.nearest import did_you_mean
+from codex_proxy.commands.running import BROKE
+from codex_proxy.commands.terminal import Style
+from codex_proxy.errors import CommandFailed
+from codex_proxy.settings import SANDBOXES
+
+_PROMPT = "› "
+_CHOICES = {"/model": "model", "/effort": "effort", "/sandbox": "sandbox", "/cwd": "cwd"}
+_HELP = """/model NAME     answer with this model, perhaps with an effort and a mode: /model gpt-5.5 high chat
+/effort NAME    reason with this effort
+/sandbox MODE   let commands do this: read-only, workspace-write, danger-full-access
+/cwd DIR        work in this directory, inside the server's workspaces
+                (without a word after it, each is the server's choice again)
+/new            begin a new conversation
+/exit           end; so does Ctrl-D
+Ctrl-C stops an answer. A line that ends in \\ goes on in the next one."""
+
+EPILOG = """With a prompt it prints one answer and ends. Into a pipe it prints the answer alone, and from a pipe it takes text to go
+with the prompt:
+  git diff | codex-proxy chat "Review this change" > review.md"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="what to ask; without it a conversation begins")
+    parser.add_argument("-m", "--model", help='a model, perhaps with an effort and a mode: "gpt-5.5 high chat"')
+    parser.add_argument("-e", "--effort", help="reasoning effort: low, medium, high, …")
+    parser.add_argument("-s", "--sandbox", choices=SANDBOXES, metavar="MODE", help=f"what commands may do: {', '.join(SANDBOXES)}")
+    parser.add_argument("-C", "--cwd", metavar="DIR", help="the directory, inside the server's workspaces")
+    parser.add_argument("-c", "--continue", dest="go_on", action="store_true", help="go on with the latest conversation")
+    api.add_server_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    server = api.server(arguments)
+    cwd = os.path.abspath(arguments.cwd) if arguments.cwd else None
+    asking = Asking(arguments.model, arguments.effort, arguments.sandbox, cwd)
+    talk = Conversation(server, asking, latest_with(server) if arguments.go_on else None)
+    if arguments.go_on and talk.latest is None:
+        print("There is no conversation to go on with; a new one begins.", file=sys.stderr)
+    prompt = " ".join(arguments.prompt)
+    if not sys.stdin.isatty():
+        prompt = "\n\n".join(filter(None, (prompt, sys.stdin.read().strip())))
+        if not prompt:
+            raise CommandFailed("There is nothing to ask: the prompt and stdin are empty.")
+    if not prompt:
+        return _converse(talk, place.out_style())
+    view: View = Screen(place.out_style()) if sys.stdout.isatty() else Plain()
+    return 0 if talk.ask(prompt, view) else BROKE
+
+
+def _converse(talk: Conversation, style: Style) -> int:
+    models = talk.server.get("/models")["data"]  # a wrong key or address is told before anything is typed
+    named = talk.asking.model or (models[0]["id"] if models else "the server's model")
+    print(f"{style.bold(named)} at {talk.server.base_url}  {style.dim('Ctrl-C stops an answer, Ctrl-D ends, /help says more')}")
+    _edit_lines()
+    while True:
+        try:
+            typed = _typed()
+        except EOFError:
+            print()
+            return 0
+        except KeyboardInterrupt:
+            print(style.dim("\nCtrl-D ends the conversation."))
+            continue
+        if typed in ("/exit", "/quit"):
+            return 0
+        if typed.startswith("/") and "/" not in typed.split()[0][1:]:  # not a path
+            print(style.dim(_obey(typed, talk)))
+        elif typed:
+            _ask(talk, typed, style)
+
+
+def _ask(talk: Conversation, prompt: str, style: Style) -> None:
+    print()
+    try:
+        talk.ask(prompt, Screen(style))
+    except KeyboardInterrupt:
+        print(style.dim("\nStopped."))
+    except CommandFailed as error:
+        print(style.bad(str(error)))
+    print()
+
+
+def _typed() -> str:
+    """What is typed next; a backslash at the end of a line continues it."""
+    line = input(_PROMPT)
+    lines = [line]
+    while line.endswith("\\"):
+        line = input("  ")
+        lines = [*lines[:-1], lines[-1][:-1], line]
+    return "\n".join(lines).strip()
+
+
+def _edit_lines() -> None:
+    """Have input() edit lines and remember them, where Python was built with that."""
+    try:
+        importlib.import_module("readline")
+    except ImportError:
+        return
+
+
+def _obey(typed: str, talk: Conversation) -> str:
+    """Do what a line that begins with a slash says; the answer to show."""
+    word, _, rest = typed.partition(" ")
+    rest = rest.strip()
+    if word == "/help":
+        return _HELP
+    if word == "/new":
+        talk.latest = None
+        return "A new conversation."
+    if word not in _CHOICES:
+        return f"There is no {word}.{did_you_mean(word, (*_CHOICES, '/new', '/exit', '/help'))} /help lists all."
+    value = os.path.abspath(rest) if rest and word == "/cwd" else rest
+    setattr(talk.asking, _CHOICES[word], value or None)
+    return f"{_CHOICES[word]}: {value or 'the server’s choice'}"
