@@ -14,20 +14,30 @@ import msgspec
 
 from codex_proxy.codex import methods, wire
 from codex_proxy.codex.process import CodexProcess
-from codex_proxy.errors import ContextTooLong, InvalidRequest, WorkerFailed
+from codex_proxy.errors import ContextTooLong, InvalidRequest, ProxyError, WorkerFailed
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT = 30.0  # seconds; thread/start with MCP servers of the user's may take some
 PROMPT_TIMEOUT = 10.0  # for what takes milliseconds: longer, and the process is stopped or stuck
-_EARLY_AT_MOST = 10_000  # notifications that may come before an answer; it comes before those of its turn
+_EARLY_AT_MOST = 30_000  # notifications that may come before an answer: one for each item of a history, of which there are 20,000
 _LINES_IN_A_ROW = 256  # that may be read without letting other tasks run: a flood may be in our buffer already
 _NAMES_AT_MOST = _NAME_AT_MOST = 100  # of unknown methods, and characters of one
 _UNKNOWN_METHOD = -32601
-_INVALID_PARAMS = -32602
+_INVALID_REQUEST, _INVALID_PARAMS = -32600, -32602
+_NOT_UNDERSTOOD = (
+    "Failed to deserialize JSONRPCMessage: "  # on stderr, and no other answer: nested too deeply, say (0.147.0 to 0.169.0)
+)
 _TOOL_REFUSED = "dynamic tool input schema is not supported for "  # then its name and why; seen with 0.163.0
 _LONGEST_REASON = 300  # characters
+
+
+class Brought(msgspec.Struct, frozen=True):
+    """What of a client's goes to Codex in a request, for an error: in words, and the member that it stands in."""
+
+    what: str
+    param: str | None = None
 
 
 class Connection:
@@ -38,22 +48,37 @@ class Connection:
         self._ids = itertools.count(1)
         self._early: deque[wire.Line] = deque()  # notifications that came while an answer was awaited
         self._read_in_a_row = 0
+        self._limit: asyncio.Timeout | None = None  # of the request that is being answered
+        self._not_understood = ""  # why it was not, once Codex says so
         self.unknown: Counter[str] = Counter()  # methods that we do not know, and how often they came
+        process.hear_stderr = self._hear_stderr
 
-    async def request(self, method: str, params: Any, answer: type[_T], timeout: float = ANSWER_TIMEOUT) -> _T:
-        """Ask, and wait for the answer. Raises WorkerFailed when it refuses or is late, ContextTooLong or InvalidRequest."""
+    async def request(
+        self, method: str, params: Any, answer: type[_T], timeout: float = ANSWER_TIMEOUT, brought: Brought | None = None
+    ) -> _T:
+        """Ask, and wait for the answer. Raises WorkerFailed when it refuses or is late, ContextTooLong or InvalidRequest.
+
+        `brought`: what in `params` a client has brought, and is at fault when Codex cannot read them.
+        """
+        self._not_understood = ""
         number = await self.post(method, params)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as self._limit:
                 while (line := await self._read()).method is not None or line.id != number:
                     if line.method is not None:
                         self._keep(line)
         except TimeoutError as error:
+            if self._not_understood:
+                raise _unreadable(self._not_understood, method, brought) from error
             raise WorkerFailed(
                 "The Codex CLI did not answer in time.", detail=f"{method} after {timeout:g} s; {self._process.last_words}"
             ) from error
+        finally:
+            self._limit = None
         if line.error is None:
             return wire.decode(line.result, answer)
+        if line.error.code == _INVALID_REQUEST and brought is not None:
+            raise _unreadable(line.error.message, method, brought)
         if line.error.code == _INVALID_PARAMS and "maximum length" in line.error.message:
             raise ContextTooLong(line.error.message, param="messages")
         if line.error.message.startswith(_TOOL_REFUSED):
@@ -77,6 +102,13 @@ class Connection:
         while (line := await self._read()).method is None:
             pass  # the answer to something posted
         return line
+
+    def _hear_stderr(self, line: str) -> None:
+        """What Codex cannot read it answers there only, without an id: it was the request that is being answered."""
+        _, found, reason = line.partition(_NOT_UNDERSTOOD)
+        if found and self._limit is not None and not self._limit.expired():
+            self._not_understood = reason
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     def _keep(self, notification: wire.Line) -> None:
         if len(self._early) == _EARLY_AT_MOST:
@@ -123,6 +155,13 @@ class Connection:
 
     async def _write(self, message: dict[str, Any]) -> None:
         await self._process.write_line(msgspec.json.encode(message))
+
+
+def _unreadable(reason: str, method: str, brought: Brought | None) -> ProxyError:
+    detail = f"{method}: {reason}"
+    if brought is None:
+        return WorkerFailed("The Codex CLI refused the request.", detail=detail)
+    return InvalidRequest(f"Codex cannot read {brought.what}: {reason[:_LONGEST_REASON]}", param=brought.param, detail=detail)
 
 
 _decoder = msgspec.json.Decoder(wire.Line)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from codex_proxy.codex import wire
-from codex_proxy.codex.connection import PROMPT_TIMEOUT, Connection
+from codex_proxy.codex.connection import PROMPT_TIMEOUT, Brought, Connection
 from codex_proxy.codex.failures import failure
 from codex_proxy.codex.thread import history_items, turn_params
 from codex_proxy.codex.translate import Translator
@@ -29,6 +29,7 @@ from codex_proxy.turns import (
     TurnStarted,
 )
 
+_ITEMS_A_SECOND = 1000  # of a history, that Codex takes on a machine under load; on an idle one ten times as many
 _REMINDER = (Text("Answer by calling one of the functions that you have been given, not with text."),)
 
 
@@ -54,7 +55,9 @@ class Exchange:
         self._thread_id = thread_id
         if self._turn.history:
             items = history_items(self._turn.history)
-            await self._connection.request("thread/inject_items", {"threadId": thread_id, "items": items}, Any, PROMPT_TIMEOUT)
+            timeout = PROMPT_TIMEOUT + len(items) / _ITEMS_A_SECOND
+            params = {"threadId": thread_id, "items": items}
+            await self._connection.request("thread/inject_items", params, Any, timeout, Brought("the conversation"))
         await self._start(self._turn)
         yield TurnStarted()
         withhold = self._turn.must_call
@@ -81,7 +84,8 @@ class Exchange:
     async def _start(self, turn: Turn) -> None:
         self.begun = True
         params = turn_params(self._thread_id, turn)
-        begun = await self._connection.request("turn/start", params, wire.TurnNews, PROMPT_TIMEOUT)
+        brought = Brought("the input or the schema of the answer")
+        begun = await self._connection.request("turn/start", params, wire.TurnNews, PROMPT_TIMEOUT, brought)
         self._turn_id = begun.turn.id
         if self._interrupt_wanted:
             await self._post_interrupt()

@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from codex_proxy.codex import warden
@@ -38,6 +38,7 @@ class CodexProcess:
         self._transport = transport
         self._unread = bytearray()  # of stdout: the beginning of the next line, and maybe more
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self.hear_stderr: Callable[[str], None] = lambda _: None  # told of its lines
 
     @classmethod
     @asynccontextmanager
@@ -131,7 +132,10 @@ class CodexProcess:
     async def _pump_stderr(self) -> None:
         assert self._child.stderr is not None
         while chunk := await self._child.stderr.read(65_536):
-            self._stderr.extend(chunk.decode(errors="replace")[-4_000:].splitlines()[-_STDERR_LINES:])
+            lines = chunk.decode(errors="replace")[-4_000:].splitlines()[-_STDERR_LINES:]
+            self._stderr.extend(lines)
+            for line in lines:
+                self.hear_stderr(line)
 
     async def _stop(self) -> None:
         assert self._child.stdin is not None

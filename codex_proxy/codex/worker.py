@@ -18,11 +18,11 @@ from codex_proxy import __version__
 from codex_proxy.catalog import Facts
 from codex_proxy.codex import command, documents, facts, home, methods, sandbox, wire
 from codex_proxy.codex.command import Command
-from codex_proxy.codex.connection import Connection
+from codex_proxy.codex.connection import Brought, Connection
 from codex_proxy.codex.exchange import Exchange
 from codex_proxy.codex.process import CodexProcess
 from codex_proxy.codex.thread import Recipe
-from codex_proxy.errors import WorkerFailed
+from codex_proxy.errors import ContextTooLong, InvalidRequest, WorkerFailed
 from codex_proxy.settings import Settings
 from codex_proxy.turns import Message, Mode, Text, Turn, TurnEvent
 
@@ -137,10 +137,14 @@ class Worker:
         self.ending = self._turns >= self._settings.worker_max_turns
         recipe = self._recipe(turn)
         exchange = self._exchange = Exchange(self._connection, self._with_documents(turn, recipe.denied))
-        async with aclosing(exchange.events(await self._take_thread(recipe))) as events:
-            async for event in events:
-                self.ending = self.ending or exchange.ran_something
-                yield event
+        try:
+            async with aclosing(exchange.events(await self._take_thread(recipe))) as events:
+                async for event in events:
+                    self.ending = self.ending or exchange.ran_something
+                    yield event
+        except (InvalidRequest, ContextTooLong):  # Codex has refused what the client brought, and is as it was
+            self.spent = self.ending or self._too_large()
+            raise
         self._last = recipe
         self.spent = not exchange.clean or self.ending or self._too_large()
 
@@ -171,7 +175,9 @@ class Worker:
         return await self._start_thread(recipe)
 
     async def _start_thread(self, recipe: Recipe) -> str:
-        started = await self._connection.request("thread/start", recipe.start_params(), wire.ThreadStarted)
+        brought = Brought("the tools", "tools") if recipe.tools else None
+        params = recipe.start_params()
+        started = await self._connection.request("thread/start", params, wire.ThreadStarted, brought=brought)
         profile = started.active_permission_profile
         if recipe.mode == "agent" and (profile is None or profile.id != "proxy"):
             raise WorkerFailed("Codex did not take the permission profile.", detail=f"active: {profile}")
