@@ -1,11 +1,11 @@
 """The body of a request: bytes -> struct. Whatever is wrong with it becomes an InvalidRequest that names the place."""
 
-import json
 import re
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from codex_proxy.dialects import outline
 from codex_proxy.errors import InvalidRequest
 
 _T = TypeVar("_T")
@@ -20,15 +20,12 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)(?:`|$)", re.DOTALL)
 def decode(body: bytes, type_: type[_T]) -> _T:
     """Decode a JSON object. Raises InvalidRequest; `param` is the path of the member at fault, like messages[0].content."""
     try:
-        request = msgspec.json.decode(body, type=type_)
-        json.loads(body.decode(), object_pairs_hook=_no_duplicates, parse_int=str, parse_float=str)
+        outline.check(body)
+        return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
-    except RecursionError as error:
-        raise InvalidRequest("The body is nested too deeply.") from error
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from error
-    return request
 
 
 def convert(value: object, type_: type[_T], place: str) -> _T:
@@ -48,11 +45,6 @@ def ignored(body: bytes, type_: type[msgspec.Struct], without_effect: tuple[str,
     given = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     idle = [name for name in given if name in without_effect or name not in type_.__struct_fields__]
     return tuple(name for name in idle if _SHOWN_NAME.fullmatch(name))[:_SHOWN_AT_MOST]
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> None:
-    if len(pairs) != len({name for name, _ in pairs}):
-        raise ValueError("an object has the same member twice")
 
 
 def _invalid(text: str) -> InvalidRequest:

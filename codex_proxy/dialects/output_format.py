@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from codex_proxy.dialects.bounds import PassedOn
 from codex_proxy.dialects.schema import check_strict
 from codex_proxy.turns import Message, Text
 
@@ -32,7 +33,7 @@ def json_object() -> OutputFormat:
 
 def json_schema(schema: dict[str, Any], *, strict: bool, place: str) -> OutputFormat:
     """JSON of a schema. Raises InvalidRequest for one that strict mode refuses; non-strict it is asked for in words."""
-    text = msgspec.json.encode(schema).decode()
+    text = PassedOn(place).text_of(schema, place)
     if strict:
         check_strict(schema, place)
         return OutputFormat(schema=text)

@@ -3,12 +3,13 @@
 The CLI always asks its provider for strict output, so what strict mode refuses would fail there, without a place.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
+from codex_proxy.dialects.bounds import PROPERTIES, STRICT_DEPTH, Place
 from codex_proxy.errors import InvalidRequest
 
 _UNSUPPORTED = ("allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "oneOf", "patternProperties")
-_DEEPEST = 12
 
 
 def check_strict(schema: Any, place: str) -> None:
@@ -17,38 +18,49 @@ def check_strict(schema: Any, place: str) -> None:
         raise InvalidRequest("A strict schema is an object at its root.", param=place)
     if "anyOf" in schema:
         raise InvalidRequest("A strict schema has no anyOf at its root.", param=place)
-    _check(schema, place, 0)
+    properties = 0
+    waiting: list[tuple[Any, Place, int]] = [(schema, Place(place), 0)]
+    while waiting:
+        part, where, depth = waiting.pop()
+        _check(part, where, depth)
+        properties += len(_members(part, "properties"))
+        if properties > PROPERTIES:
+            raise InvalidRequest(f"A strict schema has at most {PROPERTIES} properties.", param=place)
+        waiting += _inside(part, where, depth)
 
 
-def _check(schema: Any, place: str, depth: int) -> None:
+def _check(schema: Any, where: Place, depth: int) -> None:
     if not isinstance(schema, dict):
-        raise InvalidRequest("A strict schema has an object here.", param=place)
-    if depth > _DEEPEST:
-        raise InvalidRequest(f"A strict schema is nested at most {_DEEPEST} deep.", param=place)
+        raise InvalidRequest("A strict schema has an object here.", param=str(where))
+    if depth > STRICT_DEPTH:
+        raise InvalidRequest(f"A strict schema is nested at most {STRICT_DEPTH} deep.", param=str(where))
     if used := [word for word in _UNSUPPORTED if word in schema]:
-        raise InvalidRequest(f"A strict schema has no {used[0]!r}.", param=place)
+        raise InvalidRequest(f"A strict schema has no {used[0]!r}.", param=str(where))
     type_ = schema.get("type")
     if type_ == "object" or (isinstance(type_, list) and "object" in type_) or "properties" in schema:
-        _check_object(schema, place)
-    for group in ("$defs", "definitions"):
-        for name, part in _members(schema, group).items():
-            _check(part, f"{place}.{group}.{name}", 0)
-    for name, part in _members(schema, "properties").items():
-        _check(part, f"{place}.properties.{name}", depth + 1)
-    if "items" in schema:
-        _check(schema["items"], f"{place}.items", depth + 1)
-    choices = schema.get("anyOf", [])
-    for index, part in enumerate(choices if isinstance(choices, list) else []):
-        _check(part, f"{place}.anyOf[{index}]", depth + 1)
+        _check_object(schema, where)
 
 
-def _check_object(schema: dict[str, Any], place: str) -> None:
+def _check_object(schema: dict[str, Any], where: Place) -> None:
     if schema.get("additionalProperties") is not False:
-        raise InvalidRequest("A strict schema has additionalProperties: false in every object.", param=place)
-    required = schema.get("required", [])
-    missing = [name for name in _members(schema, "properties") if not isinstance(required, list) or name not in required]
-    if missing:
-        raise InvalidRequest(f"A strict schema requires every property; {missing[0]!r} is not in `required`.", param=place)
+        raise InvalidRequest("A strict schema has additionalProperties: false in every object.", param=str(where))
+    given = schema.get("required", [])
+    required = {name for name in given if isinstance(name, str)} if isinstance(given, list) else set()
+    missing = next((name for name in _members(schema, "properties") if name not in required), None)
+    if missing is not None:
+        raise InvalidRequest(f"A strict schema requires every property; {missing[:100]!r} is not in `required`.", param=str(where))
+
+
+def _inside(schema: dict[str, Any], where: Place, depth: int) -> Iterator[tuple[Any, Place, int]]:
+    """The schemas in a schema; a definition's depth is counted anew."""
+    for group in ("$defs", "definitions"):
+        yield from ((part, where.then(group, name), 0) for name, part in _members(schema, group).items())
+    yield from ((part, where.then("properties", name), depth + 1) for name, part in _members(schema, "properties").items())
+    if "items" in schema:
+        yield schema["items"], where.then("items"), depth + 1
+    choices = schema.get("anyOf", [])
+    if isinstance(choices, list):
+        yield from ((part, where.then("anyOf", index), depth + 1) for index, part in enumerate(choices))
 
 
 def _members(schema: dict[str, Any], name: str) -> dict[str, Any]:

@@ -69,11 +69,11 @@ async def test_absurd_depth_is_refused(refusing: Proxy) -> None:
     rows = {
         "the body": (arrays, None),
         "the body, left open": (b"[" * _DEEP, None),
-        "objects in a known member": (_START + b',"prediction":' + objects + b"}", None),
-        "arrays in a known member": (_START + b',"tools":' + arrays + b"}", "tools[0]"),
-        "arrays in messages": (b'{"messages":' + arrays + b"}", "messages[0]"),
-        "arrays in an unknown member": (_START + b',"strange":' + arrays + b"}", None),
-        "objects in an unknown member": (_START + b',"strange":' + objects + b"}", None),
+        "objects in a known member": (_START + b',"prediction":' + objects + b"}", "prediction.a.a.a"),
+        "arrays in a known member": (_START + b',"tools":' + arrays + b"}", "tools[0][0][0]"),
+        "arrays in messages": (b'{"messages":' + arrays + b"}", "messages[0][0][0]"),
+        "arrays in an unknown member": (_START + b',"strange":' + arrays + b"}", "strange[0][0][0]"),
+        "objects in an unknown member": (_START + b',"strange":' + objects + b"}", "strange.a.a.a"),
     }
     assert await amiss(refusing, rows) == {}
 

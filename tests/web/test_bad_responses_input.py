@@ -189,7 +189,7 @@ async def test_what_is_not_served_is_refused_by_name(refusing: Proxy) -> None:
 
 
 async def test_what_is_not_the_json_of_an_object_is_refused(refusing: Proxy) -> None:
-    rows: dict[str, tuple[AnyBody, None]] = {
+    rows: dict[str, tuple[AnyBody, str | None]] = {
         "not JSON": (b"hello", None),
         "truncated": (b'{"input":"hi"', None),
         "an array": (b"[]", None),
@@ -197,7 +197,7 @@ async def test_what_is_not_the_json_of_an_object_is_refused(refusing: Proxy) -> 
         "a member of an item twice": (b'{"input":[{"role":"user","content":"a","content":"b"}]}', None),
         "a lone surrogate": (b'{"input":"\\ud800"}', None),
         "NaN in a tool": (b'{"input":"hi","tools":[{"type":"function","name":"f","parameters":{"a":NaN}}]}', None),
-        "absurd depth in an item": (b'{"input":[{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}", None),
+        "absurd depth in an item": (b'{"input":[{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}", "input[0].a[0]"),
     }
     assert await amiss(refusing, rows, route=RESPONSES) == {}
 

@@ -1,9 +1,11 @@
 """The messages of a chat request, and the history that they are. OpenAI API reference, "Create chat completion", messages."""
 
+from collections import Counter
 from typing import Annotated, Literal
 
 import msgspec
 
+from codex_proxy.dialects import bounds
 from codex_proxy.dialects.images import image
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import Answered, Called, History, Message, Part, Text
@@ -94,6 +96,7 @@ def conversation(messages: list[ChatMessage]) -> tuple[tuple[History, ...], tupl
     history: list[History] = []
     for index, message in enumerate(messages):
         history += _items(message, f"messages[{index}]")
+    bounds.at_most(bounds.ITEMS, len(history), "messages and tool calls", "messages")
     _check_calls(messages)
     last = history[-1] if history else None
     if isinstance(messages[-1], UserMessage) and isinstance(last, Message):
@@ -125,20 +128,27 @@ def _items(message: ChatMessage, place: str) -> list[History]:
 
 def _check_calls(messages: list[ChatMessage]) -> None:
     """Every call has one result, after it, and before anything else is said."""
-    open_calls: list[str] = []
+    open_calls: dict[str, int] = {}  # by id, in their order; how many have it
     for index, message in enumerate(messages):
         if isinstance(message, ToolMessage):
             if message.tool_call_id not in open_calls:
                 problem = "A message with role 'tool' must answer a tool call of the assistant message before it."
                 raise InvalidRequest(problem, param=f"messages[{index}].tool_call_id")
-            open_calls.remove(message.tool_call_id)
+            open_calls[message.tool_call_id] -= 1
+            if not open_calls[message.tool_call_id]:
+                del open_calls[message.tool_call_id]
             continue
         if open_calls:
-            raise InvalidRequest(f"The tool call {open_calls[0]!r} has no result.", param=f"messages[{index}]")
+            raise _unanswered(open_calls, index)
         if isinstance(message, AssistantMessage):
-            open_calls = [call.id for call in message.tool_calls or []]
+            open_calls = dict(Counter(call.id for call in message.tool_calls or []))
     if open_calls:
-        raise InvalidRequest(f"The tool call {open_calls[0]!r} has no result.", param=f"messages[{len(messages) - 1}]")
+        raise _unanswered(open_calls, len(messages) - 1)
+
+
+def _unanswered(calls: dict[str, int], index: int) -> InvalidRequest:
+    first = next(iter(calls))[:140]
+    return InvalidRequest(f"The tool call {first!r} has no result.", param=f"messages[{index}]")
 
 
 def _texts(content: str | list[TextPart] | list[TextPart | RefusalPart]) -> tuple[Text, ...]:

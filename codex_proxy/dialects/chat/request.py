@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body, images
+from codex_proxy.dialects import body, bounds, images
 from codex_proxy.dialects.chat.messages import ChatMessage, conversation
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
@@ -15,7 +15,7 @@ from codex_proxy.turns import Message, Tool, Wish
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Weight = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 _STOPS_AT_MOST = 4
-_TOOLS_AT_MOST = 128
+_Stop = Annotated[str, msgspec.Meta(max_length=bounds.STOP)]
 
 # Accepted without effect, and named in the header x-codex-ignored: Codex has no counterpart.
 IGNORED = (
@@ -84,12 +84,12 @@ class CustomChoice(msgspec.Struct, frozen=True, tag_field="type", tag="custom"):
 class Body(msgspec.Struct, frozen=True):
     """The members that we read or whose type we check; unknown ones are ignored, and said to be."""
 
-    messages: Annotated[list[ChatMessage], msgspec.Meta(min_length=1, max_length=100_000)]
+    messages: Annotated[list[ChatMessage], msgspec.Meta(min_length=1, max_length=bounds.ITEMS)]
     model: _Name | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
-    stop: str | Annotated[list[str], msgspec.Meta(max_length=_STOPS_AT_MOST)] | None = None
+    stop: _Stop | Annotated[list[_Stop], msgspec.Meta(max_length=_STOPS_AT_MOST)] | None = None
     max_tokens: TokenLimit | None = None
     max_completion_tokens: TokenLimit | None = None
     reasoning_effort: Effort | None = None
@@ -98,7 +98,7 @@ class Body(msgspec.Struct, frozen=True):
     web_search_options: dict[str, Any] | None = None  # Any: only its presence counts
     x_codex: XCodex | None = None
     response_format: TextFormat | JsonObjectFormat | JsonSchemaFormat | None = None
-    tools: Annotated[list[FunctionTool | CustomTool], msgspec.Meta(max_length=_TOOLS_AT_MOST)] | None = None
+    tools: Annotated[list[FunctionTool | CustomTool], msgspec.Meta(max_length=bounds.TOOLS)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedChoice | AllowedTools | CustomChoice | None = None
     functions: list[Any] | None = None  # Any: refused
     function_call: str | dict[str, Any] | None = None  # Any: refused
@@ -211,7 +211,8 @@ def _format(asked: Body) -> OutputFormat:
 
 def _tools(asked: Body) -> tuple[tuple[Tool, ...], bool]:
     """The tools that the model is to see, and whether it has to call one."""
-    tools = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(asked.tools or [])]
+    passed = bounds.PassedOn("tools")
+    tools = [_tool(tool, f"tools[{index}]", passed) for index, tool in enumerate(asked.tools or [])]
     match asked.tool_choice:
         case "none":
             return (), False
@@ -228,11 +229,12 @@ def _tools(asked: Body) -> tuple[tuple[Tool, ...], bool]:
             return tuple(tools), False
 
 
-def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
+def _tool(tool: FunctionTool | CustomTool, place: str, passed: bounds.PassedOn) -> Tool:
     if isinstance(tool, CustomTool):
         raise UnsupportedParameter("Custom tools are not supported; functions are.", param=f"{place}.type")
     schema = tool.function.parameters or {"type": "object", "properties": {}}
-    return Tool(tool.function.name, tool.function.description or "", msgspec.json.encode(schema).decode(), place=place)
+    parameters = passed.text_of(schema, f"{place}.function.parameters")
+    return Tool(tool.function.name, passed.text(tool.function.description or ""), parameters, place=place)
 
 
 def _stops(stop: str | list[str] | None) -> tuple[str, ...]:

@@ -179,8 +179,8 @@ def check_calls(history: Iterable[History]) -> None:
                 raise InvalidRequest(f"No tool call found for function call output with call_id {call_id[:140]}.", param="input")
             case Answered(call_id=call_id):
                 answered.add(call_id)
-    if unanswered := sorted(called - answered):
-        raise InvalidRequest(f"No tool output found for function call {unanswered[0][:140]}.", param="input")
+    if unanswered := called - answered:
+        raise InvalidRequest(f"No tool output found for function call {min(unanswered)[:140]}.", param="input")
 
 
 def _parts(content: str | list[_Part], place: str) -> tuple[Part, ...]:

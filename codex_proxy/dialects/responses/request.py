@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body, images
+from codex_proxy.dialects import body, bounds, images
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.dialects.responses import tools as responses_tools
@@ -58,12 +58,14 @@ class StreamOptions(msgspec.Struct, frozen=True):
 class Body(msgspec.Struct, frozen=True):
     """The members that we read or whose type we check; unknown ones are ignored, and said to be."""
 
-    input: str | list[dict[str, Any]]  # Any: items are decoded one by one, by their type
+    input: (
+        str | Annotated[list[dict[str, Any]], msgspec.Meta(max_length=bounds.ITEMS)]
+    )  # Any: items are decoded one by one, by their type
     model: _Name | None = None
-    instructions: str | None = None
+    instructions: Annotated[str, msgspec.Meta(max_length=bounds.INSTRUCTIONS)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: Annotated[list[dict[str, Any]], msgspec.Meta(max_length=128)] | None = None  # Any: decoded by their type
+    tools: Annotated[list[dict[str, Any]], msgspec.Meta(max_length=bounds.TOOLS)] | None = None  # Any: decoded by their type
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None  # Any: decoded by its type
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
@@ -122,6 +124,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     def continuing(self, earlier: tuple[History, ...]) -> "ResponsesRequest":
         """The request with the conversation that it continues, () for none. Raises InvalidRequest for calls without outputs."""
         given = (*earlier, *self.given)
+        bounds.at_most(bounds.ITEMS, len(given), "items", "previous_response_id" if earlier else "input")
         check_calls(given)
         history = (*self.instructions, *given, *self.form.as_history())
         wish = msgspec.structs.replace(self.wish, history=history)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body
+from codex_proxy.dialects import body, bounds
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import Tool
 
@@ -59,18 +59,20 @@ def decode(given: list[dict[str, Any]], choice: str | dict[str, Any] | None) -> 
     tools: list[Tool] = []
     ignored: list[str] = []
     web_search = False
+    passed = bounds.PassedOn("tools")
     for index, tool in enumerate(given):
         place = f"tools[{index}]"
         type_ = tool.get("type")
         if isinstance(type_, str) and type_.startswith(_WEB_SEARCH):
             web_search = True
         elif type_ in _DONE_WITHOUT:
-            ignored.append(f"tools.{type_}")
+            ignored += [name for name in (f"tools.{type_}",) if name not in ignored]  # two at most
         elif type_ == "namespace":
             group = body.convert(tool, Namespace, place)
-            tools += [_tool(inner, f"{place}.tools[{n}]", group.name) for n, inner in enumerate(group.tools)]
+            bounds.at_most(bounds.ALL_TOOLS, len(tools) + len(group.tools), "tools", place)
+            tools += [_tool(inner, f"{place}.tools[{n}]", group.name, passed) for n, inner in enumerate(group.tools)]
         else:
-            tools.append(_tool(tool, place, None))
+            tools.append(_tool(tool, place, None, passed))
     if choice == "none":
         return Offered((), False, False, tuple(ignored))
     names = _wanted_names(choice)
@@ -81,15 +83,17 @@ def decode(given: list[dict[str, Any]], choice: str | dict[str, Any] | None) -> 
     return Offered(chosen, must_call, web_search, tuple(ignored))
 
 
-def _tool(tool: dict[str, Any], place: str, namespace: str | None) -> Tool:
+def _tool(tool: dict[str, Any], place: str, namespace: str | None, passed: bounds.PassedOn) -> Tool:
     match tool.get("type"):
         case "function":
             function = body.convert(tool, Function, place)
-            parameters = msgspec.json.encode(function.parameters or _NO_PARAMETERS).decode()
-            return Tool(function.name, function.description or "", parameters, namespace, place=place)
+            parameters = passed.text_of(function.parameters or _NO_PARAMETERS, f"{place}.parameters")
+            return Tool(function.name, passed.text(function.description or ""), parameters, namespace, place=place)
         case "custom":
             custom = body.convert(tool, Custom, place)
-            return Tool(custom.name, (custom.description or "") + _FREEFORM_NOTE, "{}", namespace, freeform=True, place=place)
+            return Tool(
+                custom.name, passed.text(custom.description or "") + _FREEFORM_NOTE, "{}", namespace, freeform=True, place=place
+            )
         case str(other):
             raise UnsupportedParameter(f"Tools of type {other[:64]!r} are not supported.", param=f"{place}.type")
         case _:

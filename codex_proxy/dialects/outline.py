@@ -1,0 +1,119 @@
+"""The outline of a body: what is wrong with it can be seen before any object is made of it.
+
+Too many values, too deep, a member twice, bytes that are no UTF-8. It goes through the body piece by piece, so that a
+thread which does this lets others run, and holds one piece and the names of what is open. Whether the rest is JSON the
+decoder says.
+"""
+
+import codecs
+import itertools
+import json
+from collections.abc import Iterator
+
+from codex_proxy.dialects import bounds
+from codex_proxy.errors import InvalidRequest
+
+_PIECE = 65_536  # bytes
+_STRUCTURE = frozenset(b"{}[],:")
+_COMMA, _COLON, _OBJECT, _OPENING = *b",:{", b"{["
+_OTHERS = bytes(set(range(256)) - _STRUCTURE)
+_BACKSLASH, _QUOTE = b"\x01\x01", b"\x01\x02"  # what stands for them where they are escaped: JSON texts have no such bytes
+_SHOWN_STEPS = 4
+
+
+def check(body: bytes) -> None:
+    """Raises InvalidRequest."""
+    outline = _Outline()
+    for piece in _pieces(body):
+        outline.feed(piece)
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    """The body in pieces that no escape is cut by, and escaped quotes hidden. Raises InvalidRequest for bytes that are no text."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    start = 0
+    while start < len(body):
+        piece = bytes(body[start : start + _PIECE])
+        start += len(piece)
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+            piece += bytes(body[start : start + 1])
+            start += 1
+        try:
+            if not piece.isascii() or decoder.getstate()[0]:
+                decoder.decode(piece, final=start >= len(body))
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"The body is not valid JSON: {error.reason}.") from error
+        if b"\\" in piece:
+            piece = piece.replace(b"\\\\", _BACKSLASH).replace(b'\\"', _QUOTE)
+        yield piece
+
+
+class _Outline:
+    def __init__(self) -> None:
+        self._in_string = False
+        self._string: list[bytes] = []  # pieces of the latest one
+        self._names: list[set[bytes] | None] = []  # of each open object; None: an array
+        self._steps: list[str | int] = []  # where we are in each of these
+        self._values = 0
+
+    def feed(self, piece: bytes) -> None:
+        parts = piece.split(b'"')
+        for number, part in enumerate(parts):
+            if number:
+                self._in_string = not self._in_string
+                if self._in_string:
+                    self._string.clear()
+            if self._in_string:
+                self._string.append(part)
+            elif part:
+                self._structure(part.translate(None, _OTHERS))
+
+    def _structure(self, marks: bytes) -> None:
+        self._values += len(marks)  # each but the closing ones begins one
+        for mark in marks:
+            if mark == _COMMA:
+                if self._names and self._names[-1] is None:
+                    self._steps[-1] += 1  # type: ignore[operator]  # an array's step is a number
+            elif mark == _COLON:
+                self._name()
+            elif mark in _OPENING:
+                self._open(set() if mark == _OBJECT else None)
+            else:
+                self._values -= 1
+                if self._names:
+                    self._names.pop()
+                    self._steps.pop()
+        if self._values > bounds.VALUES:
+            raise InvalidRequest(f"The body has more than {bounds.VALUES:,} values.", param=self._place())
+
+    def _open(self, names: set[bytes] | None) -> None:
+        self._names.append(names)
+        self._steps.append("" if names is not None else 0)
+        if len(self._names) > bounds.DEPTH:
+            raise InvalidRequest(f"The body is nested too deeply: at most {bounds.DEPTH} levels.", param=self._place())
+
+    def _name(self) -> None:
+        names = self._names[-1] if self._names else None
+        if names is None:
+            return  # no JSON
+        name = b"".join(self._string)
+        if b"\x01" in name:
+            name = name.replace(_BACKSLASH, b"\\\\").replace(_QUOTE, b'\\"')
+        if b"\\" in name:
+            name = _unescaped(name)
+        if name in names:
+            raise InvalidRequest("The body is not valid JSON: an object has the same member twice.")
+        names.add(name)
+        self._steps[-1] = name[:300].decode(errors="replace")
+
+    def _place(self) -> str | None:
+        """Where we are; None: not inside a member of the body."""
+        steps = list(itertools.takewhile(lambda step: step != "", self._steps[:_SHOWN_STEPS]))
+        return bounds.path(steps) if steps and isinstance(steps[0], str) else None
+
+
+def _unescaped(name: bytes) -> bytes:
+    try:
+        return str(json.loads(b'"' + name + b'"')).encode(errors="surrogatepass")
+    except ValueError:
+        return name  # no JSON
