@@ -15,9 +15,9 @@ from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.errors import ProxyError
 from codex_proxy.settings import Settings
 from codex_proxy.turns import Wish
-from tests.dialects.worst_bodies import BODIES
+from tests.cost.worst_bodies import BODIES
 
-_SIZES = (16 * 1024, 128 * 1024, 1024 * 1024)  # bytes
+_SIZES = (8 * 1024, 64 * 1024, 512 * 1024)  # bytes
 _LARGEST = Settings().max_body_mb * 1024 * 1024  # for what no bound of another kind ends before
 _LONG_TEXT = 6  # bytes a repetition, at the most: of what is one text
 _GROWTH = 6  # times as dear per byte, at the most: a linear checker has 1 and some noise, and its caches are left behind
