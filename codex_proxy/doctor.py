@@ -138,7 +138,7 @@ def _login(facts: Facts) -> Finding:
     if facts.usable:
         return Finding("login", "ok", f"a turn can run; default model {facts.catalog.default}")
     return Finding(
-        "login", "failed", "Codex is not logged in.", "Run: codex-proxy codex login (on a machine without browser: --device-auth)"
+        "login", "failed", "Codex is not logged in.", "Run: codex-proxy login (on a machine without browser: --device-auth)"
     )
 
 

@@ -16,6 +16,7 @@ class ProxyError(Exception):
         self.param = param
         self.detail = detail
         self.retry_after = retry_after  # seconds
+        self.logged = False  # the line of its turn has told it
         self.begun = False  # the turn had begun: a repetition could do its work twice
 
 

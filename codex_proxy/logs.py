@@ -1,7 +1,8 @@
 """Logging set-up: one line a record on stderr, as text or JSON, with the ids of the request and the turn it is about.
 
-Facts go beside the message as members: JSON has them as they are, text as key=value at the end of the line. Prompts,
-answers and keys are never logged above debug. journald adds the time, so text lines carry none under systemd.
+Facts go beside the message as members: JSON has them as they are, text as key=value at the end of the line. On a terminal
+a record is shown as its `terminal` text, where it has one: `extra={"members": …, "terminal": …}`; an empty one is not shown
+there. Prompts, answers and keys are never logged above debug. journald adds the time, so text lines carry none under systemd.
 """
 
 import contextvars
@@ -19,6 +20,9 @@ _NOTHING: Mapping[str, str] = {}
 _said: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("said", default=_NOTHING)
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))  # as syslog(3) numbers them
 _DEBUG = 7
+_DIM = "2"
+_COLOURS = {"✓": "32", "✗": "31", "!": "33", "■": "2"}  # of the sign that a line on a terminal begins with
+_SIGNS = {logging.DEBUG: "", logging.INFO: "", logging.WARNING: "! ", logging.ERROR: "✗ ", logging.CRITICAL: "✗ "}
 _NOT_BARE = frozenset(' "=\\')
 
 
@@ -32,6 +36,11 @@ def about(members: Mapping[str, str]) -> Iterator[None]:
         _said.reset(token)
 
 
+def say_also(members: Mapping[str, str]) -> None:
+    """Have every record of the block of `about` that we are in say these members too, from here on."""
+    _said.set({**_said.get(), **members})
+
+
 def said_here() -> Mapping[str, str]:
     """The members that every record of here has."""
     return _said.get()
@@ -41,6 +50,33 @@ class _Text(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         pairs = "".join(f" {name}={_shown(value)}" for name, value in _members(record).items())
         return super().formatMessage(record) + pairs
+
+
+class _Terminal(logging.Formatter):
+    """A short line for somebody who watches: the time, what happened, and which request it was about."""
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        members = _members(record)
+        request = members.pop("request", "")
+        if (text := getattr(record, "terminal", None)) is None:
+            pairs = "".join(f" {name}={_shown(value)}" for name, value in members.items() if name != "turn")
+            text = f"{_SIGNS[record.levelno]}{record.getMessage()}{pairs}"
+        sign, _, rest = text.partition(" ")
+        head = f"{self._in(_COLOURS[sign], sign)} {rest}" if sign in _COLOURS else text
+        time_ = self._in(_DIM, time.strftime("%H:%M:%S", time.localtime(record.created)))
+        line = f"{time_} {head}{self._in(_DIM, f'  {request}') if request else ''}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+    def _in(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    return getattr(record, "terminal", None) != ""
 
 
 class _JsonLines(logging.Formatter):
@@ -81,11 +117,22 @@ class _ForJournal(logging.Formatter):
         return "\n".join(f"<{priority}>{line}" for line in self._lines.format(record).splitlines())
 
 
-def set_up(level: str, log_format: str, *, under_systemd: bool, to_journal: bool = False) -> None:
-    """Send all records of `level` and above to stderr. `to_journal`: journald reads it."""
+class Terminal(msgspec.Struct, frozen=True):
+    """Somebody watches the log on one."""
+
+    colour: bool
+
+
+def set_up(level: str, log_format: str, *, under_systemd: bool, to_journal: bool = False, terminal: Terminal | None = None) -> None:
+    """Send all records of `level` and above to stderr. `to_journal`: journald reads it. `terminal`: a person does."""
     handler = logging.StreamHandler(sys.stderr)
     prefix = "" if under_systemd else "%(asctime)s "
-    lines = _JsonLines() if log_format == "json" else _Text(prefix + "%(levelname)s %(name)s %(message)s")
+    lines: logging.Formatter = _Text(prefix + "%(levelname)s %(name)s %(message)s")
+    if log_format == "json":
+        lines = _JsonLines()
+    elif terminal is not None:
+        lines = _Terminal(colour=terminal.colour)
+        handler.addFilter(_is_shown)
     handler.setFormatter(_ForJournal(lines) if to_journal else lines)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("aiosqlite").setLevel(max(logging.INFO, logging.getLogger().level))  # it logs every value, so every prompt

@@ -11,7 +11,7 @@ import msgspec
 
 from codex_proxy import logs
 from codex_proxy.activity import Activity, Doing
-from codex_proxy.errors import NotReady, ProxyError, TurnTimeout
+from codex_proxy.errors import NotReady, ProxyError, TurnTimeout, UpstreamFailed, WorkerFailed
 from codex_proxy.turns import MessageDelta, Turn, TurnCompleted, TurnEnd, TurnEvent, TurnFailed, Usage
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,33 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             "error": self.error and f"{self.error} {self.error.detail}".rstrip(),
         }
         known = {name: value for name, value in members.items() if value is not None}
-        _log.info("turn ended", extra={"members": known})
+        level = logging.WARNING if isinstance(self.error, UpstreamFailed | WorkerFailed) else logging.INFO
+        _log.log(level, "turn ended", extra={"members": known, "terminal": self._short()})
+        if self.error is not None:
+            self.error.logged = True
+
+    def _short(self) -> str:
+        """For somebody who watches: ✓ gpt-5.5 agent  0.6 s  14k→36 tok"""
+        sign = "✓" if self.ending == "completed" else "■" if self.ending in ("interrupted", "client_left") else "✗"
+        parts = [f"{sign} {self.turn.model} {self.turn.mode}"]
+        if self.took is not None:
+            parts.append(f"{self.took:.1f} s")
+        if self.waited >= 1.0:
+            parts.append(f"waited {self.waited:.0f} s")
+        if self.usage is not None:
+            parts.append(f"{brief(self.usage.input)}→{brief(self.usage.output)} tok")
+        if self.ending != "completed":
+            parts.append("client left" if self.ending == "client_left" else self.ending.partition(":")[2] or self.ending)
+        if self.error is not None:
+            parts.append(f"{self.error} {self.error.detail}".rstrip())
+        if key := logs.said_here().get("key"):
+            parts.append(key)
+        return "  ".join(parts)
+
+
+def brief(count: int) -> str:
+    """A number of tokens in a few characters: 36, 1.4k, 14k."""
+    return str(count) if count < 1000 else f"{count / 1000:.1f}k" if count < 10_000 else f"{count // 1000}k"
 
 
 Hear = Callable[[Outcome], None]

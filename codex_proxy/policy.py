@@ -23,7 +23,7 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
     """
     if not facts.usable:
         raise NotReady(
-            "Codex is not logged in on this server. Its operator can run: codex-proxy codex login", retry_after=_LOGIN_RETRY_AFTER
+            "Codex is not logged in on this server. Its operator can run: codex-proxy login", retry_after=_LOGIN_RETRY_AFTER
         )
     choice = facts.catalog.choose(_model_name(wish, facts, scope))
     if wish.images and "image" not in choice.model.modalities:

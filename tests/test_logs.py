@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from codex_proxy import logs
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Count, Fail, ModelRequest, Say, Step, words
-from tests.conftest import Proxy
+from codex_proxy.web.rare_log import RareLog
+from tests.conftest import Proxy, ProxyStarter
 
 _log = logging.getLogger("codex_proxy.test")
 
@@ -59,6 +61,10 @@ async def play(request: ModelRequest) -> AsyncIterator[Step]:
         yield Say(words("a secret answer"))
 
 
+async def refuse(_: ModelRequest) -> AsyncIterator[Step]:
+    yield Fail("server_error")
+
+
 def _turns(found: list[str]) -> list[str]:
     return [line for line in found if "turn ended" in line]
 
@@ -90,3 +96,63 @@ async def test_a_turn_that_failed_says_why(proxy: Proxy, model: ModelServer, lin
     assert " mode=chat sandbox=none outcome=failed:insufficient_quota " in line
     assert ' error="' in line
     assert "first_text_seconds" not in line
+
+
+def test_a_terminal_has_short_lines_and_what_it_shows_elsewhere_is_left_out(lines: Lines) -> None:
+    logs.set_up("info", "text", under_systemd=False, terminal=logs.Terminal(colour=False))
+    with logs.about({"request": "req_1"}):
+        _log.info("turn ended", extra={"members": {"seconds": 0.25}, "terminal": "✓ gpt-5.5 agent  0.6 s"})
+        _log.warning("no worker", extra={"members": {"tries": 2}})
+    _log.info("listening", extra={"terminal": ""})
+    logs.set_up("info", "text", under_systemd=False, terminal=logs.Terminal(colour=True))
+    _log.info("", extra={"terminal": "✗ 404 not_found  GET /"})
+    first, second, third = lines()
+    assert first[2::3][:2] == "::"
+    assert (first[9:], second[9:]) == ("✓ gpt-5.5 agent  0.6 s  req_1", "! no worker tries=2  req_1")
+    assert third.endswith(" \x1b[31m✗\x1b[0m 404 not_found  GET /")
+
+
+async def test_a_turn_is_one_short_line_on_a_terminal(proxy: Proxy, model: ModelServer, lines: Lines) -> None:
+    model.script = play
+    logs.set_up("info", "text", under_systemd=False, terminal=logs.Terminal(colour=False))
+    await proxy.chat(prompt="go")
+    await proxy.chat(prompt="fail", model="gpt-5.5 chat")
+    good, bad = lines()
+    assert re.fullmatch(r"[\d:]{8} ✓ gpt-5.5 agent  \d+\.\d s  100→20 tok  req_\w+", good)
+    assert re.fullmatch(r"[\d:]{8} ✗ gpt-5.5 chat  \d+\.\d s  insufficient_quota  .+  req_\w+", bad)
+
+
+async def test_every_refused_request_is_one_line_and_a_failed_turn_no_second_one(
+    environ: dict[str, str], start_proxy: ProxyStarter, model: ModelServer, lines: Lines
+) -> None:
+    environ["PROXY_API_KEY"] = "right"
+    model.script = refuse
+    async with start_proxy() as proxy:
+        logs.set_up("info", "json", under_systemd=True)
+        await proxy.http.get(f"{proxy.address}/v2/nothing?secret=1")
+        await proxy.http.get(f"{proxy.base_url}/models", headers={"Authorization": "Bearer wrong"})
+        await proxy.http.put(f"{proxy.base_url}/chat/completions")
+        await proxy.chat(prompt="go", n=3)
+        await proxy.chat(prompt="go")
+        said = [json.loads(line) for line in lines()]
+    told = [
+        (line["message"], line["level"], line.get("status"), line.get("code"), line.get("route"), line.get("key")) for line in said
+    ]
+    chat = "POST /v1/chat/completions"
+    assert told == [
+        ("refused", "info", 404, "not_found", "GET /v2/nothing", None),
+        ("refused", "info", 401, "invalid_api_key", "GET /v1/models", None),
+        ("refused", "info", 405, "method_not_allowed", "PUT /v1/chat/completions", None),
+        ("refused", "info", 400, "unsupported_parameter", chat, "PROXY_API_KEY"),
+        ("turn ended", "warning", None, None, None, "PROXY_API_KEY"),
+    ]
+    assert "secret" not in json.dumps(said)
+    assert all(line["request"].startswith("req_") for line in said)
+
+
+def test_a_flood_is_counted_and_not_told(lines: Lines) -> None:
+    logs.set_up("info", "text", under_systemd=True)
+    rare = RareLog(_log, burst=2)
+    for number in range(5):
+        rare.log(logging.INFO, "refused", {"number": number}, "")
+    assert [line.split()[-1] for line in lines()] == ["number=0", "number=1"]

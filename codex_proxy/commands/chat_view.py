@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from codex_proxy.commands.terminal import Style
+from codex_proxy.outcome import brief
 
 Event = dict[str, Any]  # Any: the server's JSON, read member by member
 
@@ -97,9 +98,7 @@ class Screen:
         if self._problem:
             print(self._style.bad(self._problem))
             return False
-        tokens = (
-            f"  {_thousands(self._usage['input_tokens'])}→{_thousands(self._usage['output_tokens'])} tok" if self._usage else ""
-        )
+        tokens = f"  {brief(self._usage['input_tokens'])}→{brief(self._usage['output_tokens'])} tok" if self._usage else ""
         print(self._style.dim(f"{self._model}  {seconds:.1f} s{tokens}"))
         return True
 
@@ -181,7 +180,3 @@ def _decoded(arguments: str) -> dict[str, Any]:
     except msgspec.DecodeError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _thousands(count: int) -> str:
-    return str(count) if count < 1000 else f"{count / 1000:.1f}k" if count < 10_000 else f"{count // 1000}k"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from codex_proxy import logs, privacy, settings, systemd
 from codex_proxy.codex import command, home, profile
-from codex_proxy.commands import banner, ports
+from codex_proxy.commands import banner, place, ports
 from codex_proxy.commands.running import NOT_STARTED
 from codex_proxy.demo import script
 from codex_proxy.demo.home import prepared
@@ -79,11 +79,13 @@ def _where(sockets: Sequence[socket.socket]) -> dict[str, str]:
 
 
 async def _serve_with(chosen: Settings, warnings: list[str], sockets: Sequence[socket.socket], *, demo: bool) -> int:
+    terminal = logs.Terminal(colour=place.error_style().colour) if sys.stderr.isatty() else None
     logs.set_up(
         chosen.log_level,
         chosen.log_format,
         under_systemd="INVOCATION_ID" in chosen.environ,
         to_journal=systemd.reads_stderr(chosen.environ),
+        terminal=terminal,
     )
     for warning in warnings:
         _log.warning(warning)
@@ -91,7 +93,7 @@ async def _serve_with(chosen: Settings, warnings: list[str], sockets: Sequence[s
         return _cannot_listen(chosen, trouble)
     home.make_directories(chosen)
     cli = command.find(chosen)
-    _log.info("codex %s at %s", cli.dotted_version, cli.path)
+    _log.info("codex %s at %s", cli.dotted_version, cli.path, extra={"terminal": ""})
     try:
         return await app.serve(chosen, cli, functools.partial(banner.show, cli=cli, demo=demo), sockets)
     except OSError as error:

@@ -34,7 +34,7 @@ from codex_proxy.web.console import events, status, turns
 from codex_proxy.web.console.status import BOARD, Board
 from codex_proxy.web.gates import connections, deadline, hosts, limits
 from codex_proxy.web.metrics import METRICS, Metrics, Present
-from codex_proxy.web.server import SERVER, Server
+from codex_proxy.web.server import NOT_LOGGED_IN, SERVER, Server
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ _LEAVING_TIMEOUT = 5.0  # seconds that we serve on while others are told to look
 _HANDLERS_TIMEOUT = 5.0  # seconds that handlers get to write their last bytes, once every turn has ended
 _FIRST_WORKER_TIMEOUT = 20.0  # seconds that a socket's first clients wait for a worker, before they are told that there is none
 STOP_LIMIT = 30.0  # seconds that a stop takes beside the drain: these two, the ends of workers, the last writes
+_LOGIN_LOOKED_AT = 2.0  # seconds, as often as a supervisor looks
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _REQUEST_ID = web.RequestKey("request_id", str)
 _BEGAN = web.RequestKey("began", float)
@@ -160,7 +161,7 @@ async def serve(
             await asyncio.wait([first, *ends], timeout=_FIRST_WORKER_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
             await see_out(first)
         address = await _listen(runner, settings, sockets)
-        _log.info("listening on %s", address)
+        _log.info("listening on %s", address, extra={"terminal": ""})
         announcing = spawn("announce", _announce(server, address, announce))
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         server.systemd.stopping(settings.drain_seconds + STOP_LIMIT)
@@ -213,6 +214,12 @@ async def _announce(server: Server, address: str, announce: Callable[[Server, st
         _log.warning("CODEX_MODEL_ALIASES: %s stands for a model that does not exist; it is not listed", alias)
     announce(server, address)
     server.systemd.ready()
+    if server.trouble() == NOT_LOGGED_IN:
+        _log.warning("Codex is not logged in. Run: codex-proxy login", extra={"terminal": ""})  # announced there
+        while server.trouble() == NOT_LOGGED_IN:
+            await server.jobs.changes.after(server.jobs.changes.number, _LOGIN_LOOKED_AT)
+        if server.trouble() is None:
+            _log.info("Codex is logged in: ready", extra={"terminal": "✓ Codex is logged in. Ready"})
 
 
 def _reload(server: Server) -> None:

@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 from codex_proxy import errors
 from codex_proxy.dialects.common import ErrorBody, ErrorObject
 from codex_proxy.errors import ProxyError
+from codex_proxy.web import refusals
 
 _log = logging.getLogger(__name__)
 
@@ -73,26 +74,30 @@ def json_response(content: bytes, status: int = 200) -> web.Response:
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error leaves as OpenAI's error object; a bug is logged with the request's id and told as such."""
+    """Every error leaves as OpenAI's error object, and is a line in the log; a bug is logged with its traceback."""
     try:
         return await handler(request)
     except ProxyError as error:
-        if error.detail:
-            _log.info("%s %s: %s: %s", request.method, request.path, error.code, error.detail)
-        return response(error)
+        return _refuse(request, error)
     except web.HTTPNotFound:
-        return response(errors.RouteNotFound(f"Unknown route: {request.method} {request.path[:200]}"))
+        return _refuse(request, errors.RouteNotFound(f"Unknown route: {request.method} {request.path[:200]}"))
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
-        answer = response(errors.MethodNotAllowed(f"{request.method[:20]} is not allowed here; allowed: {allowed}"))
+        answer = _refuse(request, errors.MethodNotAllowed(f"{request.method[:20]} is not allowed here; allowed: {allowed}"))
         answer.headers["Allow"] = allowed
         return answer
     except web.HTTPRequestEntityTooLarge:
-        return response(errors.BodyTooLarge("The body is larger than this server takes."))
+        return _refuse(request, errors.BodyTooLarge("The body is larger than this server takes."))
     except web.HTTPException as error:
-        return response(errors.InvalidRequest(f"The request is not valid HTTP: {error.reason}."))
+        return _refuse(request, errors.InvalidRequest(f"The request is not valid HTTP: {error.reason}."))
     except ConnectionError:
         return web.Response(status=499)  # the client has left: nobody is there to be told
     except Exception:
         _log.exception("%s %s ran into a bug", request.method, request.path)
         return response(errors.InternalError("The server ran into a bug of its own."))
+
+
+def _refuse(request: web.Request, error: ProxyError) -> web.Response:
+    answer = response(error)
+    refusals.of_this_process.tell(request, answer.status, error)
+    return answer

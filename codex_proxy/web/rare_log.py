@@ -1,26 +1,41 @@
-"""RareLog: warnings of what strangers can cause as often as they like, so that they cannot fill the disk with them."""
+"""RareLog: lines about what strangers can cause as often as they like, so that they cannot fill the disk with them."""
 
 import logging
 import math
 import time
+from collections.abc import Mapping
 
 _INTERVAL = 10.0  # seconds
 
 
 class RareLog:
-    """One warning in ten seconds; it says how many it stands for."""
+    """At most `burst` lines in ten seconds; the next one says how many it stands for."""
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: logging.Logger, burst: int = 1) -> None:
         self._logger = logger
+        self._burst = burst
+        self._left = 0
         self._next = -math.inf  # monotonic seconds
         self._silent = 0
 
     def warning(self, message: str, *arguments: object) -> None:
         """Log, or count what is not logged."""
+        if (more := self._more()) is not None:
+            self._logger.warning(f"{message}%s", *arguments, more)
+
+    def log(self, level: int, message: str, members: Mapping[str, str | int], terminal: str) -> None:
+        """The same for a line with members."""
+        if (more := self._more()) is not None:
+            self._logger.log(level, "%s%s", message, more, extra={"members": members, "terminal": f"{terminal}{more}"})
+
+    def _more(self) -> str | None:
+        """What to say of lines that were left out; None: leave this one out too."""
         now = time.monotonic()
-        if now < self._next:
+        if now >= self._next:
+            self._next, self._left = now + _INTERVAL, self._burst
+        if not self._left:
             self._silent += 1
-            return
+            return None
         more = f" ({self._silent} more since the last line)" if self._silent else ""
-        self._next, self._silent = now + _INTERVAL, 0
-        self._logger.warning(f"{message}%s", *arguments, more)
+        self._left, self._silent = self._left - 1, 0
+        return more

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from codex_proxy import policy
+from codex_proxy import logs, policy
 from codex_proxy.catalog import Facts
 from codex_proxy.codex import tools
 from codex_proxy.codex.warm import StartWorker
@@ -65,7 +65,10 @@ class Server:
 
     def check_key(self, request: web.Request) -> Caller:
         """Who asks. Raises InvalidApiKey."""
-        return self.callers.identify(request)
+        who = self.callers.identify(request)
+        if self.settings.has_keys:
+            logs.say_also({"key": self.callers.name_of(who.known_as)})
+        return who
 
     def do_soon(self, name: str, chore: Coroutine[Any, Any, None]) -> None:
         """Do something that must be done though its request may end before; `chores_done` waits for it."""

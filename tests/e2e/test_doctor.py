@@ -59,7 +59,7 @@ async def test_an_old_cli(environ: dict[str, str], home: Home, tmp_path: Path) -
 async def test_no_login(environ: dict[str, str], home: Home) -> None:
     config = home.codex_home / "config.toml"
     config.write_text(config.read_text() + "requires_openai_auth = true\n")
-    assert "Run: codex-proxy codex login" in await _failure(environ, home, "login")
+    assert "Run: codex-proxy login" in await _failure(environ, home, "login")
 
 
 async def test_a_home_that_is_none(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
