@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[Proxy, ...] = ()
     max_body_mb: int = 32
     image_fetch: bool = False
+    console: bool = True
     store: str = "sqlite"  # memory, sqlite (in state_directory), sqlite:///path, redis://…
     store_ttl_hours: int = 720
     store_max_mb: int = 512
@@ -133,6 +134,7 @@ SETTINGS = (
     Setting("PROXY_TRUSTED_PROXIES", "trusted_proxies", proxies),
     Setting("PROXY_MAX_BODY_MB", "max_body_mb", whole(1, 1024)),
     Setting("PROXY_IMAGE_FETCH", "image_fetch", flag),
+    Setting("PROXY_CONSOLE", "console", flag),
     Setting("PROXY_STORE", "store", store_address),
     Setting("PROXY_STORE_TTL_HOURS", "store_ttl_hours", whole(1, 1_000_000)),
     Setting("PROXY_STORE_MAX_MB", "store_max_mb", whole(1, 1_000_000)),

@@ -72,6 +72,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return max((event.number for event in self.events), default=-1)
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """A record in a list of them, with its input items."""
+
+    record: Record
+    input_items: bytes
+
+
 class Claim(msgspec.Struct, frozen=True):
     """An idempotency key in use: the hash of the body that it came with, and the answer once there is one."""
 
@@ -103,6 +110,12 @@ class Store(Protocol):
 
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
         """All that a continuation needs: what `create` got, and the parts in order."""
+
+    async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
+        """The owner's records, latest first, and where to go on: the next call's `after`, empty when there are no more.
+
+        There may be fewer than `limit` and still more to come. A place is digits with at most one point in them.
+        """
 
     async def delete(self, owner: str, record_id: str) -> bool:
         """Forget a record and its events; False when there was none."""

@@ -3,6 +3,7 @@
 import asyncio
 import bisect
 import contextlib
+import itertools
 import time
 import weakref
 from typing import TypeVar
@@ -10,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from codex_proxy.errors import RecordEnded
-from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Record, StoredEvent, StoredPart
+from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent, StoredPart
 
 EVENTS_AT_ONCE = 1000
 
@@ -26,11 +27,12 @@ class MemoryStore:
         self._leases: dict[str, float] = {}  # holder -> end of its lease
         self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # of records that somebody waits for
         self._bytes = 0
+        self._numbers = itertools.count(1)
 
     async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
         if record.id in self._kept:
             return
-        self._kept[record.id] = kept = _Kept(record, input_items, conversation)
+        self._kept[record.id] = kept = _Kept(record, input_items, conversation, next(self._numbers))
         self._bytes += kept.size
         self._shrink()
 
@@ -59,6 +61,12 @@ class MemoryStore:
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
         kept = self._owned(owner, record_id)
         return None if kept is None else [kept.conversation, *(part.content for part in kept.parts)]
+
+    async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
+        before = float(after or "inf")
+        own = (kept for kept in reversed(self._kept.values()) if kept.record.owner == owner and kept.number < before)
+        page = list(itertools.islice(own, limit))
+        return [Listed(kept.record, kept.input_items) for kept in page], str(page[-1].number) if len(page) == limit else ""
 
     async def delete(self, owner: str, record_id: str) -> bool:
         if self._owned(owner, record_id) is None:
@@ -150,8 +158,9 @@ class MemoryStore:
 class _Kept:
     """A record and all that belongs to it."""
 
-    def __init__(self, record: Record, input_items: bytes, conversation: bytes) -> None:
+    def __init__(self, record: Record, input_items: bytes, conversation: bytes, number: int) -> None:
         self.record = record
+        self.number = number  # by its coming
         self.input_items = input_items
         self.conversation = conversation
         self.parts: list[StoredPart] = []  # by number, as the events

@@ -19,12 +19,13 @@ from redis.exceptions import RedisError
 from codex_proxy import tasks
 from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavailable
 from codex_proxy.store import redis_scripts
-from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Record, StoredEvent
+from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent
 
 EVENTS_AT_ONCE = 1000
 _CONNECT_TIMEOUT = 3.0
 _SOCKET_TIMEOUT = 5.0  # the slowest step, a sweep's, is 0.1 s of the server
 _CONNECTIONS = 32  # of one instance; a call waits for a free one, not longer than for an answer
+_LOOKED_AT = 1000  # records of anybody's, for a list of one's own
 _SWEPT_AT_ONCE = 1000  # records; Redis serves nobody else meanwhile
 _EXPIRY_GRACE = 3600.0  # `sweep` forgets by the caller's clock and keeps the books; what nobody sweeps expires by itself
 _HEARTBEAT = 15.0  # the listener asks whether the server is there when it has heard nothing for so long
@@ -98,6 +99,10 @@ class RedisStore:
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
         found: list[bytes] | None = await self._run(redis_scripts.CONVERSATION, record_id, owner)
         return found
+
+    async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
+        found, place = await self._run(redis_scripts.LATEST, owner, after, limit, _LOOKED_AT)
+        return [Listed(_record(record_id.decode(), state), items) for record_id, state, items in found], place.decode()
 
     async def delete(self, owner: str, record_id: str) -> bool:
         return bool(await self._run(redis_scripts.DELETE, record_id, owner))

@@ -63,6 +63,22 @@ end
 return found
 """
 
+LATEST = """
+local owner, after, limit, looked_at = unpack(ARGV)
+local found, place = {}, ''
+local before = after == '' and '+inf' or '(' .. after
+local page = redis.call('ZREVRANGEBYSCORE', AGES, before, '-inf', 'WITHSCORES', 'LIMIT', 0, looked_at)
+for i = 1, #page, 2 do
+    local id = page[i]
+    if owned(id, owner) then table.insert(found, {id, state(id), redis.call('HGET', record(id), 'input_items')}) end
+    if #found == tonumber(limit) or i + 1 == 2 * looked_at then
+        place = page[i + 1]
+        break
+    end
+end
+return {found, place}
+"""
+
 CREATE = """
 local id, size, life, most, created_at = unpack(ARGV, 1, 5)
 if redis.call('EXISTS', record(id)) == 1 then return end

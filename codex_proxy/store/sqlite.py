@@ -19,7 +19,7 @@ import aiosqlite
 
 from codex_proxy.errors import RecordEnded
 from codex_proxy.store import sqlite_file
-from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Change, Claim, Record, StoredEvent
+from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Change, Claim, Listed, Record, StoredEvent
 from codex_proxy.store.sqlite_file import Row, in_our_words, run
 
 EVENTS_AT_ONCE = 1000
@@ -28,6 +28,8 @@ VACUUM_AT_ONCE = 1000  # pages
 POLL_INTERVAL = 0.2  # seconds between two looks for changes of other processes
 
 _SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "
+_SELECT_LATEST = """SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event, input_items, number
+    FROM kept JOIN input ON input.record = number WHERE owner = ? AND number < ? ORDER BY number DESC LIMIT ?"""
 _UPDATE = """UPDATE kept SET status = ?, running = ?, changed_at = ?, body = coalesce(?, body), last_event = max(last_event, ?)
     WHERE id = ? AND running RETURNING id"""
 _ADD_EVENT = "INSERT OR REPLACE INTO event SELECT number, ?, ?, ? FROM record WHERE id = ?"
@@ -114,6 +116,12 @@ class SqliteStore:
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
         rows = await self._read(_SELECT_CONVERSATION, record_id, owner)
         return [content for (content,) in rows] or None
+
+    async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
+        before = min(float(after or "inf"), 2.0**62)
+        rows = await self._read(_SELECT_LATEST, owner, before, limit)
+        found = [Listed(_record(row[:8]), row[8]) for row in rows]
+        return found, str(rows[-1][9]) if len(rows) == limit else ""
 
     async def delete(self, owner: str, record_id: str) -> bool:
         async with self._transaction() as db:

@@ -30,7 +30,7 @@ from codex_proxy.store import opening
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.web import chat, errors, health, instance, metrics, models, openapi, report, responses, responses_kept
 from codex_proxy.web.background import BACKGROUNDS, Backgrounds
-from codex_proxy.web.console import events, status, turns
+from codex_proxy.web.console import events, kept, pages, status, turns
 from codex_proxy.web.console.status import BOARD, Board
 from codex_proxy.web.gates import connections, deadline, hosts, limits
 from codex_proxy.web.metrics import METRICS, Metrics, Present
@@ -65,6 +65,7 @@ ROUTES = (
     ("GET", "/x_codex/status", status.show),
     ("GET", "/x_codex/events", events.stream),
     ("POST", "/x_codex/turns/{id}/cancel", turns.cancel),
+    ("GET", "/x_codex/responses", kept.page),
 )
 
 
@@ -82,7 +83,7 @@ def create_app(settings: Settings, cli: Command) -> web.Application:
     app[BOARD] = Board(server, census, cli.dotted_version)
     measured.registry.register(Present(server, census, backgrounds))
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate, measured.count_answer])
-    for method, path, handler in ROUTES:
+    for method, path, handler in (*ROUTES, *(pages.ROUTES if settings.console else ())):
         add = app.router.add_get if method == "GET" else functools.partial(app.router.add_route, method)
         add(path, handler, expect_handler=limits.not_yet)
     stack = AsyncExitStack()

@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 
 _FIRST_PAGE = b"GET /page/"
-_QUIET = (
+QUIET = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-breakpad", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server"),
 )
@@ -109,7 +109,7 @@ async def chromium(directory: Path, page: str, names: dict[str, int]) -> AsyncIt
         pytest.skip("chromium is not installed")
     rules = ", ".join(f"MAP {name} 127.0.0.1:{port}" for name, port in names.items())
     process = await asyncio.create_subprocess_exec(
-        *(program, *_QUIET, f"--user-data-dir={directory}", f"--host-resolver-rules={rules}", page),
+        *(program, *QUIET, f"--user-data-dir={directory}", f"--host-resolver-rules={rules}", page),
         env={"PATH": os.environ["PATH"], "HOME": str(directory)},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

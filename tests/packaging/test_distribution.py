@@ -3,6 +3,7 @@
 import subprocess
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from packaging.metadata import Metadata
@@ -15,10 +16,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 
 def test_the_wheel_holds_the_whole_package_and_nothing_else(built: Built) -> None:
     package = ROOT / "codex_proxy"
-    expected = {str(file.relative_to(ROOT)) for file in [*package.rglob("*.py"), package / "py.typed"]}
+    expected = {str(file.relative_to(ROOT)) for file in _files(package)}
     names = set(zipfile.ZipFile(built.wheel).namelist())
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert f"codex_proxy-{__version__}.dist-info/LICENSE" in {name.replace("/licenses/", "/") for name in names}
+
+
+def _files(package: Path) -> list[Path]:
+    return [*package.rglob("*.py"), package / "py.typed", *(package / "web" / "console" / "static").iterdir()]
 
 
 def test_the_metadata_are_valid_and_say_what_is_needed(built: Built) -> None:

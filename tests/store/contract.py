@@ -397,6 +397,26 @@ class Contract:
             assert await store.get("anna", "99") is not None
             assert await store.get("anna", "0") is None
 
+    async def test_a_list_has_ones_own_latest_first_page_by_page(self, store: Store) -> None:
+        for number in range(25):
+            await put(store, a_record(str(number), body=b'{"n":%d}' % number))
+            await put(store, msgspec.structs.replace(a_record(f"other {number}"), owner="boris"))
+        await store.delete("anna", "7")
+        found: list[str] = []
+        after = ""
+        for _ in range(100):
+            page, after = await store.latest("anna", 10, after)
+            assert len(page) <= 10
+            assert all(one.input_items == b'[{"type":"message"}]' for one in page)
+            for one in page:
+                assert one.record == await store.get("anna", one.record.id)
+            found += [one.record.id for one in page]
+            await store.delete("anna", found[0])  # what has been read may go meanwhile
+            if not after:
+                break
+        assert found == [str(number) for number in reversed(range(25)) if number != 7]
+        assert await store.latest("carl", 10) == ([], "")
+
     async def test_events_count_for_the_bound(self, open_store: Opener) -> None:
         async with open_store(TTL, NARROW) as store:
             for name in ("first", "second", "third"):

@@ -168,7 +168,7 @@ async def test_a_key_sees_and_stops_its_own_turns_only_and_the_operator_everybod
 
 async def test_a_stranger_is_refused_on_every_route_of_the_console(keys: dict[str, Bearer], start_proxy: ProxyStarter) -> None:
     async with start_proxy() as proxy, http_session() as stranger:
-        for method, path in [("GET", "status"), ("GET", "events"), ("POST", "turns/1/cancel")]:
+        for method, path in [("GET", "status"), ("GET", "events"), ("POST", "turns/1/cancel"), ("GET", "responses")]:
             answer = await stranger.request(method, f"{proxy.address}/x_codex/{path}")
             assert (answer.status, (await answer.json())["error"]["code"]) == (401, "invalid_api_key")
             answer = await stranger.request(method, f"{proxy.address}/x_codex/{path}", headers={"Host": "evil.example"})

@@ -36,7 +36,13 @@ async def stranger() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def test_an_unknown_route_is_404_before_the_key_is_looked_at(guarded: Proxy, stranger: aiohttp.ClientSession) -> None:
-    for method, path in [("GET", "/"), ("GET", "/v1"), ("POST", "/v1/completions"), ("GET", "/%ff%00%0a"), ("PUT", "/v2/models")]:
+    for method, path in [
+        ("GET", "/index.html"),
+        ("GET", "/v1"),
+        ("POST", "/v1/completions"),
+        ("GET", "/%ff%00%0a"),
+        ("PUT", "/v2/models"),
+    ]:
         answer = await stranger.request(method, f"{guarded.address}{path}")
         error = await refusal(answer)
         assert (answer.status, error.type, error.code) == (404, "invalid_request_error", "not_found")

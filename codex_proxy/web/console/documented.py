@@ -4,10 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 from codex_proxy.web.console.events import Change
+from codex_proxy.web.console.kept import KeptPage
 from codex_proxy.web.console.status import Status
 from codex_proxy.web.console.turns import Stopping
 
-TYPES = (Status, Change, Stopping)
+TYPES = (Status, Change, Stopping, KeptPage)
+_QUERY = (
+    *({"name": name, "in": "query", "schema": {"type": "string"}} for name in ("search", "model", "after")),
+    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
+)
 
 Operation = Callable[..., dict[str, Any]]  # Any: JSON, as in all of this module
 
@@ -25,5 +30,8 @@ def paths(schema: dict[Any, dict[str, Any]], operation: Operation, name: dict[st
         "/x_codex/events": {"get": operation("streamStatus", "The status, then what changes", events)},
         "/x_codex/turns/{id}/cancel": {
             "post": operation("cancelTurn", "Stop a turn that runs or waits", json(Stopping), parameters=[name])
+        },
+        "/x_codex/responses": {
+            "get": operation("listKept", "The caller's own kept responses, latest first", json(KeptPage), parameters=[*_QUERY])
         },
     }

@@ -25,7 +25,7 @@ def guard(settings: Settings) -> Middleware:
         if _name(request.headers.get("Host", "")) not in hosts:
             raise HostNotServed("This server does not serve that host. Its operator can name it in PROXY_ALLOWED_HOSTS.")
         origin = request.headers.get("Origin")
-        if origin is None:
+        if origin is None or _is_own(origin, request):
             return await handler(request)
         if origin not in settings.cors_origins:
             raise OriginNotAllowed("This server does not serve that origin. Its operator can name it in PROXY_CORS_ORIGINS.")
@@ -43,6 +43,16 @@ async def allow_origin(request: web.Request, response: web.StreamResponse) -> No
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = "*"
         response.headers["Vary"] = "Origin"
+
+
+def _is_own(origin: str, request: web.Request) -> bool:
+    """Whether the page came from this server: the console. Its host is ours, and the browser does not say that it is another's.
+
+    The scheme is not compared, as only a reverse proxy knows it; a browser knows it, and tells (Sec-Fetch-Site) where it matters.
+    """
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    scheme, _, host = origin.partition("://")
+    return site == "same-origin" and scheme in ("http", "https") and host.lower() == request.headers.get("Host", "").lower()
 
 
 def _name(host: str) -> str:

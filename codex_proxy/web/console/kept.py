@@ -1,0 +1,120 @@
+"""GET /x_codex/responses: the caller's own kept responses, latest first, by pages; with a text and a model to look for.
+
+Nobody, the operator included, is shown somebody else's. A request looks through a bounded number of responses: a page may
+be short, or empty, and still have a `next`.
+"""
+
+import re
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+
+from codex_proxy.activity import one_line
+from codex_proxy.dialects.responses.objects import ResponseUsage
+from codex_proxy.errors import InvalidRequest
+from codex_proxy.store.keeper import Listed
+from codex_proxy.web import errors
+from codex_proxy.web.console.status import BOARD
+
+_LIMIT, _HIGHEST_LIMIT = 20, 100
+_LOOKED_AT = 500  # responses in one request
+_LONGEST_SEARCH = 200  # characters
+_PLACE = re.compile(r"[0-9]{0,20}(\.[0-9]{0,20})?")
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A response in short. `title` is the first line of what was asked."""
+
+    id: str
+    created_at: int
+    status: str
+    model: str
+    title: str
+    background: bool
+    previous_response_id: str | None
+    usage: ResponseUsage | None
+
+
+class KeptPage(msgspec.Struct, frozen=True):
+    """`next` is the `after` of the next page; null when there is none."""
+
+    data: tuple[Kept, ...]
+    next: str | None
+    object: Literal["list"] = "list"
+
+
+class _Part(msgspec.Struct):
+    text: str | None = None
+
+
+class _Item(msgspec.Struct):
+    """Of the input or of the output: what can be searched of it."""
+
+    role: str | None = None
+    content: str | list[_Part] | None = None
+    arguments: str | None = None
+    output: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def text(self) -> str:
+        parts = self.content if isinstance(self.content, list) else ()
+        said = self.content if isinstance(self.content, str) else "\n".join(part.text or "" for part in parts)
+        output = bytes(self.output)
+        return "\n".join((said, self.arguments or "", msgspec.json.decode(output, type=str) if output.startswith(b'"') else ""))
+
+
+class _Body(msgspec.Struct):
+    model: str
+    background: bool = False
+    previous_response_id: str | None = None
+    usage: ResponseUsage | None = None
+    output: list[_Item] = []
+
+
+_body = msgspec.json.Decoder(_Body)
+_items = msgspec.json.Decoder(list[_Item])
+
+
+async def page(request: web.Request) -> web.Response:
+    """A page of them."""
+    board = request.app[BOARD]
+    owner = board.server.check_key(request).owner
+    query = request.query
+    limit, after = _limit(query.get("limit")), query.get("after", "")
+    words = query.get("search", "")[:_LONGEST_SEARCH].casefold().split()
+    if not _PLACE.fullmatch(after):
+        raise InvalidRequest("Invalid value for 'after': take it from the 'next' of the page before.", param="after")
+    found: list[Kept] = []
+    looked_at = 0
+    while looked_at < _LOOKED_AT and len(found) <= limit // 2:  # each look is at so many that all of them may match
+        at_once = limit - len(found)
+        listed, after = await board.server.store.latest(owner, at_once, after)
+        found += [kept for one in listed if (kept := _matching(one, words, query.get("model"))) is not None]
+        looked_at += at_once
+        if not after:
+            break
+    return errors.json_response(msgspec.json.encode(KeptPage(tuple(found), after or None)))
+
+
+def _matching(listed: Listed, words: list[str], model: str | None) -> Kept | None:
+    record = listed.record
+    body = _body.decode(record.body)
+    if model and body.model != model:
+        return None
+    items = _items.decode(listed.input_items)
+    if words:
+        text = "\n".join(item.text for item in (*items, *body.output)).casefold()
+        if not all(word in text for word in words):
+            return None
+    title = next((one_line(item.text) for item in reversed(items) if item.role == "user"), "")
+    usage, previous = body.usage, body.previous_response_id
+    return Kept(record.id, record.created_at, record.status, body.model, title, body.background, previous, usage)
+
+
+def _limit(given: str | None) -> int:
+    if given is None:
+        return _LIMIT
+    if not (given.isascii() and given.isdigit() and len(given) < 4 and 1 <= int(given) <= _HIGHEST_LIMIT):
+        raise InvalidRequest(f"Invalid value for 'limit': allowed is a whole number from 1 to {_HIGHEST_LIMIT}.", param="limit")
+    return int(given)

@@ -1,0 +1,85 @@
+// The server, as any client sees it. Addresses are relative to the page, so that it works under a path too.
+// The key is in sessionStorage, hence of this tab, and goes nowhere but into the Authorization header.
+
+const KEY = "codex-proxy.key";
+
+export class ApiError extends Error {
+  /** @param {number} status @param {string} message @param {string | null} code */
+  constructor(status, message, code) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export const key = {
+  get: () => sessionStorage.getItem(KEY) ?? "",
+  /** @param {string} value */
+  set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
+};
+
+/** The base URL that clients are given. */
+export const baseUrl = new URL("v1", document.baseURI).href;
+
+/**
+ * @param {string} path
+ * @param {{method?: string, body?: unknown, signal?: AbortSignal}} [options]
+ * @returns {Promise<Response>} Throws ApiError; TypeError when the server is not there.
+ */
+export async function request(path, {method = "GET", body, signal} = {}) {
+  /** @type {Record<string, string>} */
+  const headers = {};
+  if (key.get()) headers.Authorization = `Bearer ${key.get()}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const options = {method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body)};
+  const answer = await fetch(new URL(path, document.baseURI), {...options, cache: "no-store", credentials: "same-origin", redirect: "error"});
+  if (answer.ok) return answer;
+  const told = await answer.json().catch(() => null);
+  throw new ApiError(answer.status, told?.error?.message ?? `The server answered ${answer.status}.`, told?.error?.code ?? null);
+}
+
+/** @param {string} path @param {{method?: string, body?: unknown, signal?: AbortSignal}} [options] @returns {Promise<any>} */
+export async function json(path, options) {
+  return (await request(path, options)).json();
+}
+
+/**
+ * The server-sent events of an answer.
+ * @param {Response} answer
+ * @returns {AsyncGenerator<{event: string, data: any}>}
+ */
+export async function* events(answer) {
+  if (!answer.body) return;
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let [rest, event, data] = ["", "message", ""];
+  try {
+    for (;;) {
+      const {done, value} = await reader.read();
+      if (done) return;
+      const lines = (rest + value).split("\n");
+      rest = lines.pop() ?? "";
+      for (const raw of lines) {
+        const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
+        if (line.startsWith("event:")) event = line.slice(6).trim();
+        else if (line.startsWith("data:")) data += line.slice(5).trimStart();
+        else if (line === "" && data) {
+          yield {event, data: JSON.parse(data)};
+          [event, data] = ["message", ""];
+        }
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => undefined);
+  }
+}
+
+/** Whether the server was not there, rather than that it refused. @param {unknown} error */
+export function isGone(error) {
+  return error instanceof TypeError;
+}
+
+/** @param {unknown} error @returns {string} */
+export function sentence(error) {
+  if (error instanceof ApiError) return error.message;
+  return isGone(error) ? "The server does not answer." : `Something is wrong with this page: ${error}`;
+}

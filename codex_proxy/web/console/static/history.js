@@ -1,0 +1,121 @@
+// History: the caller's kept responses, searchable, each opened as the conversation that it ends.
+
+import {json, sentence} from "./api.js";
+import {announce, field, h, icon, idButton} from "./dom.js";
+import {chain} from "./kept.js";
+import {keptTurn} from "./transcript.js";
+import {count, when} from "./times.js";
+
+/** @typedef {import("../types").Kept} Kept */
+
+const SEARCH_AFTER = 250; // milliseconds after the last key
+
+/** @returns {import("../types").Place} */
+export function create() {
+  const search = h("input", {type: "search", placeholder: "Search", autocomplete: "off"});
+  const model = h("select", {}, h("option", {value: ""}, "all models"));
+  const list = h("ul", {class: "kept"});
+  const more = h("button", {type: "button", hidden: true}, "Show more");
+  const note = h("p", {class: "empty", role: "status"});
+  const listing = h("div", {class: "listing"}, h("div", {class: "filters"}, field("Text", search), field("Model", model)), note, list, more);
+  const opened = h("div", {class: "opened"});
+  const node = h("div", {class: "history"}, h("h1", {}, "History"), h("div", {class: "two"}, listing, opened));
+  let [after, number] = [/** @type {string | null} */ (null), 0];
+  let selected = "";
+
+  /** @param {boolean} fresh */
+  async function load(fresh) {
+    const mine = ++number;
+    const query = new URLSearchParams({limit: "30"});
+    if (search.value.trim()) query.set("search", search.value.trim());
+    if (model.value) query.set("model", model.value);
+    if (!fresh && after) query.set("after", after);
+    if (fresh && !list.childElementCount) note.textContent = "Loading…";
+    let page;
+    try {
+      page = await json(`x_codex/responses?${query}`);
+    } catch (error) {
+      if (mine === number) note.textContent = sentence(error);
+      return;
+    }
+    if (mine !== number) return;
+    if (fresh) list.replaceChildren();
+    list.append(...page.data.map(entry));
+    after = page.next;
+    more.hidden = !after;
+    const searched = search.value.trim() || model.value;
+    note.textContent = list.childElementCount ? "" : after ? "Nothing found so far. Show more looks further back." : searched ? "No kept response matches." : "Nothing is kept yet. Responses of the Responses API, the Playground's too, are kept unless a request says store: false.";
+    mark();
+  }
+
+  /** @param {Kept} kept */
+  function entry(kept) {
+    const link = h("a", {href: `#history/${kept.id}`, "data-id": kept.id},
+      h("span", {class: "title"}, kept.title || "(no text)"),
+      h("span", {class: "quiet"}, when(kept.created_at), ` · ${kept.model}`, kept.usage ? ` · ${count(kept.usage.input_tokens + kept.usage.output_tokens)} tokens` : "", kept.status === "completed" ? "" : ` · ${words(kept.status)}`));
+    if (![...model.options].some((option) => option.value === kept.model)) model.append(h("option", {value: kept.model}, kept.model));
+    return h("li", {}, link);
+  }
+
+  function mark() {
+    for (const link of list.querySelectorAll("a")) {
+      if (link.dataset.id === selected) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+    node.classList.toggle("open", Boolean(selected));
+  }
+
+  /** @param {string} id */
+  async function open(id) {
+    selected = id;
+    mark();
+    if (!id) return opened.replaceChildren(h("p", {class: "empty"}, "Choose a response to read its conversation."));
+    opened.replaceChildren(h("p", {class: "quiet"}, "Loading…"));
+    const back = h("a", {href: "#history", class: "back"}, icon("back"), "All");
+    try {
+      const turns = await chain(id);
+      if (selected !== id) return undefined;
+      const last = turns[turns.length - 1];
+      const remove = h("button", {type: "button", class: "plain bad"}, "Delete");
+      remove.addEventListener("click", () => forget(id, remove));
+      const actions = h("div", {class: "tools"}, back, h("a", {href: `#playground/${id}`, class: "button"}, "Continue"), idButton(id), remove);
+      opened.replaceChildren(actions, ...turns.map(({response, input}) =>
+        keptTurn(response, input, response === last.response ? null : h("a", {href: `#playground/${response.id}`}, "Fork from here"))));
+    } catch (error) {
+      if (selected === id) opened.replaceChildren(back, h("p", {class: "empty"}, sentence(error)));
+    }
+    return undefined;
+  }
+
+  /** @param {string} id @param {HTMLButtonElement} button */
+  async function forget(id, button) {
+    if (button.dataset.sure !== "yes") {
+      button.dataset.sure = "yes";
+      button.textContent = "Delete for good?";
+      setTimeout(() => { delete button.dataset.sure; button.textContent = "Delete"; }, 4000);
+      return;
+    }
+    try {
+      await json(`v1/responses/${encodeURIComponent(id)}`, {method: "DELETE"});
+      announce("Deleted.");
+      location.hash = "#history";
+      load(true);
+    } catch (error) {
+      announce(sentence(error));
+    }
+  }
+
+  let timer = 0;
+  search.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = window.setTimeout(() => load(true), SEARCH_AFTER);
+  });
+  model.addEventListener("change", () => load(true));
+  more.addEventListener("click", () => load(false));
+  return {node, show: (rest) => (load(true), open(rest), undefined)};
+}
+
+/** @param {string} status */
+function words(status) {
+  return {cancelled: "stopped", in_progress: "running", incomplete: "cut"}[status] ?? status;
+}

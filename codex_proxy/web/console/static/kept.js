@@ -1,0 +1,28 @@
+// Kept responses: one with its input, and the conversation that it ends.
+
+import {ApiError, json} from "./api.js";
+
+/** @typedef {{response: import("../types").Answer, input: import("../types").Item[]}} KeptTurn */
+
+const LONGEST = 100; // turns of a conversation that are shown
+
+/** @param {string} id @returns {Promise<KeptTurn>} */
+export async function one(id) {
+  const path = `v1/responses/${encodeURIComponent(id)}`;
+  const [response, items] = await Promise.all([json(path), json(`${path}/input_items?limit=100&order=asc`)]);
+  return {response, input: items.data};
+}
+
+/** The conversation up to a response, oldest turn first; what it continues may be forgotten. @param {string} id @returns {Promise<KeptTurn[]>} */
+export async function chain(id) {
+  const turns = [await one(id)];
+  while (turns.length < LONGEST && turns[0].response.previous_response_id) {
+    try {
+      turns.unshift(await one(turns[0].response.previous_response_id));
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) break;
+      throw error;
+    }
+  }
+  return turns;
+}

@@ -1,0 +1,92 @@
+// What the server says of itself, live: /x_codex/events, opened again whenever it ends.
+
+import {ApiError, events, isGone, key, request, sentence} from "./api.js";
+
+/** @typedef {import("../types").Status} Status */
+/** @typedef {import("../types").Live} Live */
+
+const FIRST_WAIT = 500; // milliseconds; doubled with every attempt in vain
+const LAST_WAIT = 10_000;
+
+/** @type {Live} */
+export const live = {link: "connecting", status: null, offset: 0, problem: "", wrongKey: false};
+/** @type {Set<() => void>} */
+const listeners = new Set();
+let control = new AbortController();
+/** @type {() => void} */
+let wake = () => undefined;
+
+/** Call a function now and whenever something changes. @param {() => void} listener */
+export function watch(listener) {
+  listeners.add(listener);
+  listener();
+}
+
+/** The server's clock, in seconds since the epoch. */
+export function serverNow() {
+  return Date.now() / 1000 + live.offset;
+}
+
+/** Try again at once: there is another key, or somebody has pressed the button. */
+export function again() {
+  control.abort();
+  wake();
+}
+
+/** Follow the server until the page is closed. */
+export async function follow() {
+  let wait = FIRST_WAIT;
+  for (;;) {
+    control = new AbortController();
+    try {
+      for await (const {event, data} of events(await request("x_codex/events", {signal: control.signal}))) {
+        take(event, data);
+        wait = FIRST_WAIT;
+      }
+      if (live.status?.reason === "shutting down") throw new TypeError("it is being stopped");
+      continue; // it ends by itself now and then
+    } catch (error) {
+      if (control.signal.aborted) {
+        change({link: "connecting"});
+        continue;
+      }
+      fail(error);
+    }
+    const waiting = live.link === "refused" ? 3_600_000 : wait;
+    await new Promise((done) => {
+      const timer = setTimeout(done, waiting);
+      wake = () => (clearTimeout(timer), done(undefined));
+    });
+    wait = Math.min(wait * 2, LAST_WAIT);
+  }
+}
+
+/** @param {unknown} error */
+function fail(error) {
+  if (error instanceof ApiError && (error.status === 401 || error.code === "rate_limit_exceeded")) {
+    const wrongKey = Boolean(key.get());
+    change({link: "refused", status: null, wrongKey, problem: error.status === 401 ? "" : error.message});
+  } else {
+    change({link: "lost", problem: isGone(error) ? "" : sentence(error)});
+  }
+}
+
+/** @param {string} event @param {any} data */
+function take(event, data) {
+  const offset = data.now - Date.now() / 1000;
+  if (event === "status") {
+    change({link: "open", status: data, offset, problem: "", wrongKey: false});
+  } else if (live.status) {
+    const {turns = [], ended = [], now, ...rest} = data;
+    const known = new Map(live.status.turns.map((turn) => [turn.id, turn]));
+    for (const turn of turns) known.set(turn.id, turn);
+    for (const id of ended) known.delete(id);
+    change({offset, status: {...live.status, ...rest, now, turns: [...known.values()]}});
+  }
+}
+
+/** @param {Partial<Live>} what */
+function change(what) {
+  Object.assign(live, what);
+  for (const listener of listeners) listener();
+}

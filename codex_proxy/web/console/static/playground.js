@@ -1,0 +1,334 @@
+// Playground: a conversation over the Responses API, in the background, so that it outlives a reload and a lost connection.
+
+import {ApiError, events, isGone, json, request, sentence} from "./api.js";
+import {announce, codeBlock, h, icon} from "./dom.js";
+import {live, watch} from "./live.js";
+import {asCurl, asPython} from "./snippets.js";
+import {AnswerView, ENDED, keptTurn, userMessage} from "./transcript.js";
+import {chain} from "./kept.js";
+
+/** @typedef {import("../types").Body} Body */
+
+const CHOICES = "codex-proxy.choices"; // in localStorage: what was chosen last
+const OPEN = "codex-proxy.open"; // in sessionStorage: the response that this tab shows
+const MOST_IMAGE = 8_000_000; // bytes
+const WAITS = [300, 1000, 2000, 4000, 8000]; // milliseconds between attempts to follow on
+
+/** @returns {import("../types").Place} */
+export function create() {
+  const log = h("div", {class: "log"});
+  const hello = h("div", {class: "hello"}, h("p", {}, "Ask Codex something. It works in the directory below, in its sandbox."), h("p", {class: "examples"}));
+  const input = h("textarea", {rows: "2", "aria-label": "Message", placeholder: "Ask Codex. Enter sends, Shift+Enter breaks the line, Escape stops."});
+  const send = h("button", {type: "submit", class: "primary"}, "Send");
+  const fresh = h("button", {type: "button", class: "plain"}, "New");
+  const code = h("button", {type: "button", class: "plain"}, "As code");
+  const bottom = h("button", {type: "button", class: "bottom plain", hidden: true}, "Follow");
+  const images = h("div", {class: "images"});
+  const file = h("input", {type: "file", accept: "image/png,image/jpeg,image/webp,image/gif", class: "unseen", tabindex: "-1", "aria-label": "Image"});
+  const attach = h("button", {type: "button", class: "plain"}, icon("image"), h("span", {}, "Image"));
+  const selects = {model: h("select"), mode: h("select"), effort: h("select"), sandbox: h("select"), cwd: h("select")};
+  const labels = {model: "Model", mode: "Mode", effort: "Effort", sandbox: "Sandbox", cwd: "Directory"};
+  for (const [name, label] of Object.entries(labels)) selects[/** @type {keyof typeof selects} */ (name)].setAttribute("aria-label", label);
+  const form = h("form", {class: "composer", "aria-label": "Message to Codex"}, images, input,
+    h("div", {class: "actions"}, h("div", {class: "choices"}, ...Object.values(selects)), attach, file, send));
+  const dialog = h("dialog", {"aria-label": "The last request as code"});
+  const node = h("div", {class: "playground"}, h("div", {class: "top"}, h("h1", {}, "Playground"), h("div", {class: "tools"}, code, fresh)), hello, log, bottom, form, dialog);
+  const pinned = new Pinned(bottom);
+
+  /** @type {{id: string | null, running: string | null, body: Body | null, control: AbortController, attached: string[]}} */
+  const state = {id: null, running: null, body: null, control: new AbortController(), attached: []};
+  /** @type {any[]} */
+  let models = [];
+
+  function buttons() {
+    send.textContent = state.running ? "Stop" : "Send";
+    send.classList.toggle("primary", !state.running);
+    code.disabled = !state.body;
+    fresh.disabled = Boolean(state.running) || !log.childElementCount;
+    hello.hidden = log.childElementCount > 0;
+  }
+
+  /** @param {Body} body @param {unknown} shown */
+  async function run(body, shown) {
+    const view = new AnswerView({onUpdate: () => pinned.keep()});
+    log.append(h("section", {class: "turn"}, userMessage(shown), view.node));
+    state.body = body;
+    state.running = "";
+    state.control = new AbortController();
+    buttons();
+    pinned.stick();
+    try {
+      const answer = await request("v1/responses", {method: "POST", body: {...body, background: true, stream: true}, signal: state.control.signal});
+      await follow(view, answer);
+    } catch (error) {
+      view.fail(sentence(error));
+      view.node.append(retry(body, shown, view));
+    }
+    done(view);
+  }
+
+  /** @param {Body} body @param {unknown} shown @param {AnswerView} view */
+  function retry(body, shown, view) {
+    const button = h("button", {type: "button"}, "Try again");
+    button.addEventListener("click", () => {
+      if (state.running !== null) return;
+      view.node.parentElement?.remove();
+      run(body, shown);
+    });
+    return button;
+  }
+
+  /** Follow a response to its end, whatever becomes of the connection. @param {AnswerView} view @param {Response} first */
+  async function follow(view, first) {
+    let [answer, seen, attempt] = [/** @type {Response | null} */ (first), -1, 0];
+    for (;;) {
+      try {
+        answer ??= await request(`v1/responses/${state.running}?stream=true&starting_after=${seen}`, {signal: state.control.signal});
+        for await (const {data} of events(answer)) {
+          if (data.response?.id && state.running !== data.response.id) {
+            state.running = data.response.id;
+            remember(data.response.id);
+          }
+          if (data.sequence_number > seen) view.apply(data);
+          [seen, attempt] = [Math.max(seen, data.sequence_number ?? seen), 0];
+        }
+        const kept = state.running ? await json(`v1/responses/${state.running}`) : null;
+        if (!kept || ENDED.has(kept.status)) return kept && view.end(kept);
+      } catch (error) {
+        const again = isGone(error) || (error instanceof ApiError && error.status >= 500);
+        if (state.control.signal.aborted || !again || !state.running) throw error;
+        view.state("The connection is lost. Trying again", true);
+      }
+      answer = null;
+      await new Promise((go) => setTimeout(go, WAITS[Math.min(attempt++, WAITS.length - 1)]));
+    }
+  }
+
+  /** @param {AnswerView} view */
+  function done(view) {
+    const ended = view.response && ENDED.has(view.response.status);
+    if (ended && view.response?.status !== "failed") state.id = view.response?.id ?? state.id;
+    state.running = null;
+    remember(state.id);
+    buttons();
+    announce(view.foot.textContent ?? "");
+    if (node.isConnected && document.activeElement === document.body) input.focus();
+  }
+
+  async function stop() {
+    if (state.running === null) return;
+    const id = state.running;
+    if (id) await json(`v1/responses/${id}/cancel`, {method: "POST"}).catch((error) => announce(sentence(error)));
+    else state.control.abort();
+  }
+
+  function submit() {
+    if (state.running !== null) return stop();
+    const text = input.value.trim();
+    if (!text && !state.attached.length) return undefined;
+    /** @type {unknown} */
+    let content = text;
+    if (state.attached.length) {
+      content = [...(text ? [{type: "input_text", text}] : []), ...state.attached.map((url) => ({type: "input_image", image_url: url}))];
+    }
+    const {model, mode, effort, sandbox, cwd} = chosen();
+    /** @type {Body} */
+    const body = {
+      ...(model ? {model} : {}), input: typeof content === "string" ? content : [{role: "user", content}],
+      reasoning: {...(effort ? {effort} : {}), summary: "auto"},
+      ...(state.id ? {previous_response_id: state.id} : {}),
+      x_codex: {...(mode ? {mode} : {}), ...(sandbox && mode !== "chat" ? {sandbox} : {}), ...(cwd ? {cwd} : {})},
+    };
+    input.value = "";
+    state.attached = [];
+    images.replaceChildren();
+    return run(body, content);
+  }
+
+  function chosen() {
+    return /** @type {Record<keyof typeof selects, string>} */ (Object.fromEntries(Object.entries(selects).map(([name, select]) => [name, select.value])));
+  }
+
+  /** @param {HTMLSelectElement} select @param {[string, string][]} options @param {string} [wanted] */
+  function fill(select, options, wanted) {
+    const before = wanted ?? select.value;
+    select.replaceChildren(...options.map(([value, label]) => h("option", {value}, label)));
+    select.value = options.some(([value]) => value === before) ? before : options[0]?.[0] ?? "";
+  }
+
+  function efforts() {
+    const model = models.find((one) => one.id === selects.model.value);
+    const known = model?.x_codex?.reasoning_efforts ?? [];
+    fill(selects.effort, [["", "default effort"], ...known.map((/** @type {string} */ one) => /** @type {[string, string]} */ ([one, `${one} effort`]))]);
+    const isChat = selects.mode.value === "chat";
+    selects.sandbox.disabled = selects.cwd.disabled = isChat;
+    selects.sandbox.title = isChat ? "Chat mode runs no commands." : "What commands may do";
+  }
+
+  let filled = "";
+  async function choices() {
+    const you = live.status?.you;
+    if (!you) return;
+    const told = JSON.stringify([you, live.status?.ready]);
+    if (told === filled) return;
+    filled = told;
+    const saved = JSON.parse(localStorage.getItem(CHOICES) ?? "{}");
+    fill(selects.mode, you.default_mode === "chat" ? [["chat", "chat"], ["agent", "agent"]] : [["agent", "agent"], ["chat", "chat"]], saved.mode);
+    fill(selects.sandbox, you.sandboxes.map((one) => [one, one]), saved.sandbox);
+    fill(selects.cwd, you.workspaces.map((one) => [one, one.split("/").pop() || one]), saved.cwd);
+    selects.cwd.title = you.workspaces.join("\n");
+    const listed = await json("v1/models").catch(() => null);
+    models = (listed?.data ?? []).filter((/** @type {any} */ one) => !one.x_codex || one.x_codex.model === one.id);
+    fill(selects.model, models.length ? models.map((one) => [one.id, one.id]) : [["", "default"]], saved.model);
+    efforts();
+    if (saved.effort) fill(selects.effort, [...selects.effort.options].map((one) => [one.value, one.text]), saved.effort);
+  }
+
+  /** @param {string | null} id */
+  function remember(id) {
+    if (id) sessionStorage.setItem(OPEN, id);
+    else sessionStorage.removeItem(OPEN);
+  }
+
+  /** Show a kept conversation up to a response, and go on from there. @param {string} id */
+  async function open(id) {
+    log.replaceChildren(h("p", {class: "quiet"}, "Loading…"));
+    let turns;
+    try {
+      turns = await chain(id);
+    } catch (error) {
+      remember(null);
+      log.replaceChildren(h("p", {class: "quiet"}, sentence(error)));
+      return buttons();
+    }
+    const last = turns.at(-1);
+    const running = last && !ENDED.has(last.response.status) ? turns.pop() : undefined;
+    log.replaceChildren(...turns.map(({response, input: items}) => keptTurn(response, items)));
+    state.id = turns.at(-1)?.response.id ?? null;
+    state.body = null;
+    remember(id);
+    buttons();
+    pinned.stick();
+    if (running) await goOn(running);
+    return undefined;
+  }
+
+  /** @param {import("./kept.js").KeptTurn} turn that still runs */
+  async function goOn({response, input: items}) {
+    const view = new AnswerView({onUpdate: () => pinned.keep()});
+    view.began = response.created_at * 1000;
+    const said = items.filter((item) => item.type === "message" && item.role === "user").map((item) => userMessage(item.content));
+    log.append(h("section", {class: "turn"}, ...said, view.node));
+    state.running = response.id;
+    state.control = new AbortController();
+    buttons();
+    try {
+      await follow(view, await request(`v1/responses/${response.id}?stream=true`, {signal: state.control.signal}));
+    } catch (error) {
+      view.fail(sentence(error));
+    }
+    done(view);
+  }
+
+  /** @param {Blob} blob */
+  function take(blob) {
+    if (!blob.type.startsWith("image/")) return;
+    if (blob.size > MOST_IMAGE) return announce("This image is larger than 8 MB.");
+    const reader = new FileReader();
+    reader.addEventListener("load", () => {
+      const url = String(reader.result);
+      const picture = h("button", {type: "button", "aria-label": "Remove the image"}, h("img", {src: url, alt: ""}));
+      picture.addEventListener("click", () => {
+        state.attached = state.attached.filter((one) => one !== url);
+        picture.remove();
+        input.focus();
+      });
+      state.attached.push(url);
+      images.append(picture);
+    });
+    reader.readAsDataURL(blob);
+    return undefined;
+  }
+
+  function showCode() {
+    if (!state.body) return;
+    const close = h("button", {type: "button"}, "Close");
+    close.addEventListener("click", () => dialog.close());
+    dialog.replaceChildren(h("div", {class: "top"}, h("h2", {}, "The last request"), close),
+      h("h3", {}, "As curl"), codeBlock(asCurl(state.body), "curl"), h("h3", {}, "As Python"), codeBlock(asPython(state.body), "Python"));
+    dialog.showModal();
+  }
+
+  form.addEventListener("submit", (event) => (event.preventDefault(), submit()));
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && state.running === null) {
+      event.preventDefault();
+      submit();
+    }
+  });
+  node.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !dialog.open) stop();
+  });
+  input.addEventListener("paste", (event) => [...(event.clipboardData?.files ?? [])].forEach(take));
+  attach.addEventListener("click", () => file.click());
+  file.addEventListener("change", () => ([...(file.files ?? [])].forEach(take), (file.value = "")));
+  code.addEventListener("click", showCode);
+  fresh.addEventListener("click", () => {
+    Object.assign(state, {id: null, body: null});
+    remember(null);
+    log.replaceChildren();
+    buttons();
+    input.focus();
+    if (location.hash !== "#playground") history.replaceState(null, "", "#playground");
+  });
+  for (const select of Object.values(selects)) {
+    select.addEventListener("change", () => {
+      efforts();
+      localStorage.setItem(CHOICES, JSON.stringify(chosen()));
+    });
+  }
+  const examples = hello.querySelector(".examples");
+  for (const text of ["What is in this directory?", "Run `uname -a`", "Explain what you may do here."]) {
+    const button = h("button", {type: "button"}, text);
+    button.addEventListener("click", () => { input.value = text; submit(); });
+    examples?.append(button);
+  }
+  watch(choices);
+  buttons();
+  let shown = "";
+  return {
+    node,
+    show(rest) {
+      const id = rest || (shown ? "" : sessionStorage.getItem(OPEN) ?? "");
+      shown = "yes";
+      if (id && id !== state.id && state.running === null) open(id);
+      input.focus({preventScroll: true});
+    },
+    hide: () => dialog.close(),
+  };
+}
+
+/** Keeps the end of the page in sight while somebody is there, and not once they have scrolled away. */
+class Pinned {
+  /** @param {HTMLElement} button that leads back */
+  constructor(button) {
+    this.button = button;
+    this.on = true;
+    button.addEventListener("click", () => this.stick());
+    addEventListener("scroll", () => {
+      this.on = innerHeight + scrollY >= document.documentElement.scrollHeight - 48;
+      button.hidden = this.on;
+    }, {passive: true});
+  }
+
+  keep() {
+    if (this.on) scrollTo({top: document.documentElement.scrollHeight, behavior: "instant"});
+    else this.button.hidden = false;
+  }
+
+  stick() {
+    this.on = true;
+    this.button.hidden = true;
+    this.keep();
+  }
+}

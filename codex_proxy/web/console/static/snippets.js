@@ -1,0 +1,62 @@
+// Requests and configurations as text: what was just sent as curl and as Python, and what other clients need.
+
+import {baseUrl, key} from "./api.js";
+
+/** A word for a POSIX shell. @param {string} text */
+function quoted(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** @param {unknown} value JSON @returns {string} the same as a Python literal */
+export function python(value, indent = "    ") {
+  if (value === null) return "None";
+  if (value === true) return "True";
+  if (value === false) return "False";
+  if (typeof value !== "object") return typeof value === "string" ? pythonText(value) : String(value);
+  const deeper = `${indent}    `;
+  if (Array.isArray(value)) return value.length ? `[\n${value.map((one) => `${deeper}${python(one, deeper)},\n`).join("")}${indent}]` : "[]";
+  return `{\n${Object.entries(value).map(([name, one]) => `${deeper}${pythonText(name)}: ${python(one, deeper)},\n`).join("")}${indent}}`;
+}
+
+/** JSON's escapes are Python's, but for the slash and for halves of a pair. @param {string} text */
+function pythonText(text) {
+  return JSON.stringify(text).replace(/[\u007f-\u00a0\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+/** What a person would send: the console's own background and stream are left out. @param {import("../types").Body} body */
+export function asCurl(body) {
+  const bearer = key.get() ? ` \\\n  -H "Authorization: Bearer $PROXY_API_KEY"` : "";
+  return `curl -sS ${quoted(`${baseUrl}/responses`)}${bearer} \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted(JSON.stringify(body, null, 2))}`;
+}
+
+/** @param {import("../types").Body} body */
+export function asPython(body) {
+  const {x_codex: extra, ...rest} = body;
+  const members = Object.entries(rest).map(([name, value]) => `    ${name}=${python(value)},\n`);
+  if (Object.keys(extra).length) members.push(`    extra_body=${python({x_codex: extra})},\n`);
+  const secret = key.get() ? `os.environ["PROXY_API_KEY"]` : `"unused"`;
+  const imports = key.get() ? "import os\n\n" : "";
+  return `${imports}from openai import OpenAI
+
+client = OpenAI(base_url=${pythonText(baseUrl)}, api_key=${secret})
+response = client.responses.create(
+${members.join("")})
+print(response.output_text)
+`;
+}
+
+/** Configurations of clients. @param {string} model @returns {{name: string, hint: string, code: string}[]} */
+export function clients(model) {
+  const keyed = Boolean(key.get());
+  const secret = keyed ? "YOUR_KEY" : "unused";
+  return [
+    {name: "Python", hint: "pip install openai", code: `from openai import OpenAI\n\nclient = OpenAI(base_url="${baseUrl}", api_key="${secret}")\nresponse = client.responses.create(model="${model}", input="What is in this directory?")\nprint(response.output_text)`},
+    {name: "Node.js", hint: "npm install openai", code: `import OpenAI from "openai";\n\nconst client = new OpenAI({baseURL: "${baseUrl}", apiKey: "${secret}"});\nconst response = await client.responses.create({model: "${model}", input: "What is in this directory?"});\nconsole.log(response.output_text);`},
+    {name: "curl", hint: "streams as it comes", code: `curl -N ${baseUrl}/chat/completions${keyed ? ` \\\n  -H "Authorization: Bearer $PROXY_API_KEY"` : ""} \\\n  -H 'Content-Type: application/json' \\\n  -d '{"model": "${model}", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}'`},
+    {name: "LangChain", hint: "pip install langchain-openai", code: `from langchain_openai import ChatOpenAI\n\nmodel = ChatOpenAI(model="${model}", base_url="${baseUrl}", api_key="${secret}")\nprint(model.invoke("What is in this directory?").content)`},
+    {name: "Codex CLI", hint: "~/.codex/config.toml of the client's machine", code: `model = "${model}"\nmodel_provider = "proxy"\n\n[model_providers.proxy]\nname = "codex-proxy"\nbase_url = "${baseUrl}"\nwire_api = "responses"${keyed ? `\nenv_key = "PROXY_API_KEY"` : ""}`},
+    {name: "Continue", hint: "VS Code and JetBrains: ~/.continue/config.yaml", code: `name: codex-proxy\nversion: 1.0.0\nschema: v1\nmodels:\n  - name: Codex\n    provider: openai\n    model: ${model}\n    apiBase: ${baseUrl}\n    apiKey: ${secret}\n    roles: [chat, edit]`},
+    {name: "Zed", hint: "settings.json; the key is asked for in the Agent panel", code: JSON.stringify({language_models: {openai_compatible: {"codex-proxy": {api_url: baseUrl, available_models: [{name: model, max_tokens: 200000}]}}}}, null, 2)},
+    {name: "Open WebUI", hint: "environment of the container; from there localhost is the container itself", code: `OPENAI_API_BASE_URL=${baseUrl}\nOPENAI_API_KEY=${secret}`},
+  ];
+}

@@ -1,0 +1,58 @@
+// Times and numbers as people read them. One clock for the page: what shows a duration is brought up to date once a second.
+
+/** @type {Map<HTMLElement, () => string>} */
+const ticking = new Map();
+let timer = 0;
+
+/** Show what `text` gives, again every second while the node is on the page. @param {HTMLElement} node @param {() => string} text */
+export function tick(node, text) {
+  ticking.set(node, text);
+  node.textContent = text();
+  timer ||= window.setInterval(() => {
+    for (const [one, now] of ticking) {
+      if (!one.isConnected) ticking.delete(one);
+      else if (one.textContent !== now()) one.textContent = now();
+    }
+    if (!ticking.size) timer = (clearInterval(timer), 0);
+  }, 1000);
+  return node;
+}
+
+/** @param {number} seconds */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+  const two = /** @param {number} n */ (n) => String(n).padStart(2, "0");
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
+
+/** @param {number} seconds since the epoch */
+export function ago(seconds) {
+  const past = Date.now() / 1000 - seconds;
+  if (past < 45) return "just now";
+  for (const [unit, size, below] of /** @type {[string, number, number][]} */ ([["min", 60, 3600], ["h", 3600, 86400], ["d", 86400, 86400 * 30]])) {
+    if (past < below) return `${Math.max(1, Math.round(past / size))} ${unit} ago`;
+  }
+  return new Date(seconds * 1000).toLocaleDateString();
+}
+
+/** A relative time with the exact one on hover. @param {number} seconds */
+export function when(seconds) {
+  const node = document.createElement("time");
+  const exact = new Date(seconds * 1000);
+  node.dateTime = exact.toISOString();
+  node.title = exact.toLocaleString();
+  return tick(node, () => ago(seconds));
+}
+
+/** @param {number} value */
+export function count(value) {
+  return value.toLocaleString("en-US");
+}
+
+/** @param {{input_tokens: number, output_tokens: number, input_tokens_details: {cached_tokens: number}} | null | undefined} usage */
+export function tokens(usage) {
+  if (!usage) return "";
+  const cached = usage.input_tokens_details.cached_tokens;
+  return `${count(usage.input_tokens)} tokens in${cached ? ` (${count(cached)} cached)` : ""}, ${count(usage.output_tokens)} out`;
+}

@@ -1,0 +1,210 @@
+// A transcript: what was asked, what the agent did, what was answered. Fed by the events of a stream, or by a response as it is kept.
+
+import {h, mark} from "./dom.js";
+import {Growing, clean, markdown} from "./markdown.js";
+import {duration, tick, tokens, when} from "./times.js";
+import {workRow} from "./work.js";
+
+/** @typedef {import("../types").Item} Item */
+/** @typedef {import("../types").Answer} Answer */
+
+const SHOWN = 200_000; // characters of an answer; the rest on request
+const SHARE = 4; // a rendering that takes 5 ms is not made again for 4 times as long
+
+export const ENDED = new Set(["completed", "incomplete", "failed", "cancelled"]);
+
+/** Renderings of one frame, together. */
+const pending = new Set();
+/** @param {() => void} render */
+function nextFrame(render) {
+  if (!pending.size) {
+    requestAnimationFrame(() => {
+      const now = [...pending];
+      pending.clear();
+      for (const one of now) one();
+    });
+  }
+  pending.add(render);
+}
+
+/** What a user said. @param {unknown} content a text, or the parts of a message */
+export function userMessage(content) {
+  const node = h("div", {class: "said"});
+  const parts = typeof content === "string" ? [{type: "input_text", text: content}] : Array.isArray(content) ? content : [];
+  for (const part of parts) {
+    if (typeof part.text === "string") node.append(h("p", {}, clean(part.text)));
+    else if (typeof part.image_url === "string" && part.image_url.startsWith("data:image/")) {
+      node.append(h("img", {src: part.image_url, alt: "Attached image"}));
+    } else node.append(h("p", {class: "quiet"}, part.type === "input_image" ? "An image." : `A part of type ${part.type}.`));
+  }
+  return node;
+}
+
+/** The input of a response, as far as a person has written it. @param {Item[]} items @returns {HTMLElement[]} */
+export function inputNodes(items) {
+  return items.flatMap((item) => {
+    if (item.type === "message" && item.role === "assistant") {
+      const text = Array.isArray(item.content) ? item.content.map((part) => part.text ?? "").join("") : item.content ?? "";
+      return [markdown(clean(text))];
+    }
+    if (item.type === "message") return [userMessage(item.content)];
+    if (item.type.endsWith("_call_output")) return [h("div", {class: "work flat"}, h("span", {class: "verb"}, "got"), h("code", {class: "line"}, clean(String(typeof item.output === "string" ? item.output : JSON.stringify(item.output))).slice(0, 300)))];
+    return [];
+  });
+}
+
+/** One answer while it is made. */
+export class AnswerView {
+  /** @param {{onUpdate?: () => void}} [options] */
+  constructor({onUpdate} = {}) {
+    this.body = h("div", {class: "answer-body"});
+    this.foot = h("p", {class: "foot", role: "status"});
+    this.node = h("article", {class: "answer", "aria-label": "Answer", "aria-busy": "true"}, this.body, this.foot);
+    this.onUpdate = onUpdate ?? (() => undefined);
+    /** @type {Map<string, {node: HTMLElement, began: number, text: string, growing?: Growing, item: Item, free: number, render?: () => void}>} */
+    this.items = new Map();
+    /** @type {Answer | null} */
+    this.response = null;
+    this.began = Date.now();
+    this.state("Waiting for Codex", true);
+  }
+
+  /** @param {any} event of the Responses API */
+  apply(event) {
+    switch (event.type) {
+      case "response.queued": return this.state("Waiting for a worker", true);
+      case "response.created":
+      case "response.in_progress":
+        this.response = event.response;
+        return undefined;
+      case "response.output_item.added": return this.open(event.item);
+      case "response.mcp_call_arguments.done": return this.tell(event.item_id, event.arguments);
+      case "response.output_text.delta": return this.grow(event.item_id, event.delta);
+      case "response.output_item.done": return this.close(event.item, true);
+      case "response.completed":
+      case "response.incomplete":
+      case "response.failed":
+        return this.end(event.response);
+      case "error": return this.fail(event.message);
+      default: return undefined;
+    }
+  }
+
+  /** @param {string} words @param {boolean} [running] */
+  state(words, running = false) {
+    this.foot.className = "foot";
+    const clock = tick(h("span", {class: "clock"}), () => (running ? duration((Date.now() - this.began) / 1000) : ""));
+    this.foot.replaceChildren(mark(running ? "work" : "wait"), h("span", {}, words), clock);
+    if (!running) clock.remove();
+  }
+
+  /** @param {Item} item */
+  open(item) {
+    const node = item.type === "message" ? h("div", {class: item.phase === "commentary" ? "prose commentary" : "prose"}) : workRow(item, null);
+    this.items.set(item.id, {node, began: Date.now(), text: "", item, free: 0, growing: item.type === "message" ? new Growing(node) : undefined});
+    this.body.append(node);
+    const doing = {message: "Writing", reasoning: "Thinking", mcp_call: "Working", web_search_call: "Searching the web"}[item.type];
+    this.state(doing ?? "Working", true);
+    this.onUpdate();
+  }
+
+  /** What a piece of work is comes after its beginning. @param {string} id @param {string} given */
+  tell(id, given) {
+    const known = this.items.get(id);
+    if (!known) return;
+    known.item = {...known.item, arguments: given};
+    this.put(known, workRow(known.item, null));
+    this.onUpdate();
+  }
+
+  /** @param {string} id @param {string} delta */
+  grow(id, delta) {
+    const item = this.items.get(id);
+    if (!item?.growing) return;
+    item.text += delta;
+    const render = () => {
+      const began = performance.now();
+      if (began < item.free) return nextFrame(render);
+      item.growing?.set(clean(item.text).slice(0, SHOWN));
+      item.free = performance.now() + SHARE * (performance.now() - began);
+      this.onUpdate();
+      return undefined;
+    };
+    item.render ??= render;
+    nextFrame(item.render);
+  }
+
+  /** @param {Item} item @param {boolean} live */
+  close(item, live) {
+    const known = this.items.get(item.id);
+    if (item.type === "message") {
+      const text = Array.isArray(item.content) ? item.content.map((part) => part.text ?? "").join("") : "";
+      const node = answerText(text, item.phase);
+      if (known) pending.delete(known.render);
+      this.put(known, node);
+    } else {
+      const seconds = live && known ? (Date.now() - known.began) / 1000 : null;
+      const node = workRow(item, seconds !== null && seconds >= 0.1 ? seconds : null);
+      if (known?.node instanceof HTMLDetailsElement && known.node.open && node instanceof HTMLDetailsElement) node.open = true;
+      this.put(known, node);
+    }
+    if (live) this.state("Waiting for the model", true);
+    this.onUpdate();
+  }
+
+  /** @param {{node: HTMLElement} | undefined} known @param {HTMLElement} node */
+  put(known, node) {
+    if (known) known.node.replaceWith(node);
+    else this.body.append(node);
+    if (known) known.node = node;
+  }
+
+  /** @param {Answer} response */
+  end(response) {
+    this.response = response;
+    this.node.removeAttribute("aria-busy");
+    const took = response.completed_at ? duration(response.completed_at - response.created_at) : "";
+    const words = {
+      completed: [mark("good"), "Done"],
+      cancelled: [mark("wait"), "Stopped."],
+      failed: [mark("bad"), clean(response.error?.message ?? "The turn failed.")],
+      incomplete: [mark("warn"), response.max_output_tokens ? `This answer was cut at ${response.max_output_tokens.toLocaleString("en-US")} tokens.` : "This answer was cut."],
+    }[response.status] ?? [mark("wait"), response.status];
+    this.foot.className = response.status === "failed" ? "foot bad" : "foot";
+    this.foot.replaceChildren(words[0], h("span", {}, words[1]));
+    if (took && response.status === "completed") this.foot.append(h("span", {class: "clock"}, took));
+    if (response.usage) this.foot.append(h("span", {}, tokens(response.usage)));
+    this.onUpdate();
+  }
+
+  /** @param {string} message */
+  fail(message) {
+    this.node.removeAttribute("aria-busy");
+    this.foot.className = "foot bad";
+    this.foot.replaceChildren(mark("bad"), h("span", {}, clean(message)));
+    this.onUpdate();
+  }
+}
+
+/** @param {string} text @param {string} [phase] */
+function answerText(text, phase) {
+  const shown = clean(text);
+  const node = markdown(shown.slice(0, SHOWN));
+  if (phase === "commentary") node.classList.add("commentary");
+  if (shown.length > SHOWN) {
+    const more = h("button", {type: "button", class: "plain"}, `Show all (${Math.ceil(shown.length / 1000).toLocaleString("en-US")} kB)`);
+    more.addEventListener("click", () => node.replaceChildren(h("pre", {class: "output tall", tabindex: "0", "aria-label": "The whole answer"}, shown)));
+    node.append(more);
+  }
+  return node;
+}
+
+/** A response as it is kept. @param {Answer} response @param {Item[]} input @param {import("./dom.js").Child[]} actions */
+export function keptTurn(response, input, ...actions) {
+  const view = new AnswerView();
+  for (const item of response.output) view.close(item, false);
+  if (ENDED.has(response.status)) view.end(response);
+  else view.state(response.status === "queued" ? "Waiting for a worker" : "Running");
+  view.foot.append(h("span", {}, response.model), when(response.created_at), ...actions.filter((one) => one instanceof Node));
+  return h("section", {class: "turn"}, ...inputNodes(input), view.node);
+}
