@@ -15,7 +15,7 @@ import msgspec
 
 from codex_proxy import settings
 from codex_proxy.catalog import Facts
-from codex_proxy.codex import command, home
+from codex_proxy.codex import command, home, places
 from codex_proxy.codex.command import NEWEST_TESTED, Command
 from codex_proxy.codex.worker import Worker
 from codex_proxy.errors import CommandNotFound, StorageFull, StoreUnavailable, WorkerFailed
@@ -57,8 +57,8 @@ async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Findin
     yield Finding(
         "settings", "ok", f"read, with {chosen.env_file}" if chosen.env_file else "read from the environment; no env file"
     )
-    places = _places(chosen)
-    yield places
+    found = _places(chosen)
+    yield found
     yield _keys(chosen)
     yield _address(chosen)
     yield await _store(chosen)
@@ -68,14 +68,14 @@ async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Findin
         yield Finding("codex", "failed", str(error))
         return
     yield _version(cli)
-    if places.status != "failed":
+    if found.status != "failed":
         async for finding in _at_work(cli, chosen):
             yield finding
 
 
 def _places(chosen: Settings) -> Finding:
     try:
-        home.make_directories(chosen)
+        places.make_directories(chosen)
     except SettingsError as error:
         return Finding("places", "failed", str(error))
     return Finding("places", "ok", f"CODEX_HOME {home.codex_home(chosen)}, workspace {chosen.workdir}, sandbox {chosen.sandbox}")

@@ -72,6 +72,12 @@ class Forbidden(ProxyError):
     code = "permission_denied"
 
 
+class WorkspaceUnusable(ProxyError):
+    """The directory that the turn is to work in cannot be entered or read. The message names it: its user knows it."""
+
+    code = "workspace_unusable"
+
+
 class SandboxNotAllowed(ProxyError):
     """The request asks for a wider sandbox, or network, than the server or the key allows."""
 

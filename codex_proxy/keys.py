@@ -19,13 +19,14 @@ import hmac
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import tomli
 
+from codex_proxy.roots import nested
 from codex_proxy.settings import SANDBOXES, Settings, SettingsError, refuse_if_others_may_write
 from codex_proxy.settings_values import path
 
@@ -137,7 +138,19 @@ def understood(found: Mapping[str, Entry], file: Path, settings: Settings) -> tu
     for name, entry in found.items():
         if (other := names.setdefault(entry.sha256, name)) != name:
             raise SettingsError(f"{_SETTING}={file}: {other!r} and {name!r} are the same key. Revoke one of them.")
-    return tuple(_key(file, name, entry, settings) for name, entry in found.items())
+    keys = tuple(_key(file, name, entry, settings) for name, entry in found.items())
+    if pair := _nested(keys, settings):
+        raise SettingsError(
+            f"{_SETTING}={file}: the workspace {pair[1]} of one key lies inside {pair[0]}, where another may write: a command "
+            "there could put a link in its place. Give each key workspaces of its own, or the outer one sandbox = read-only."
+        )
+    return keys
+
+
+def _nested(keys: Iterable[Key], settings: Settings) -> tuple[Path, Path] | None:
+    writing = [key.scope for key in keys if settings.commands_write and key.scope.sandbox != SANDBOXES[0]]
+    whole = settings.roots if settings.api_key is not None and settings.commands_write else ()
+    return nested([*whole, *(root for scope in writing for root in scope.workspaces or settings.roots)])
 
 
 def entries(file: Path) -> dict[str, Entry]:
@@ -174,13 +187,12 @@ def _key(file: Path, name: str, entry: Entry, settings: Settings) -> Key:
         raise wrong(f"sandbox is one of {', '.join(SANDBOXES)}")
     if entry.sandbox == _DANGER and not entry.danger:
         raise wrong(f"sandbox = {_DANGER} needs danger = true beside it")
-    roots = (settings.workdir, *settings.workspaces)
     try:
         workspaces = tuple(path(place) for place in entry.workspaces)
     except ValueError as error:
         raise wrong(f"one of its workspaces: {error}") from error
     for place in workspaces:
-        if not os.path.isdir(place) or not any(place.is_relative_to(root) for root in roots):
+        if not os.path.isdir(place) or not any(place.is_relative_to(root) for root in settings.roots):
             raise wrong(f"the workspace {place} is no directory of CODEX_WORKDIR or CODEX_WORKSPACES")
     highest = entry.sandbox or (_DANGER if entry.danger else SANDBOXES[-2])
     if highest == _DANGER and not entry.network:

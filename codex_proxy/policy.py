@@ -4,6 +4,7 @@ What a request asks for above the server's or the key's limits is refused, never
 say, the settings say, lowered to what the key allows.
 """
 
+import os
 from pathlib import Path
 
 from codex_proxy.catalog import Facts, effort_for
@@ -38,6 +39,7 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
     if sandbox == "danger-full-access" and wish.network is False:
         raise NotAllowedHere("danger-full-access has no sandbox that could keep the network out.", param="x_codex.network_access")
     mode: Mode = wish.mode or choice.mode or ("chat" if settings.default_mode == "chat" else "agent")
+    cwd, root = _place(wish, settings, scope)
     summary: Summary = "none" if settings.hide_reasoning or wish.hide_reasoning else wish.summary or "auto"
     return Turn(
         id=turn_id,
@@ -46,7 +48,8 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
         mode=mode,
         sandbox=sandbox,
         network=sandbox == "workspace-write" and network,
-        cwd=str(_cwd(wish, settings, scope)),
+        cwd=str(cwd),
+        root=str(root),
         history=wish.history,
         input=wish.input,
         tools=wish.tools,
@@ -107,21 +110,30 @@ def _web_search(wish: Wish, mode: Mode, *, allowed: bool) -> WebSearch:
     return "configured" if allowed and wish.network is not False and mode == "agent" else "disabled"
 
 
-def _cwd(wish: Wish, settings: Settings, scope: Scope) -> Path:
-    """A directory inside the server's and the key's workspaces: compared as real paths, by component."""
-    roots = (settings.workdir, *settings.workspaces)
-    own = scope.workspaces or roots
+def _place(wish: Wish, settings: Settings, scope: Scope) -> tuple[Path, Path]:
+    """A directory inside the server's and the key's workspaces, and the narrowest of these: compared as real paths."""
+    own = scope.workspaces or settings.roots
     if wish.cwd is None:
-        return settings.workdir if _inside(settings.workdir, own) else own[0]
+        usual = settings.workdir if _around(settings.workdir, own) else own[0]
+        return usual, _narrowest(usual, settings.roots, own)
     try:
         wanted = Path(wish.cwd)
         real = wanted.resolve(strict=True)
     except (OSError, ValueError, RuntimeError):
         real = None
-    if real is None or not wanted.is_absolute() or not real.is_dir() or not (_inside(real, roots) and _inside(real, own)):
+    if (
+        real is None
+        or not wanted.is_absolute()
+        or not (_around(real, settings.roots) and _around(real, own))
+        or not os.path.isdir(real)
+    ):
         raise Forbidden("This directory is not one of the workspaces that you may use here.", param="x_codex.cwd")
-    return real
+    return real, _narrowest(real, settings.roots, own)
 
 
-def _inside(place: Path, roots: tuple[Path, ...]) -> bool:
+def _narrowest(place: Path, *sets: tuple[Path, ...]) -> Path:
+    return max((root for roots in sets for root in roots if place.is_relative_to(root)), key=lambda root: len(root.parts))
+
+
+def _around(place: Path, roots: tuple[Path, ...]) -> bool:
     return any(place.is_relative_to(root) for root in roots)

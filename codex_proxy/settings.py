@@ -4,7 +4,6 @@ The only reader of os.environ and of the env file. A bad value ends the start; n
 value is read from its text is `settings_values.py`; README.md lists the same names, and a test holds both together.
 """
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 import msgspec
 
 from codex_proxy import env_file
+from codex_proxy.near_misses import near_misses
+from codex_proxy.roots import nested, root_of
 from codex_proxy.settings_values import (
     Proxy,
     can_be_had,
@@ -81,6 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_danger: bool = False
     protect_secrets: bool = True
     deny_read: tuple[Path, ...] = ()
+    allow_read: tuple[Path, ...] = ()  # of what is hidden by default
     turn_timeout: float = 120.0
     queue_timeout: float = 60.0
     max_parallel: int = 2
@@ -98,6 +100,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def has_keys(self) -> bool:
         """Whether a client needs one; else the server is open."""
         return self.api_key is not None or self.api_keys_file is not None
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The directories that a turn may work in; CODEX_WORKDIR is the first."""
+        return tuple(dict.fromkeys((self.workdir, *self.workspaces)))
+
+    @property
+    def commands_write(self) -> bool:
+        """Whether any turn may write."""
+        return self.sandbox_ceiling != SANDBOXES[0]
 
     @property
     def on_loopback(self) -> bool:
@@ -158,6 +170,7 @@ SETTINGS = (
     Setting("CODEX_ALLOW_DANGER_FULL_ACCESS", "allow_danger", flag),
     Setting("CODEX_PROTECT_SECRETS", "protect_secrets", flag),
     Setting("CODEX_DENY_READ", "deny_read", colon_list),
+    Setting("CODEX_ALLOW_READ", "allow_read", colon_list),
     Setting("CODEX_TIMEOUT", "turn_timeout", seconds(1, 86_400)),
     Setting("CODEX_QUEUE_TIMEOUT", "queue_timeout", seconds(0.1, 86_400)),
     Setting("CODEX_MAX_PARALLEL_REQUESTS", "max_parallel", whole(-1_000, 256, least=1)),
@@ -173,7 +186,6 @@ SETTINGS = (
 DEPRECATED = ("CODEX_MODEL",)
 _BELONGS_TO_CODEX = ("CODEX_HOME", "OPENAI_API_KEY")
 _NAMES = (*(setting.name for setting in SETTINGS), *DEPRECATED, *_BELONGS_TO_CODEX, env_file.NAMED_BY)
-_OURS = ("CODEX_PROXY_", "PROXY_", "CODEX_", "RATE_LIMIT", "LOG_")
 
 
 def os_environment() -> dict[str, str]:
@@ -197,7 +209,8 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
         if name in from_file
     ]
     values = {**from_file, **environ}
-    warnings += _odd_names(values)
+    warnings += [f"{name} is deprecated and has no effect." for name in DEPRECATED if values.get(name)]
+    warnings += near_misses(values, _NAMES)
     problems: list[str] = []
     members: dict[str, Any] = {}
     for setting in SETTINGS:
@@ -238,19 +251,6 @@ def refuse_if_others_may_write(file: Path) -> None:
         raise SettingsError(env_file.refusal(file))
 
 
-def _odd_names(values: Mapping[str, str]) -> list[str]:
-    """Warnings for deprecated names and for near misses of known ones."""
-    warnings = [f"{name} is deprecated and has no effect." for name in DEPRECATED if values.get(name)]
-    for name in values:
-        if name in _NAMES or not name.startswith(_OURS):
-            continue
-        bare = name.removeprefix("CODEX_PROXY_")
-        tried = (name, bare, f"PROXY_{bare}", f"CODEX_{bare}")
-        if close := [found for word in tried for found in difflib.get_close_matches(word, _NAMES, n=1, cutoff=0.84)]:
-            warnings.append(f"{name} is not a setting. Did you mean {close[0]}?")
-    return warnings
-
-
 def _shown(name: str, value: str) -> str:
     return "…" if name in ("PROXY_API_KEY", "PROXY_STORE") else repr(value)  # a redis address holds a password
 
@@ -271,11 +271,16 @@ def _contradictions(settings: Settings) -> list[str]:
         ("CODEX_WRAPPER_PROFILE_DIR", settings.profile_dir),
     )
     for name, place in outside:
-        if place is not None and (root := workspace_of(place, settings)):
+        if place is not None and (root := root_of(place, settings.roots)):
             problems.append(
                 f"{place} lies inside the workspace {root}: an agent could have written it. "
                 f"Move it out, or choose another CODEX_WORKDIR; {name} says where it is."
             )
+    if settings.commands_write and (pair := nested(settings.roots)):
+        problems.append(
+            f"The workspace {pair[1]} lies inside {pair[0]}: a command there could put a link in its place. "
+            "Change CODEX_WORKDIR or CODEX_WORKSPACES, or set CODEX_SANDBOX_CEILING=read-only."
+        )
     return problems
 
 
@@ -297,12 +302,3 @@ def _over_the_ceilings(settings: Settings) -> Iterator[str]:
             f"CODEX_NETWORK_CEILING=0 contradicts CODEX_ALLOW_DANGER_FULL_ACCESS=1: {danger} has no sandbox that could keep "
             f"the network out. Unset one of them, or set CODEX_SANDBOX_CEILING={SANDBOXES[-2]}."
         )
-
-
-def workspace_of(file: Path, settings: Settings) -> Path | None:
-    """The workspace that a file or directory lies in, by its name or through links."""
-    absolute = file.absolute()
-    steps = (step.parent.resolve() / step.name for step in (absolute, *absolute.parents))
-    places = (*steps, file.resolve())  # what is on the way there, as a link in a workspace can be replaced
-    roots = (settings.workdir, *settings.workspaces)
-    return next((root for root in roots for place in places if place.is_relative_to(root)), None)

@@ -128,7 +128,7 @@ class Turn(msgspec.Struct, frozen=True):
     mode: Mode
     sandbox: Sandbox
     network: bool  # only with workspace-write
-    cwd: str  # absolute and real
+    cwd: str  # absolute and real when it was looked at; a command may put a link in its place
     history: tuple[History, ...]
     input: tuple[Part, ...]
     tools: tuple[Tool, ...] = ()
@@ -141,6 +141,7 @@ class Turn(msgspec.Struct, frozen=True):
     verbosity: str | None = None
     service_tier: str | None = None
     web_search: WebSearch = "disabled"
+    root: str = ""  # the workspace around `cwd`, for workspace-write: no command can replace it, so it is what may be written
 
 
 class Usage(msgspec.Struct, frozen=True):

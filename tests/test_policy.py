@@ -183,6 +183,7 @@ def test_what_is_not_for_the_policy_to_decide_passes_through() -> None:
         sandbox="read-only",
         network=False,
         cwd="/somewhere",
+        root="/somewhere",
         history=history,
         input=(Text("go on"),),
         verbosity="low",

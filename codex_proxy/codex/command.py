@@ -73,7 +73,7 @@ class _Models(msgspec.Struct):
 
 def find(settings: Settings) -> Command:
     """Look for the CLI at CODEX_PATH, on PATH, in the wheel. Raises CommandNotFound with the command that mends it."""
-    path = _locate(settings.codex_path, settings.environ)
+    path = locate(settings)
     version = _version(path, settings)
     if version < OLDEST:
         raise CommandNotFound(
@@ -105,8 +105,10 @@ def environment(settings: Settings) -> dict[str, str]:
     return child
 
 
-def _locate(wanted: str, environ: Mapping[str, str]) -> str:
-    if found := shutil.which(os.path.expanduser(wanted), path=environ.get("PATH")):
+def locate(settings: Settings) -> str:
+    """The path of the CLI. Raises CommandNotFound."""
+    wanted = settings.codex_path
+    if found := shutil.which(os.path.expanduser(wanted), path=settings.environ.get("PATH")):
         return found
     if wanted != "codex":
         raise CommandNotFound(f"CODEX_PATH={wanted} is not a program. Unset it, or name the Codex CLI's path.")

@@ -7,23 +7,24 @@ turn. We read outside of every sandbox, so only what certainly lies in the proje
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 _NAMES = ("AGENTS.override.md", "AGENTS.md")
+_Shows = Callable[[str], bool]
 _AT_MOST = 32 * 1024  # bytes of all together, as Codex's project_doc_max_bytes has it
 
 
-def project_text(cwd: Path, more_names: tuple[str, ...] = (), denied: Iterable[str] = ()) -> str:
+def project_text(cwd: Path, more_names: tuple[str, ...] = (), shows: _Shows = lambda _: True) -> str:
     """The documents from the git root down to `cwd` (only of `cwd` where there is no root), one of each directory; "" for none.
 
-    `more_names` is what the user's project_doc_fallback_filenames adds; `denied` are real paths that are not to be read.
+    `more_names` is what the user's project_doc_fallback_filenames adds; `shows` says whether commands may read a real path.
     """
     left, texts = _AT_MOST, []
     upwards = [cwd, *cwd.parents]
-    root = next((index for index, directory in enumerate(upwards) if (directory / ".git").exists()), 0)
+    root = next((index for index, directory in enumerate(upwards) if os.path.exists(directory / ".git")), 0)
     for directory in reversed(upwards[: root + 1]):
-        found = next(_read_all(directory, (*_NAMES, *more_names), upwards[root].resolve(), tuple(denied), left), b"")
+        found = next(_read_all(directory, (*_NAMES, *more_names), upwards[root].resolve(), shows, left), b"")
         left -= len(found)
         texts.append(found.decode(errors="replace").strip())
     return "\n\n".join(filter(None, texts))
@@ -45,20 +46,20 @@ def user_stamps(codex_home: Path) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
-def _read_all(directory: Path, names: Iterable[str], root: Path, denied: tuple[str, ...], limit: int) -> Iterator[bytes]:
+def _read_all(directory: Path, names: Iterable[str], root: Path, shows: _Shows, limit: int) -> Iterator[bytes]:
     for name in names:
         try:
-            content = _read(directory / name, root, denied, limit)
+            content = _read(directory / name, root, shows, limit)
         except (OSError, RuntimeError):  # not there, not ours to see, a link to itself
             continue
         if content is not None:
             yield content
 
 
-def _read(file: Path, root: Path, denied: tuple[str, ...], limit: int) -> bytes | None:
+def _read(file: Path, root: Path, shows: _Shows, limit: int) -> bytes | None:
     """The beginning of a regular file; None when a link leads out of the root. Raises OSError."""
     real = file.resolve(strict=True)
-    if not real.is_file() or not real.is_relative_to(root) or any(real.is_relative_to(place) for place in denied):
+    if not real.is_file() or not real.is_relative_to(root) or not shows(str(real)):
         return None
     with open(file, "rb", opener=_open) as stream:
         opened = os.fstat(stream.fileno())

@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from codex_proxy.codex import warden
@@ -129,6 +129,10 @@ class CodexProcess:
         except (OSError, IndexError):
             return 0
 
+    def programs(self) -> set[str]:
+        """The directories of the programs that run under the warden: the CLI, and a launcher where it has one."""
+        return {os.path.dirname(program) for program in _programs_below(self.pid)}
+
     async def _pump_stderr(self) -> None:
         assert self._child.stderr is not None
         while chunk := await self._child.stderr.read(65_536):
@@ -193,6 +197,15 @@ class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
     def _let_go(self) -> None:
         if self._pipes is not None:
             self._pipes.close()
+
+
+def _programs_below(pid: int) -> Iterator[str]:
+    """Empty where the system does not tell (macOS)."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as children:
+        for child in children.read().split():
+            with contextlib.suppress(OSError):
+                yield os.readlink(f"/proc/{child}/exe")
+            yield from _programs_below(int(child))
 
 
 async def _finished(task: asyncio.Task[None]) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import tomli
 
 from codex_proxy import whole_file
-from codex_proxy.settings import Settings, SettingsError, refuse_if_others_may_write, workspace_of
+from codex_proxy.roots import root_of
+from codex_proxy.settings import Settings, SettingsError, refuse_if_others_may_write
 
 _USUAL = Path("workspace", "codex_profile")  # in the current directory
 _NAMES = {  # in Codex's home: in the profile, and there in earlier days
@@ -23,8 +24,13 @@ _NAMES = {  # in Codex's home: in the profile, and there in earlier days
 
 def sources(settings: Settings) -> list[Path]:
     """The files of the profile that are there."""
+    return [file for file in names(settings) if os.path.lexists(file)]
+
+
+def names(settings: Settings) -> list[Path]:
+    """Where a file of the profile may be."""
     directory = _directory(settings)
-    return [directory / name for names in _NAMES.values() for name in names if os.path.lexists(directory / name)]
+    return [directory / name for both in _NAMES.values() for name in both]
 
 
 def copy(settings: Settings, codex_home: Path) -> list[str]:
@@ -33,7 +39,7 @@ def copy(settings: Settings, codex_home: Path) -> list[str]:
     if settings.profile_dir is not None and not os.path.isdir(directory):
         raise SettingsError(f"CODEX_WRAPPER_PROFILE_DIR={directory} is not a directory. Make it, or unset it.")
     present = sources(settings)
-    if present and (root := workspace_of(directory, settings)):  # the usual one: settings.load refuses another
+    if present and (root := root_of(directory, settings.roots)):  # the usual one: settings.load refuses another
         return [
             f"{directory} is not used: it lies inside the workspace {root}, so an agent could have written it. "
             "Name a directory elsewhere in CODEX_WRAPPER_PROFILE_DIR."

@@ -12,6 +12,7 @@ from typing import Any, assert_never
 import msgspec
 
 from codex_proxy.codex import tools
+from codex_proxy.codex.view import View
 from codex_proxy.turns import (
     Answered,
     Called,
@@ -31,7 +32,6 @@ from codex_proxy.turns import (
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
 _PROFILE = "proxy"
-_NO_TEMPORARY_PLACES = {":slash_tmp": "read", ":tmpdir": "read"}
 
 # Pure-model mode: no environment, hence no command can run, and nothing of the agent's is described to the model.
 _CHAT_CONFIG: dict[str, Any] = {
@@ -50,8 +50,7 @@ class Recipe(msgspec.Struct, frozen=True):
     model: str
     mode: Mode
     cwd: str
-    writable: bool  # the workspace, for commands
-    denied: tuple[str, ...]
+    view: View  # of the disk, for commands
     user_documents: tuple[tuple[str, int], ...]  # the user's AGENTS.md, as `documents.user_stamps` has them
     web_search: WebSearch
     verbosity: str | None
@@ -81,12 +80,9 @@ class Recipe(msgspec.Struct, frozen=True):
         return params | {"config": config}
 
     def _agent_config(self) -> dict[str, Any]:
-        profile: dict[str, Any] = {"extends": ":read-only", "filesystem": dict.fromkeys(self.denied, "deny")}
-        if self.writable:
-            profile = {"extends": ":workspace", "filesystem": profile["filesystem"] | _NO_TEMPORARY_PLACES}
         config: dict[str, Any] = {
             "default_permissions": _PROFILE,
-            "permissions": {_PROFILE: profile},
+            "permissions": {_PROFILE: self.view.profile},
             "shell_environment_policy": {"inherit": "core"},
             "project_doc_max_bytes": 0,  # documents.py reads them
         }
@@ -110,10 +106,8 @@ def _untrusted(cwd: str) -> dict[str, Any]:
 
 
 def turn_params(thread_id: str, turn: Turn) -> dict[str, Any]:
-    """The params of turn/start. A sandboxPolicy only where the thread's profile is not the mode already.
-
-    With one Codex tells the model of its permissions after the history, so a tool's result would not be the last word.
-    """
+    """The params of turn/start. No sandboxPolicy but that of danger mode: any other would make the cwd writable, whatever
+    that has become meanwhile."""
     params: dict[str, Any] = {"threadId": thread_id, "input": [_input_part(part) for part in turn.input], "summary": turn.summary}
     if turn.output_schema is not None:
         params["outputSchema"] = msgspec.Raw(turn.output_schema.encode())
@@ -121,8 +115,8 @@ def turn_params(thread_id: str, turn: Turn) -> dict[str, Any]:
         params["effort"] = turn.effort
     if turn.service_tier is not None:
         params["serviceTier"] = turn.service_tier
-    if turn.mode == "agent" and (turn.network or turn.sandbox == "danger-full-access"):
-        params["sandboxPolicy"] = _sandbox_policy(turn)
+    if turn.mode == "agent" and turn.sandbox == "danger-full-access":
+        params["sandboxPolicy"] = {"type": "dangerFullAccess"}
     return params
 
 
@@ -154,18 +148,6 @@ def _history_item(item: History) -> dict[str, Any]:
             return found
         case _:
             assert_never(item)
-
-
-def _sandbox_policy(turn: Turn) -> dict[str, Any]:
-    if turn.sandbox == "danger-full-access":
-        return {"type": "dangerFullAccess"}
-    return {
-        "type": "workspaceWrite",
-        "writableRoots": [],
-        "networkAccess": turn.network,
-        "excludeTmpdirEnvVar": True,
-        "excludeSlashTmp": True,
-    }
 
 
 def _input_part(part: Part) -> dict[str, Any]:

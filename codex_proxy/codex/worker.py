@@ -6,6 +6,7 @@ caller's, who stops the worker by leaving `started`.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -22,7 +23,9 @@ from codex_proxy.codex.connection import Brought, Connection
 from codex_proxy.codex.exchange import Exchange
 from codex_proxy.codex.process import CodexProcess
 from codex_proxy.codex.thread import Recipe
-from codex_proxy.errors import ContextTooLong, InvalidRequest, WorkerFailed
+from codex_proxy.codex.view import View, Views
+from codex_proxy.errors import ContextTooLong, InvalidRequest, WorkerFailed, WorkspaceUnusable
+from codex_proxy.roots import why_unusable
 from codex_proxy.settings import Settings
 from codex_proxy.turns import Message, Mode, Text, Turn, TurnEvent
 
@@ -48,6 +51,7 @@ class Worker:
         self._connection = connection
         self._settings = settings
         self._home = home.codex_home(settings)
+        self._views = Views(settings, process.programs())
         self._waiting: tuple[Recipe, str] | None = None  # a thread that was started ahead
         self._last: Recipe | None = None
         self._turns = 0
@@ -67,7 +71,7 @@ class Worker:
         async with AsyncExitStack() as stack:
             async with starting:
                 process = await stack.enter_async_context(
-                    CodexProcess.started(cli.argv(mode, local_only=settings.local_only), environ, str(settings.workdir))
+                    CodexProcess.started(cli.argv(mode, local_only=settings.local_only), environ, str(home.codex_home(settings)))
                 )
                 connection = Connection(process)
                 await _shake_hands(connection, timeout)
@@ -123,7 +127,8 @@ class Worker:
             return  # no turn is let in, and the provider is to hear nothing
         recipe = self._last or self._default_recipe()
         self.spent = True
-        self._waiting = (recipe, await self._start_thread(recipe))
+        with contextlib.suppress(WorkspaceUnusable):  # no reason not to serve the others
+            self._waiting = (recipe, await self._start_thread(recipe))
         self.spent = False
 
     async def run(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
@@ -132,11 +137,13 @@ class Worker:
         While `begun` is false then, the turn may be run on another worker. Whatever ends this generator early leaves the
         worker spent.
         """
+        if turn.mode == "agent":
+            _check_workspace(turn.cwd)
         self._turns += 1
         self.spent = True  # until the turn has ended as it should
         self.ending = self._turns >= self._settings.worker_max_turns
         recipe = self._recipe(turn)
-        exchange = self._exchange = Exchange(self._connection, self._with_documents(turn, recipe.denied))
+        exchange = self._exchange = Exchange(self._connection, self._with_documents(turn, recipe.view))
         try:
             async with aclosing(exchange.events(await self._take_thread(recipe))) as events:
                 async for event in events:
@@ -155,11 +162,11 @@ class Worker:
 
     async def sandbox_trouble(self) -> str | None:
         """What is wrong with Codex's sandbox here; None when it works."""
-        return await sandbox.trouble(self._connection, self._settings.workdir)
+        return await sandbox.trouble(self._connection, self._home)
 
-    def _with_documents(self, turn: Turn, denied: tuple[str, ...]) -> Turn:
+    def _with_documents(self, turn: Turn, view: View) -> Turn:
         """The turn with the project's AGENTS.md at the head of its history, where Codex would have it."""
-        text = documents.project_text(Path(turn.cwd), self.facts.document_names, denied) if turn.mode == "agent" else ""
+        text = documents.project_text(Path(turn.cwd), self.facts.document_names, view.shows) if turn.mode == "agent" else ""
         if not text:
             return turn
         told = Message("user", (Text(documents.as_told(text, Path(turn.cwd))),))
@@ -177,7 +184,11 @@ class Worker:
     async def _start_thread(self, recipe: Recipe) -> str:
         brought = Brought("the tools", "tools") if recipe.tools else None
         params = recipe.start_params()
-        started = await self._connection.request("thread/start", params, wire.ThreadStarted, brought=brought)
+        try:
+            started = await self._connection.request("thread/start", params, wire.ThreadStarted, brought=brought)
+        except WorkerFailed:
+            _check_workspace(recipe.cwd)
+            raise
         profile = started.active_permission_profile
         if recipe.mode == "agent" and (profile is None or profile.id != "proxy"):
             raise WorkerFailed("Codex did not take the permission profile.", detail=f"active: {profile}")
@@ -186,26 +197,35 @@ class Worker:
         return started.thread.id
 
     def _default_recipe(self) -> Recipe:
-        return self._recipe_for(self.facts.catalog.default, str(self._settings.workdir))
+        settings = self._settings
+        view = self._view(
+            writes=settings.sandbox == "workspace-write", root=str(settings.workdir), network=settings.workspace_network
+        )
+        return self._recipe_for(self.facts.catalog.default, str(settings.workdir), view)
 
     def _recipe(self, turn: Turn) -> Recipe:
-        recipe = self._recipe_for(turn.model, turn.cwd)
+        view = self._view(writes=turn.sandbox == "workspace-write", root=turn.root, network=turn.network)
+        recipe = self._recipe_for(turn.model, turn.cwd, view)
         return msgspec.structs.replace(
             recipe,
-            writable=turn.mode == "agent" and turn.sandbox == "workspace-write",
             web_search=turn.web_search,
             verbosity=turn.verbosity,
             raw_reasoning=turn.raw_reasoning,
             tools=turn.tools,
         )
 
-    def _recipe_for(self, model: str, cwd: str) -> Recipe:
+    def _view(self, *, writes: bool, root: str, network: bool) -> View:
+        """What commands see; in chat mode there are none."""
+        if self.mode == "chat":
+            return View()
+        return self._views.view(root=root if writes else None, network=writes and network)
+
+    def _recipe_for(self, model: str, cwd: str, view: View) -> Recipe:
         return Recipe(
             model=model,
             mode=self.mode,
-            cwd=cwd,
-            writable=self.mode == "agent" and self._settings.sandbox == "workspace-write",
-            denied=home.denied_paths(self._settings),
+            cwd=cwd if self.mode == "agent" else str(self._home),  # which no chat looks at
+            view=view,
             user_documents=documents.user_stamps(self._home),
             web_search="configured" if self.mode == "agent" and self._settings.network_ceiling else "disabled",
             verbosity=None,
@@ -213,6 +233,12 @@ class Worker:
             tools=(),
             mcp_servers=self.facts.mcp_servers if self.mode == "chat" else (),
         )
+
+
+def _check_workspace(cwd: str) -> None:
+    """Raises WorkspaceUnusable: a command may have closed or removed it, and Codex would fail in words of its own."""
+    if reason := why_unusable(cwd):
+        raise WorkspaceUnusable(f"The workspace {cwd} cannot be used: {reason}.", param="x_codex.cwd")
 
 
 async def _shake_hands(connection: Connection, timeout: float) -> None:

@@ -7,7 +7,7 @@ import sys
 import msgspec
 
 from codex_proxy.catalog import Catalog, Model
-from codex_proxy.codex import command, home
+from codex_proxy.codex import command, places
 from codex_proxy.codex.worker import Worker
 from codex_proxy.commands import place
 from codex_proxy.commands.terminal import table
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _ask() -> Catalog:
     chosen = place.read_settings()
-    home.make_directories(chosen)
+    places.make_directories(chosen)
     async with Worker.started(command.find(chosen), chosen, asyncio.Lock(), "chat") as worker:
         return worker.facts.catalog
 

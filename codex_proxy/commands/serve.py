@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codex_proxy import logs, privacy, settings, systemd
-from codex_proxy.codex import command, home, profile
+from codex_proxy.codex import command, home, places, profile
 from codex_proxy.commands import banner, place, ports
 from codex_proxy.commands.running import NOT_STARTED
 from codex_proxy.demo import script
@@ -91,7 +91,7 @@ async def _serve_with(chosen: Settings, warnings: list[str], sockets: Sequence[s
         _log.warning(warning)
     if not sockets and (trouble := ports.trouble(chosen.host, chosen.port)):
         return _cannot_listen(chosen, trouble)
-    home.make_directories(chosen)
+    places.make_directories(chosen)
     cli = command.find(chosen)
     _log.info("codex %s at %s", cli.dotted_version, cli.path, extra={"terminal": ""})
     try:

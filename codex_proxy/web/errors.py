@@ -21,6 +21,7 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
     errors.UnsupportedParameter: (400, _INVALID),
     errors.ContextTooLong: (400, _INVALID),
     errors.NotAllowedHere: (400, _INVALID),
+    errors.WorkspaceUnusable: (400, _INVALID),
     errors.InvalidApiKey: (401, _INVALID),
     errors.Forbidden: (403, _INVALID),
     errors.SandboxNotAllowed: (403, _INVALID),

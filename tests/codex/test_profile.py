@@ -13,7 +13,7 @@ import pytest
 from codex_proxy.codex import command, profile
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.connection import Connection
-from codex_proxy.codex.home import denied_paths
+from codex_proxy.codex.hidden import Hidden
 from codex_proxy.codex.process import CodexProcess
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
@@ -179,7 +179,8 @@ def test_the_usual_directory_is_used_unless_an_agent_could_write_it(
 def test_commands_cannot_read_the_profile(settings: Settings, there: Path) -> None:
     file = _write(there / "codex_config.toml", "")
     _write(there / "codex_config.sample.toml", "")
-    assert [place for place in denied_paths(settings) if place.startswith(str(there))] == [str(file)]
+    hidden = Hidden.of(settings, [str(there)])
+    assert [place for place in there.iterdir() if hidden.hides(str(place))] == [file]
 
 
 @pytest.mark.parametrize("example", _CONFIGS)

@@ -1,7 +1,6 @@
 """The recipe of a thread and the parameters of its turns: what every agent thread must have, and what none may."""
 
 from pathlib import PurePath
-from typing import Any
 
 import msgspec
 import pytest
@@ -9,11 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codex_proxy.codex.thread import Recipe, history_items, turn_params
-from codex_proxy.turns import Answered, Called, Image, Message, Reasoned, Text, Tool, Turn
+from codex_proxy.codex.view import View
+from codex_proxy.turns import Answered, Called, Image, Message, Mode, Reasoned, Sandbox, Text, Tool, Turn
 
-_DENIED = ("/home/someone/.codex", "/home/someone/.ssh")
+_VIEW = View(("/etc", "/home/someone/src", "/usr"), None, ("/w/secret",))
 _AGENT = Recipe(
-    "m", "agent", "/w", False, _DENIED, (), web_search="configured", verbosity=None, raw_reasoning=False, tools=(), mcp_servers=()
+    "m", "agent", "/w", _VIEW, (), web_search="configured", verbosity=None, raw_reasoning=False, tools=(), mcp_servers=()
 )
 _CHAT = msgspec.structs.replace(_AGENT, web_search="disabled", mode="chat", mcp_servers=("clock", "files"))
 _TURN = Turn("t", "m", None, "agent", "read-only", False, "/w", (), (Text("hi"),))
@@ -27,7 +27,12 @@ _recipes = st.builds(
     model=_texts,
     mode=st.sampled_from(("agent", "chat")),
     cwd=_texts,
-    denied=st.lists(_texts, max_size=3).map(tuple),
+    view=st.builds(
+        View,
+        shown=st.none() | st.lists(_texts, max_size=3).map(tuple),
+        root=st.none() | _texts.map("/root/{}".format),
+        hidden=st.lists(_texts, max_size=3).map(tuple),
+    ),
     user_documents=st.just(()),
     web_search=st.sampled_from(["live", "configured", "disabled"]),
     verbosity=st.sampled_from((None, "low", "high")),
@@ -54,12 +59,14 @@ def test_no_thread_is_ever_started_with_a_sandbox_member_or_with_approvals(recip
 
 @_untimed
 @given(_recipes.filter(lambda recipe: recipe.mode == "agent"))
-def test_every_agent_thread_has_the_deny_rules_and_a_core_environment(recipe: Recipe) -> None:
+def test_every_agent_thread_has_its_view_and_a_core_environment(recipe: Recipe) -> None:
     config = recipe.start_params()["config"]
     assert config["default_permissions"] == "proxy"
     profile = config["permissions"]["proxy"]
-    assert profile["extends"] == (":workspace" if recipe.writable else ":read-only")
-    assert profile["filesystem"].items() >= dict.fromkeys(recipe.denied, "deny").items()
+    assert profile == recipe.view.profile
+    assert profile.get("extends", ":read-only") == ":read-only"
+    writable = [place for place, access in profile["filesystem"].items() if access == "write"]
+    assert writable == ([] if recipe.view.root is None else [recipe.view.root])
     assert config["shell_environment_policy"] == {"inherit": "core"}
 
 
@@ -85,8 +92,13 @@ def test_the_params_of_an_agent_thread() -> None:
             "default_permissions": "proxy",
             "permissions": {
                 "proxy": {
-                    "extends": ":read-only",
-                    "filesystem": {"/home/someone/.codex": "deny", "/home/someone/.ssh": "deny"},
+                    "filesystem": {
+                        ":minimal": "read",
+                        "/etc": "read",
+                        "/home/someone/src": "read",
+                        "/usr": "read",
+                        "/w/secret": "deny",
+                    },
                 }
             },
             "shell_environment_policy": {"inherit": "core"},
@@ -143,35 +155,23 @@ def test_a_plain_turn_says_no_more_than_it_must() -> None:
     assert turn_params("thread", _TURN) == {"threadId": "thread", "input": [{"type": "text", "text": "hi"}], "summary": "auto"}
 
 
+@pytest.mark.parametrize("mode", ["agent", "chat"])
 @pytest.mark.parametrize(
-    ("mode", "sandbox", "network", "policy"),
-    [
-        ("agent", "read-only", False, None),
-        ("agent", "workspace-write", False, None),
-        ("agent", "workspace-write", True, True),
-        ("chat", "read-only", False, None),
-        ("chat", "workspace-write", True, None),
-        ("chat", "danger-full-access", False, None),
-    ],
+    ("sandbox", "network"),
+    [("read-only", False), ("workspace-write", False), ("workspace-write", True), ("danger-full-access", False)],
 )
-def test_a_turn_has_a_policy_where_the_profile_is_not_its_mode_and_tmp_is_not_writable(
-    mode: str, sandbox: str, network: bool, policy: bool | None
+def test_no_turn_but_a_dangerous_one_has_a_policy_of_its_own_which_would_make_the_cwd_writable(
+    mode: Mode, sandbox: Sandbox, network: bool
 ) -> None:
     params = turn_params("thread", msgspec.structs.replace(_TURN, mode=mode, sandbox=sandbox, network=network))
-    writable: dict[str, Any] = {  # Any: any JSON
-        "type": "workspaceWrite",
-        "writableRoots": [],
-        "networkAccess": policy,
-        "excludeTmpdirEnvVar": True,
-        "excludeSlashTmp": True,
-    }
-    assert params.get("sandboxPolicy") == (None if policy is None else writable)
+    assert ("sandboxPolicy" in params) is (mode == "agent" and sandbox == "danger-full-access")
 
 
-def test_a_writable_workspace_is_a_profile_that_trusts_nothing_and_leaves_tmp_alone() -> None:
-    config = msgspec.structs.replace(_AGENT, writable=True).start_params()["config"]
-    rules = dict.fromkeys(_DENIED, "deny") | {":slash_tmp": "read", ":tmpdir": "read"}
-    assert config["permissions"] == {"proxy": {"extends": ":workspace", "filesystem": rules}}
+def test_a_writable_root_is_a_profile_that_trusts_nothing_and_grants_by_the_root() -> None:
+    view = View(("/usr",), "/root", network=True)
+    config = msgspec.structs.replace(_AGENT, view=view).start_params()["config"]
+    rules = {":minimal": "read", "/usr": "read", "/root": "write"}
+    assert config["permissions"] == {"proxy": {"filesystem": rules, "network": {"enabled": True}}}
     assert config["projects"] == _UNTRUSTED
 
 

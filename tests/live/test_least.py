@@ -157,14 +157,14 @@ def _mode_of(said: Said) -> str:
     assert "sandbox" not in said.thread
     assert said.thread["approvalPolicy"] == "never"
     profile = said.thread["config"]["permissions"][said.thread["config"]["default_permissions"]]
-    assert "deny" in profile["filesystem"].values()
+    written = [place for place, access in profile["filesystem"].items() if access == "write"]
     policy = said.turn.get("sandboxPolicy")
-    if policy is None:
-        return {":read-only": _READ, ":workspace": _WRITE}[profile["extends"]]
-    if policy["type"] == "dangerFullAccess":
+    if policy is not None:
+        assert policy == {"type": "dangerFullAccess"}
         return _DANGER
-    assert (profile["extends"], policy["type"], policy["writableRoots"]) == (":workspace", "workspaceWrite", [])
-    return _ONLINE if policy["networkAccess"] else _WRITE
+    online = profile.get("network", {}).get("enabled", False)
+    assert len(written) == 1 or (written == [] and not online)
+    return (_ONLINE if online else _WRITE) if written else _READ
 
 
 _CAN: dict[str, set[str]] = {
@@ -202,6 +202,7 @@ async def test_a_command_can_do_what_its_mode_says_and_no_more(
     bearers = _written(key_file)
     cases = _PROBES[server]
     (home.codex_home / "auth.json").write_text("CANARY-auth")
+    (home.root / "beside").mkdir()
     environ |= server.environ
     async with _listener() as (port, heard), start_proxy() as proxy:
         model.script = _probe([case.prompt for case in cases], port, home, tmp_path)
@@ -213,7 +214,7 @@ async def test_a_command_can_do_what_its_mode_says_and_no_more(
         assert "Process exited" in output
         assert {word for word in _EVERYTHING if f"{word} {number}" in output} == _CAN[mode]
         assert ("CANARY-auth" in output, "sha256" in output) == ("secrets" in _CAN[mode],) * 2
-        there = {"inside": home.workdir, "outside": home.root, "temporary": tmp_path}
+        there = {"inside": home.workdir, "outside": home.root / "beside", "temporary": tmp_path}
         assert {word for word, place in there.items() if (place / f"{word}-{number}").exists()} == _CAN[mode] & set(there)
         assert (str(number) in heard) is ("connected" in _CAN[mode])
 
@@ -241,7 +242,7 @@ def _probe(prompts: list[str], port: int, home: Home, temporary: Path) -> Script
         number = prompts.index(request.prompt)
         tries = {
             "inside": f"touch inside-{number}",
-            "outside": f"touch {home.root}/outside-{number}",
+            "outside": f"touch {home.root}/beside/outside-{number}",
             "temporary": f"touch {temporary}/temporary-{number}",
             "secrets": f"cat {home.codex_home}/auth.json {home.root}/keys/keys.toml",
             "connected": f"bash -c 'echo {number} >/dev/tcp/127.0.0.1/{port}'",
@@ -276,9 +277,11 @@ async def test_a_turn_works_in_a_directory_of_server_and_key_and_writes_in_no_ot
         (home.root / name).mkdir(parents=True)
     (home.root / "more/deep/to_workspace").symlink_to(home.workdir)
     (home.workdir / "to_outside").symlink_to(home.codex_home)
-    bearers = write_keys(
-        key_file, {key: {"workspaces": [str(home.root / root) for root in roots]} for key, roots in _ROOTS.items()}
-    )
+    readers = {"sandbox": _READ}  # else they could put a link in place of what is the narrow one's
+    limits: dict[str, dict[str, object]] = {
+        key: {"workspaces": [str(home.root / root) for root in roots]} for key, roots in _ROOTS.items()
+    }
+    bearers = write_keys(key_file, {key: limit | ({} if key == "narrow" else readers) for key, limit in limits.items()})
     recording = Recording(home.root, cli.path)
     environ |= {
         "CODEX_PATH": str(recording.program),

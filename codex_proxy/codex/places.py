@@ -1,0 +1,79 @@
+"""Places: where the server and its turns live on this disk; made and checked before anything starts.
+
+What the server executes or believes must not lie where a command may write: the next start would run it outside of every
+sandbox. `ours` is the one list of that.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import codex_proxy
+from codex_proxy.codex import command, hidden, home, profile
+from codex_proxy.errors import CommandNotFound
+from codex_proxy.roots import root_of
+from codex_proxy.settings import Settings, SettingsError
+
+
+def make_directories(settings: Settings) -> None:
+    """Make Codex's home and CODEX_WORKDIR where they are missing. Raises SettingsError when the places cannot serve."""
+    home.make_home(settings)
+    home.make(settings.workdir, "CODEX_WORKDIR", 0o755)
+    if settings.sandbox != "read-only" and not os.access(settings.workdir, os.W_OK):
+        raise SettingsError(
+            f"CODEX_WORKDIR={settings.workdir} is not writable, but CODEX_SANDBOX_MODE={settings.sandbox} lets Codex write. "
+            f"Run: chown {os.getuid()} {settings.workdir}"
+        )
+    if problems := [*_in_hidden_places(settings), *_within_reach_of_commands(settings)]:
+        raise SettingsError("\n".join(problems))
+
+
+def ours(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """All that the server, or the CLI outside of its sandbox, executes or believes: what it is, and where."""
+    yield "codex-proxy's own code", Path(codex_proxy.__file__).parent
+    yield from (("the Python interpreter", Path(place)) for place in (sys.executable, sys.prefix, sys.base_prefix))
+    yield from (("a directory of Python modules", Path(place)) for place in sys.path if place)
+    with contextlib.suppress(CommandNotFound):
+        yield "the Codex CLI", Path(command.locate(settings))
+    yield from (("a directory of PATH", Path(place)) for place in settings.environ.get("PATH", "").split(os.pathsep) if place)
+    yield "CODEX_HOME", home.codex_home(settings)
+    yield "the home directory", home.user_home(settings)
+    if settings.store_file is not None:
+        yield "the store", settings.store_file
+    for name, place in (("keys file", settings.api_keys_file), ("env file", settings.env_file)):
+        if place is not None:
+            yield f"the {name}", place
+    yield from (("a file for Codex's home", place) for place in profile.sources(settings))
+
+
+def _within_reach_of_commands(settings: Settings) -> Iterator[str]:
+    if not settings.commands_write:
+        return
+    told = set()
+    for what, place in ours(settings):
+        if (root := root_of(place, settings.roots)) and what not in told:
+            told.add(what)
+            yield (
+                f"{place}, {what}, lies inside the workspace {root}: a command could change it, and the server would use that. "
+                "Move it, choose another CODEX_WORKDIR, or set CODEX_SANDBOX_CEILING=read-only."
+            )
+
+
+def _in_hidden_places(settings: Settings) -> Iterator[str]:
+    """Workspaces in what is kept from commands; and what is kept from them too deep in a workspace to stay so."""
+    if not settings.protect_secrets:
+        return
+    for secret in hidden.secrets(settings):
+        for root in settings.roots:
+            if root.is_relative_to(secret):
+                yield (
+                    f"The workspace {root} lies inside {secret}, which is kept from commands. "
+                    "Choose another CODEX_WORKDIR, or set CODEX_PROTECT_SECRETS=0."
+                )
+            elif settings.commands_write and secret.is_relative_to(root) and secret.parent != root:
+                yield (
+                    f"{secret} is kept from commands, but lies below a directory of the workspace {root}, which they can rename. "
+                    f"Name {root / secret.relative_to(root).parts[0]} in CODEX_DENY_READ, or move it."
+                )

@@ -1,0 +1,158 @@
+"""View: what the commands of a thread see of the disk, which root they may write in, and the permission profile for that.
+
+A view names what is shown, and nothing else is there. So what appears while a turn runs is not seen either, under whatever
+name, and neither the model nor `ps` learns what is hidden. Whatever it names must be such that no command can put a link in
+its place: nothing inside a root that commands may write, but the root itself, whose parent none of them can write.
+"""
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from codex_proxy.codex.hidden import Hidden
+from codex_proxy.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_ENTRIES_AT_MOST = 200  # shown one by one of a directory that holds something hidden; all names travel in each command's line
+_PLATFORM = ":minimal"  # what the CLI knows to be needed on this system
+
+
+class View(msgspec.Struct, frozen=True):
+    """`shown` None: everything but `hidden`. `root` is the one place that may be written, if any."""
+
+    shown: tuple[str, ...] | None = ()
+    root: str | None = None
+    hidden: tuple[str, ...] = ()
+    network: bool = False
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        """The permission profile, as the CLI's configuration has it."""
+        rules = dict.fromkeys(self.hidden, "deny") | ({self.root: "write"} if self.root is not None else {})
+        network = {"network": {"enabled": True}} if self.network else {}
+        if self.shown is None:
+            return {"extends": ":read-only", "filesystem": rules} | network
+        return {"filesystem": {_PLATFORM: "read"} | dict.fromkeys(self.shown, "read") | rules} | network
+
+    def shows(self, place: str) -> bool:
+        """Whether a real path is seen."""
+        shown = self.shown is None or _inside(place, self.shown) or (self.root is not None and _inside(place, (self.root,)))
+        return shown and not _inside(place, self.hidden)
+
+
+class Views:
+    """The views of one worker. `programs` are directories that the sandbox itself needs to see."""
+
+    def __init__(self, settings: Settings, programs: Iterable[str]) -> None:
+        self._protects = settings.protect_secrets
+        self._roots = tuple(map(str, settings.roots))
+        kept = tuple(programs)
+        # Roots that nobody writes in are shown like any place; the others whole, since what a command puts there means nothing.
+        self._whole = self._roots if settings.commands_write else ()
+        walked = () if settings.commands_write else self._roots
+        hidden = {network: Hidden.of(settings, (*kept, *walked), network=network) for network in (False, True)}
+        self._walks = {network: _Walk(places, self._whole) for network, places in hidden.items()}
+
+    def view(self, *, root: str | None, network: bool) -> View:
+        """What commands see now. With a root they may write there."""
+        if not self._protects:
+            return View(None, root, network=network)
+        walk = self._walks[network]
+        there = [place for place in walk.hidden.places if os.path.lexists(place)]
+        if sys.platform != "linux":
+            return View(None, root, _outermost(there), network)
+        inside = (place for place in there if _inside(place, self._whole))
+        return View((*walk.shown(), *(one for one in self._whole if one != root)), root, _outermost(inside), network)
+
+
+class _Walk:
+    """Collects the outermost places in which nothing is hidden, anew when one of the directories above them has changed."""
+
+    def __init__(self, hidden: Hidden, whole: tuple[str, ...]) -> None:
+        self.hidden = hidden
+        self._stamps: dict[str, int] = {}
+        self._shown: tuple[str, ...] = ()
+        self._whole = whole
+        marks = [place for place in (*hidden.places, *hidden.opened) if not _inside(place, whole)]
+        self._on_the_way = {step for place in (*marks, f"{hidden.home}/.") for step in _ancestors(place)}
+
+    def shown(self) -> tuple[str, ...]:
+        if not self._stamps or any(_stamp(directory) != stamp for directory, stamp in self._stamps.items()):
+            self._stamps = {}
+            self._shown = tuple(sorted(self._below("/")))
+        return self._shown
+
+    def _below(self, directory: str) -> Iterator[str]:
+        self._stamps[directory] = _stamp(directory)
+        found = 0
+        for place, is_link in _entries(directory):
+            if place in self._whole:
+                continue
+            if place in self._on_the_way and not is_link:
+                yield from self._below(place)
+            elif not self.hidden.hides(place) and (not is_link or self._leads_to_shown(place)):
+                found += 1
+                if found > _ENTRIES_AT_MOST:
+                    _tell_of_the_rest(directory)
+                    return
+                yield place
+
+    def _leads_to_shown(self, link: str) -> bool:
+        """A link that is shown shows its target; one through a place that commands may write can lead anywhere tomorrow."""
+        target = os.path.realpath(link)
+        safe = not _inside(target, self._whole) and target not in self._on_the_way
+        return safe and os.path.exists(target) and not self.hidden.hides(target)
+
+
+def _stamp(directory: str) -> int:
+    try:
+        return os.stat(directory).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@functools.cache
+def _tell_of_the_rest(directory: str) -> None:
+    _log.warning(
+        "%s has more than %d entries beside what is hidden there: commands see the first of them, directories before files. "
+        "Name what they need in CODEX_ALLOW_READ",
+        directory,
+        _ENTRIES_AT_MOST,
+    )
+
+
+def _entries(directory: str) -> list[tuple[str, bool]]:
+    """(path, is it a link) of each, directories first, in a fixed order; none of a directory that cannot be read."""
+    try:
+        with os.scandir(directory) as entries:
+            kinds = sorted((not entry.is_dir(follow_symlinks=False), entry.path, entry.is_symlink()) for entry in entries)
+    except OSError:
+        return []
+    if directory == "/":
+        kinds = [kind for kind in kinds if not kind[0] or kind[2]]  # no files
+    return [(path, is_link) for _, path, is_link in kinds]
+
+
+def _ancestors(place: str) -> Iterator[str]:
+    while place != "/":
+        place = place.rpartition("/")[0] or "/"
+        yield place
+
+
+def _inside(place: str, roots: Iterable[str]) -> bool:
+    return any(place == root or place.startswith(f"{root.rstrip('/')}/") for root in roots)
+
+
+def _outermost(places: Iterable[str]) -> tuple[str, ...]:
+    """Without those inside others: a deny rule in a denied place keeps every command from starting."""
+    kept: list[str] = []
+    for place in sorted(places):
+        if not _inside(place, kept):
+            kept.append(place)
+    return tuple(kept)

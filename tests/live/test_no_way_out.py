@@ -1,0 +1,87 @@
+"""A command that looks for a way out of its workspace, on the real CLI: by what it makes of directories, links and mounts."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from codex_proxy.demo.home import Home
+from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Script, Step
+from tests.conftest import Proxy, ProxyStarter
+
+
+def runs(*commands: str, more: tuple[Step, ...] = ()) -> Script:
+    """A model that runs these one after the other, whatever comes of them, and ends."""
+    calls: list[Step] = [
+        Call("exec_command", json.dumps({"cmd": command, "yield_time_ms": 20_000}), f"call_{number}")
+        for number, command in enumerate(commands)
+    ]
+    calls += more
+
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        yield calls[len(request.outputs)] if len(request.outputs) < len(calls) else Say(("done",))
+
+    return script
+
+
+async def outputs(proxy: Proxy, model: ModelServer, script: Script, **wanted: object) -> list[str]:
+    """What the commands of one turn printed."""
+    model.script = script
+    answer = await proxy.chat(prompt="go", x_codex=wanted)
+    assert answer.status == 200, await answer.text()
+    return model.requests[-1].outputs
+
+
+@pytest.fixture
+def private(home: Home, environ: dict[str, str]) -> Path:
+    """A secret that commands may not read, and a file of the user's that they may not write."""
+    environ["CODEX_SANDBOX_MODE"] = "workspace-write"
+    (home.codex_home / "auth.json").write_text("CANARY-auth")
+    (home.root / ".ssh").mkdir()
+    (home.root / ".ssh" / "id_x").write_text("CANARY-ssh")
+    (home.root / ".bashrc").write_text("# mine\n")
+    (home.root / "private").mkdir()
+    (home.root / "private" / "secret.txt").write_text("CANARY-private")
+    return home.root
+
+
+_PATCH = "*** Begin Patch\n*** Add File: patched\n+x\n*** End Patch"
+_PATCH_STEP = Raw({"type": "custom_tool_call", "name": "apply_patch", "input": _PATCH, "id": "ctc_1", "call_id": "call_patch"})
+
+
+@pytest.mark.parametrize("network", [False, True])
+@pytest.mark.parametrize("target", [".", ".ssh", "codex_home"])
+async def test_a_cwd_that_becomes_a_link_gives_no_right_to_where_it_leads(
+    private: Path, start_proxy: ProxyStarter, model: ModelServer, home: Home, target: str, network: bool
+) -> None:
+    cwd, elsewhere = home.workdir / "p", private / target
+    cwd.mkdir()
+    files = f"{private}/.ssh/id_x {home.codex_home}/auth.json"
+    config = (home.codex_home / "config.toml").read_bytes()
+    swap = f"cd .. && mv p p.old && ln -s {elsewhere} p && echo swapped"
+    tries = f"pwd -P; cat {files} id_x auth.json .ssh/id_x; for f in .bashrc id_x config.toml new; do echo x >> $f; done"
+    inside = f"touch {home.workdir}/still-mine && echo wrote"
+    async with start_proxy() as proxy:
+        said = await outputs(proxy, model, runs(swap, tries, inside, more=(_PATCH_STEP,)), cwd=str(cwd), network_access=network)
+    assert "swapped" in said[0]
+    assert "CANARY" not in "".join(said)
+    assert (private / ".bashrc").read_text() == "# mine\n"
+    assert (home.codex_home / "config.toml").read_bytes() == config
+    found = [path for path in (private / "new", elsewhere / "new", elsewhere / "patched", private / "patched") if path.exists()]
+    assert found == []
+    assert (private / ".ssh" / "id_x").read_text() == "CANARY-ssh"
+
+
+async def test_a_turn_writes_in_the_whole_workspace_around_its_directory_and_nowhere_else(
+    private: Path, start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str]
+) -> None:
+    other = home.root / "other"
+    other.mkdir()
+    (home.workdir / "p").mkdir()
+    environ["CODEX_WORKSPACES"] = str(other)
+    places = (home.workdir / "p" / "a", home.workdir / "b", other / "c", home.root / "d", private / "private" / "e")
+    async with start_proxy() as proxy:
+        await outputs(proxy, model, runs(*(f"touch {place}" for place in places)), cwd=str(home.workdir / "p"))
+    assert [place.name for place in places if place.exists()] == ["a", "b"]
