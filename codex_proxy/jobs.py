@@ -13,7 +13,7 @@ from codex_proxy import logs
 from codex_proxy.changes import Changes
 from codex_proxy.errors import NotReady, QueueFull, ShuttingDown
 from codex_proxy.outcome import Course, Hear, Outcome
-from codex_proxy.turns import Turn, TurnEnd, TurnEvent, TurnFailed
+from codex_proxy.turns import Turn, TurnCompleted, TurnEnd, TurnEvent, TurnFailed
 
 EVENTS_AHEAD = 256  # events that may wait for a client that does not read
 _RETRY_AFTER = 5.0  # seconds; a turn takes seconds to minutes, and the queue moves with every one
@@ -146,10 +146,9 @@ class JobQueue:
 
         One that comes `last` waits behind every other turn, and is not run in the last free slot.
         """
-        if self.closed:
-            raise shutting_down()
+        self.check_room(whose, last=last)
         if self.full:
-            self._make_room_for(whose, last=last)
+            self.withdraw(self._gives_way(whose, last=last), TurnFailed(self._busy()))
         caller = self._callers.setdefault(whose, _Caller())
         caller.parallel_turns = parallel_turns
         job = Job(turn, whose, self._ended, self.changes.ring, last=last)
@@ -157,6 +156,13 @@ class JobQueue:
         self._arrived.set()
         self.changes.ring()
         return job
+
+    def check_room(self, whose: str, *, last: bool = False) -> None:
+        """Raises what `submit` would raise now."""
+        if self.closed:
+            raise shutting_down()
+        if self.full:
+            self._gives_way(whose, last=last)
 
     async def take(self) -> Job:
         """The next job. A cancelled take loses none."""
@@ -178,6 +184,16 @@ class JobQueue:
             caller.waiting.pop(job).cancel()
             job.end(end)
 
+    def abandon(self, job: Job) -> None:
+        """The client is done with a job, or has left."""
+        job.abandon()
+        self.withdraw(job, TurnCompleted(None, interrupted=True))
+
+    def stop(self, job: Job) -> None:
+        """Have a job end early; its end still comes."""
+        job.interrupt()
+        self.withdraw(job, TurnCompleted(None, interrupted=True))
+
     def close(self) -> None:
         """Take no more jobs, and end those that wait."""
         self.closed = True
@@ -194,21 +210,22 @@ class JobQueue:
             return next((job for caller in able if (job := caller.first(last=True)) is not None), None)
         return None
 
-    def _make_room_for(self, whose: str, *, last: bool) -> None:
-        """End the newest job that comes last, for one that does not; else that of the caller with the most in the queue.
+    def _busy(self) -> QueueFull:
+        return QueueFull(f"The server is busy: {self.size} turns are waiting already.", retry_after=_RETRY_AFTER)
+
+    def _gives_way(self, whose: str, *, last: bool) -> Job:
+        """The newest job that comes last, to one that does not; else that of the caller with the most in the queue.
 
         Raises QueueFull when that is the asker, or nearly so.
         """
-        busy = QueueFull(f"The server is busy: {self.size} turns are waiting already.", retry_after=_RETRY_AFTER)
         behind = [job for caller in self._callers.values() for job in caller.waiting if job.last]
         if behind and not last:
-            self.withdraw(max(behind, key=lambda job: job.course.submitted), TurnFailed(busy))
-            return
+            return max(behind, key=lambda job: job.course.submitted)
         own = self._callers.get(whose, _Caller())
         greediest = max(self._callers.values(), key=lambda caller: len(caller.waiting))
         if len(greediest.waiting) <= len(own.waiting) + 1 or last:
-            raise busy
-        self.withdraw(next(reversed(greediest.waiting)), TurnFailed(busy))
+            raise self._busy()
+        return next(reversed(greediest.waiting))
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
         caller = self._callers[job.whose]

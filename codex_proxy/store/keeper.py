@@ -80,10 +80,14 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """An idempotency key in use: the hash of the body that it came with, and the answer once there is one."""
+    """An idempotency key in use: the hash of the body that it came with, and the answer once there is one.
+
+    `response_id` is that of the record which says how it went; b"" is an answer that there was and is no longer kept.
+    """
 
     fingerprint: str
     answer: bytes | None = None
+    response_id: str | None = None
 
 
 class Store(Protocol):
@@ -132,14 +136,20 @@ class Store(Protocol):
         May come back early, so that a change between the caller's look and its wait is not missed.
         """
 
-    async def claim(self, key: str, fingerprint: str, ttl: float) -> Claim | None:
-        """Claim an idempotency key. None: it is ours now. Else: what it was claimed for."""
+    async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
+        """Claim an idempotency key for one request, its holder, for `lease` seconds.
 
-    async def answer(self, key: str, answer: bytes) -> None:
-        """Keep the answer of a key that we claimed."""
+        None: it is the holder's, also when it was already. Else: what it was claimed for.
+        """
 
-    async def release(self, key: str) -> None:
-        """Give up a key that we claimed, because nothing was done for it."""
+    async def bind(self, key: str, holder: str, ttl: float, response_id: str | None) -> bool:
+        """Before anything is done for it: have a claim last `ttl` seconds from now. False: it is no longer the holder's."""
+
+    async def answer(self, key: str, holder: str, answer: bytes) -> None:
+        """Keep the answer of a key, if it is the holder's."""
+
+    async def release(self, key: str, holder: str) -> None:
+        """Give up a key, if it is the holder's and has no answer, because nothing was done for it."""
 
     async def renew(self, holder: str, lease: float) -> None:
         """Say that an instance lives, for `lease` seconds from now."""

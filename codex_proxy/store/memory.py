@@ -16,6 +16,15 @@ from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Listed, Recor
 EVENTS_AT_ONCE = 1000
 
 
+class _Claimed(msgspec.Struct):
+    """A claim, whose it is, and when it ends by the monotonic clock."""
+
+    owner: str
+    holder: str
+    ends_at: float
+    claim: Claim
+
+
 class MemoryStore:
     """Within `ttl` seconds and `max_bytes`, oldest goes first."""
 
@@ -23,7 +32,7 @@ class MemoryStore:
         self._ttl = ttl
         self._max_bytes = max_bytes
         self._kept: dict[str, _Kept] = {}  # oldest first
-        self._claims: dict[str, tuple[Claim, float]] = {}  # key -> claim, end of its life by the monotonic clock
+        self._claims: dict[str, _Claimed] = {}
         self._leases: dict[str, float] = {}  # holder -> end of its lease
         self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # of records that somebody waits for
         self._bytes = 0
@@ -94,24 +103,34 @@ class MemoryStore:
             async with asyncio.timeout(timeout):
                 await change.wait()
 
-    async def claim(self, key: str, fingerprint: str, ttl: float) -> Claim | None:
+    async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
         now = time.monotonic()
-        for old in [old for old, (_, end) in self._claims.items() if end < now]:
+        for old in [old for old, claimed in self._claims.items() if claimed.ends_at < now]:
             del self._claims[old]
-        if key in self._claims:
-            return self._claims[key][0]
-        self._claims[key] = (Claim(fingerprint), now + ttl)
-        return None
+        claimed = self._claims.setdefault(key, _Claimed(owner, holder, now + lease, Claim(fingerprint)))
+        return None if claimed.holder == holder else claimed.claim
 
-    async def answer(self, key: str, answer: bytes) -> None:
-        if key in self._claims:
-            claim, end = self._claims[key]
-            self._claims[key] = (Claim(claim.fingerprint, answer), end)
+    async def bind(self, key: str, holder: str, ttl: float, response_id: str | None) -> bool:
+        if (claimed := self._claimed(key, holder)) is None:
+            return False
+        claimed.ends_at = time.monotonic() + ttl
+        claimed.claim = msgspec.structs.replace(claimed.claim, response_id=response_id)
+        self._tell(key)
+        return True
+
+    async def answer(self, key: str, holder: str, answer: bytes) -> None:
+        if (claimed := self._claimed(key, holder)) is not None:
+            claimed.claim = msgspec.structs.replace(claimed.claim, answer=answer)
             self._tell(key)
 
-    async def release(self, key: str) -> None:
-        self._claims.pop(key, None)
-        self._tell(key)
+    async def release(self, key: str, holder: str) -> None:
+        if (claimed := self._claimed(key, holder)) is not None and claimed.claim.answer is None:
+            del self._claims[key]
+            self._tell(key)
+
+    def _claimed(self, key: str, holder: str) -> "_Claimed | None":
+        claimed = self._claims.get(key)
+        return claimed if claimed is not None and claimed.holder == holder else None
 
     async def renew(self, holder: str, lease: float) -> None:
         self._leases[holder] = time.monotonic() + lease

@@ -118,15 +118,22 @@ class RedisStore:
         """May return early, and does so within 0.5 s where a change can have slipped by before the wait began."""
         await self._changes.wait(record_id, timeout)
 
-    async def claim(self, key: str, fingerprint: str, ttl: float) -> Claim | None:
-        found = await self._run(redis_scripts.CLAIM, key, fingerprint, _milliseconds(ttl))
-        return Claim(found[0].decode(), found[1]) if found else None
+    async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
+        found = await self._run(redis_scripts.CLAIM, key, owner, fingerprint, holder, _milliseconds(lease))
+        if not found:
+            return None
+        fingerprint_of_it, answer, response_id = found
+        return Claim(fingerprint_of_it.decode(), answer, None if response_id is None else response_id.decode())
 
-    async def answer(self, key: str, answer: bytes) -> None:
-        await self._run(redis_scripts.ANSWER, key, answer)
+    async def bind(self, key: str, holder: str, ttl: float, response_id: str | None) -> bool:
+        more = () if response_id is None else (response_id,)
+        return bool(await self._run(redis_scripts.BIND, key, holder, _milliseconds(ttl), *more))
 
-    async def release(self, key: str) -> None:
-        await self._run(redis_scripts.RELEASE, key)
+    async def answer(self, key: str, holder: str, answer: bytes) -> None:
+        await self._run(redis_scripts.ANSWER, key, holder, answer)
+
+    async def release(self, key: str, holder: str) -> None:
+        await self._run(redis_scripts.RELEASE, key, holder)
 
     async def renew(self, holder: str, lease: float) -> None:
         await self._run(redis_scripts.RENEW, holder, _milliseconds(lease))

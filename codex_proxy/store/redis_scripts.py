@@ -132,24 +132,41 @@ return redis.call('ZRANGEBYSCORE', events(ARGV[1]), '(' .. ARGV[3], '+inf', 'LIM
 """
 
 CLAIM = """
-local claim = P .. 'claim:' .. ARGV[1]
-if redis.call('EXISTS', claim) == 1 then return redis.call('HMGET', claim, 'fingerprint', 'answer') end
-redis.call('HSET', claim, 'fingerprint', ARGV[2])
-redis.call('PEXPIRE', claim, ARGV[3])
+local key, owner, fingerprint, holder, lease = unpack(ARGV)
+local claim = P .. 'claim:' .. key
+if redis.call('EXISTS', claim) == 1 then
+    if redis.call('HGET', claim, 'holder') == holder then return false end
+    return redis.call('HMGET', claim, 'fingerprint', 'answer', 'response_id')
+end
+redis.call('HSET', claim, 'owner', owner, 'fingerprint', fingerprint, 'holder', holder)
+redis.call('PEXPIRE', claim, lease)
 return false
+"""
+
+BIND = """
+local key, holder, ttl, response_id = unpack(ARGV)
+local claim = P .. 'claim:' .. key
+if redis.call('HGET', claim, 'holder') ~= holder then return 0 end
+if response_id then redis.call('HSET', claim, 'response_id', response_id) end
+redis.call('PEXPIRE', claim, ttl)
+tell(key)
+return 1
 """
 
 ANSWER = """
 local claim = P .. 'claim:' .. ARGV[1]
-if redis.call('EXISTS', claim) == 1 then
-    redis.call('HSET', claim, 'answer', ARGV[2])
+if redis.call('HGET', claim, 'holder') == ARGV[2] then
+    redis.call('HSET', claim, 'answer', ARGV[3])
     tell(ARGV[1])
 end
 """
 
 RELEASE = """
-redis.call('DEL', P .. 'claim:' .. ARGV[1])
-tell(ARGV[1])
+local claim = P .. 'claim:' .. ARGV[1]
+if redis.call('HGET', claim, 'holder') == ARGV[2] and redis.call('HEXISTS', claim, 'answer') == 0 then
+    redis.call('DEL', claim)
+    tell(ARGV[1])
+end
 """
 
 # PEXPIRE needs no memory: a full server does not make the living look dead.

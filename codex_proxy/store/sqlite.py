@@ -161,24 +161,40 @@ class SqliteStore:
                     if perhaps_missed or await self._changed_at(record_id) != seen:
                         return
 
-    async def claim(self, key: str, fingerprint: str, ttl: float) -> Claim | None:
+    async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
         now = time.time()
         async with self._transaction() as db:
             await run(db, "DELETE FROM claim WHERE ends_at < ?", now)
-            if found := await run(db, "SELECT fingerprint, answer FROM claim WHERE key = ?", key):
-                return Claim(*found[0])
-            await run(db, "INSERT INTO claim VALUES (?, ?, NULL, ?, ?)", key, fingerprint, now + ttl, time.time_ns())
+            if found := await run(db, "SELECT holder, fingerprint, answer, response_id FROM claim WHERE key = ?", key):
+                [(held_by, *claimed)] = found
+                return None if held_by == holder else Claim(*claimed)
+            await run(
+                db,
+                "INSERT INTO claim (key, owner, fingerprint, holder, ends_at, changed_at) VALUES (?, ?, ?, ?, ?, ?)",
+                *(key, owner, fingerprint, holder, now + lease, time.time_ns()),
+            )
         return None
 
-    async def answer(self, key: str, answer: bytes) -> None:
+    async def bind(self, key: str, holder: str, ttl: float, response_id: str | None) -> bool:
         async with self._transaction() as db:
-            await run(db, "UPDATE claim SET answer = ?, changed_at = ? WHERE key = ?", answer, time.time_ns(), key)
+            bound = await run(
+                db,
+                "UPDATE claim SET ends_at = ?, response_id = ?, changed_at = ? WHERE key = ? AND holder = ? RETURNING key",
+                *(time.time() + ttl, response_id, time.time_ns(), key, holder),
+            )
+        self._tell([key])
+        return bool(bound)
+
+    async def answer(self, key: str, holder: str, answer: bytes) -> None:
+        async with self._transaction() as db:
+            values = (answer, time.time_ns(), key, holder)
+            await run(db, "UPDATE claim SET answer = ?, changed_at = ? WHERE key = ? AND holder = ?", *values)
             gone = await self._forget_surplus(db)
         self._tell([key, *gone])
 
-    async def release(self, key: str) -> None:
+    async def release(self, key: str, holder: str) -> None:
         async with self._transaction() as db:
-            await run(db, "DELETE FROM claim WHERE key = ?", key)
+            await run(db, "DELETE FROM claim WHERE key = ? AND holder = ? AND answer IS NULL", key, holder)
         self._tell([key])
 
     async def renew(self, holder: str, lease: float) -> None:

@@ -80,6 +80,11 @@ MIGRATIONS: list[tuple[str, ...]] = [
             UPDATE body SET content = NEW.body WHERE record = OLD.number AND content IS NOT NEW.body;
             END""",
     ),
+    (  # what was claimed before belongs to nobody who could still answer it
+        "ALTER TABLE claim ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE claim ADD COLUMN holder TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE claim ADD COLUMN response_id TEXT",
+    ),
 ]
 
 Row = tuple[Any, ...]  # of whatever the statement selects

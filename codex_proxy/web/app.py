@@ -27,9 +27,9 @@ from codex_proxy.codex.command import Command
 from codex_proxy.codex.worker import Worker
 from codex_proxy.settings import Settings
 from codex_proxy.store import opening
+from codex_proxy.store.keeper import Store
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.web import chat, errors, health, instance, metrics, models, openapi, report, responses, responses_kept
-from codex_proxy.web.background import BACKGROUNDS, Backgrounds
+from codex_proxy.web import chat, errors, health, metrics, models, openapi, report, responses, responses_kept
 from codex_proxy.web.console import events, kept, pages, status, turns
 from codex_proxy.web.console.status import BOARD, Board
 from codex_proxy.web.gates import connections, deadline, hosts, limits
@@ -69,8 +69,8 @@ ROUTES = (
 )
 
 
-def create_app(settings: Settings, cli: Command) -> web.Application:
-    """The application; its workers start with it and end with it."""
+def create_app(settings: Settings, cli: Command, store: Store) -> web.Application:
+    """The application; its workers start with it and end with it. The store is open as long as it lives."""
     limit = settings.queue_timeout + settings.turn_timeout + deadline.BESIDE_THE_TURN
     app = web.Application(
         middlewares=[_identify, errors.answer_errors, deadline.bound(limit), hosts.guard(settings)],
@@ -78,10 +78,9 @@ def create_app(settings: Settings, cli: Command) -> web.Application:
     )
     census = Census(functools.partial(Worker.started, cli, settings, asyncio.Lock()))
     measured = app[METRICS] = Metrics(cli.dotted_version)
-    server = app[SERVER] = Server(settings, census.started, measured.hear)
-    backgrounds = app[BACKGROUNDS] = Backgrounds()
+    server = app[SERVER] = Server(settings, measured.counting(store), census.started, measured.hear)
     app[BOARD] = Board(server, census, cli.dotted_version)
-    measured.registry.register(Present(server, census, backgrounds))
+    measured.registry.register(Present(server, census))
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate, measured.count_answer])
     for method, path, handler in (*ROUTES, *(pages.ROUTES if settings.console else ())):
         add = app.router.add_get if method == "GET" else functools.partial(app.router.add_route, method)
@@ -91,8 +90,7 @@ def create_app(settings: Settings, cli: Command) -> web.Application:
     at_work = AsyncExitStack()
 
     async def start(_: web.Application) -> None:
-        server.store = measured.counting(await stack.enter_async_context(opening.opened(settings)))
-        await stack.enter_async_context(instance.alive(server))
+        await stack.enter_async_context(server.instance.alive())
         await stack.enter_async_context(report.reported(server))
         await at_work.enter_async_context(server.supervisors.at_work())
 
@@ -101,8 +99,7 @@ def create_app(settings: Settings, cli: Command) -> web.Application:
         await at_work.aclose()
 
     async def clean_up(_: web.Application) -> None:  # when the handlers have ended too
-        await backgrounds.over()
-        await server.chores_done()
+        await server.backgrounds.over()
         await stack.aclose()
 
     app.on_startup.append(start)
@@ -120,13 +117,14 @@ async def listening(settings: Settings, cli: Command) -> AsyncIterator[tuple[Ser
 
 @asynccontextmanager
 async def _running(settings: Settings, cli: Command) -> AsyncIterator[web.AppRunner]:
-    app = create_app(settings, cli)
-    runner = connections.Runner(app, handler_cancellation=True, shutdown_timeout=_HANDLERS_TIMEOUT)
-    await runner.setup()
-    try:
-        yield runner
-    finally:
-        await runner.cleanup()
+    async with opening.opened(settings) as store:
+        app = create_app(settings, cli, store)
+        runner = connections.Runner(app, handler_cancellation=True, shutdown_timeout=_HANDLERS_TIMEOUT)
+        await runner.setup()
+        try:
+            yield runner
+        finally:
+            await runner.cleanup()
 
 
 async def _listen(runner: web.AppRunner, settings: Settings, sockets: Sequence[socket.socket] = ()) -> str:

@@ -14,6 +14,7 @@ from codex_proxy.dialects.chat.objects import ChatCompletionChunk
 from codex_proxy.dialects.chat.request import ChatRequest
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.jobs import Job
+from codex_proxy.lifecycle.claims import Held
 from codex_proxy.web import errors, idempotency, sse
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers, unix_now
@@ -23,17 +24,17 @@ async def create(request: web.Request) -> web.StreamResponse:
     """Run one turn, and answer with a completion or a stream of chunks."""
     server = request.app[SERVER]
     who, raw = await server.admit(request)
-    return await idempotency.once(request, who.owner, raw, lambda: _create(request, server, who, raw))
+    return await idempotency.once(request, who.owner, raw, lambda held: _create(request, server, who, raw, held))
 
 
-async def _create(request: web.Request, server: Server, who: Caller, raw: bytes) -> web.StreamResponse:
+async def _create(request: web.Request, server: Server, who: Caller, raw: bytes, held: Held | None) -> web.StreamResponse:
     asked = chat_request.decode(raw)
     asked = asked.with_images(await server.images_of(asked.wish, who))
-    job = server.submit(asked.wish, who)
+    job = await server.begin(server.decide(asked.wish, who), who, held)
     try:
         return await _Exchange(request, asked, job).run()
     finally:
-        server.abandon(job)
+        server.jobs.abandon(job)
 
 
 class _Exchange:

@@ -21,7 +21,6 @@ from codex_proxy.codex.census import Census
 from codex_proxy.errors import Forbidden, StorageFull, StoreUnavailable
 from codex_proxy.outcome import Outcome
 from codex_proxy.store.keeper import Store
-from codex_proxy.web.background import Backgrounds
 from codex_proxy.web.server import SERVER, Server
 
 _FIRST_TEXT = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)  # seconds, like the two below
@@ -105,10 +104,9 @@ class _Counting:
 class Present(Collector):
     """What is so at this moment: read when the registry is asked."""
 
-    def __init__(self, server: Server, census: Census, backgrounds: Backgrounds) -> None:
+    def __init__(self, server: Server, census: Census) -> None:
         self._server = server
         self._census = census
-        self._backgrounds = backgrounds
 
     def describe(self) -> list[Metric]:
         """Nothing, so that registering does not ask yet."""
@@ -121,7 +119,7 @@ class Present(Collector):
         yield GaugeMetricFamily("codex_proxy_queue_depth", "Turns that wait for a worker.", jobs.waiting)
         yield GaugeMetricFamily("codex_proxy_queue_limit", "Turns that may wait.", jobs.size)
         yield GaugeMetricFamily(
-            "codex_proxy_background_responses", "Background responses that are being made here.", self._backgrounds.open
+            "codex_proxy_background_responses", "Background responses that are being made here.", server.backgrounds.open
         )
         workers = GaugeMetricFamily("codex_proxy_workers", "CLI processes: starting, idle, or busy with a turn.", labels=["state"])
         for state, number in self._census.states.items():

@@ -1,19 +1,17 @@
 """GET, DELETE /v1/responses/{id}, POST …/cancel, GET …/input_items: the responses that are kept."""
 
-import asyncio
-import contextlib
-
 import msgspec
 from aiohttp import web
 
 from codex_proxy.dialects.responses import stored as responses_stored
-from codex_proxy.errors import InvalidRequest, ResponseNotFound
-from codex_proxy.store.keeper import RUNNING, Record
-from codex_proxy.web import errors
-from codex_proxy.web.background import follow
+from codex_proxy.dialects.responses.events import Error
+from codex_proxy.errors import InvalidRequest, ProxyError, ResponseNotFound
+from codex_proxy.lifecycle import background
+from codex_proxy.lifecycle.claims import KeptAnswer
+from codex_proxy.store.keeper import Record
+from codex_proxy.web import errors, sse
 from codex_proxy.web.server import SERVER
 
-_CANCEL_TIMEOUT = 30.0  # seconds; then the answer is the response as it is
 _LIMIT, _HIGHEST_LIMIT = 20, 100
 
 
@@ -22,44 +20,71 @@ async def show(request: web.Request) -> web.StreamResponse:
     owner, record = await _record(request)
     if request.query.get("stream", "false").lower() not in ("true", "1"):
         return errors.json_response(record.body)
-    if not _is_background(record):
+    if not responses_stored.is_background(record.body):
         raise InvalidRequest("Only a response that was made with background=true can be streamed again.", param="stream")
     after = _whole_number(request, "starting_after", -1, -1, 2**53)
-    return await follow(request, request.app[SERVER], owner, record.id, after, {})
+    return await follow(request, owner, record.id, after, {})
 
 
 async def delete(request: web.Request) -> web.Response:
     """Forget it; one that runs is stopped."""
     owner, record = await _record(request)
-    await request.app[SERVER].store.delete(owner, record.id)
+    server = request.app[SERVER]
+    await server.store.delete(owner, record.id)
+    server.instance.stop(record.id, "it was deleted")  # of another instance, in the background: that finds out by itself
     return errors.json_response(msgspec.json.encode(responses_stored.Deleted(record.id)))
 
 
 async def cancel(request: web.Request) -> web.Response:
     """Stop a background response; one that has ended stays as it is."""
     owner, record = await _record(request)
-    if not _is_background(record):
+    if not responses_stored.is_background(record.body):
         raise InvalidRequest("Only a response that was made with background=true can be cancelled.")
-    store = request.app[SERVER].store
-    if record.status in RUNNING and await store.want_cancel(owner, record.id):
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CANCEL_TIMEOUT):
-                while record.status in RUNNING:
-                    await store.changed(record.id, 1.0)
-                    record = await store.get(owner, record.id) or record
-    return errors.json_response(record.body)
+    return errors.json_response((await background.cancelled(request.app[SERVER].store, owner, record)).body)
 
 
 async def input_items(request: web.Request) -> web.Response:
     """A page of the items that the request gave."""
     owner, record = await _record(request)
+    items = await request.app[SERVER].store.input_items(owner, record.id)
+    if items is None:
+        raise _not_found(record.id)
     limit = _whole_number(request, "limit", _LIMIT, 1, _HIGHEST_LIMIT)
     order = request.query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise InvalidRequest("Invalid value for 'order': allowed are asc and desc.", param="order")
-    kept = await request.app[SERVER].store.input_items(owner, record.id) or b"[]"
-    page = responses_stored.page(kept, after=request.query.get("after"), limit=limit, newest_first=order == "desc")
+    page = responses_stored.page(items, after=request.query.get("after"), limit=limit, newest_first=order == "desc")
     return errors.json_response(msgspec.json.encode(page))
+
+
+async def follow(request: web.Request, owner: str, name: str, after: int, headers: dict[str, str]) -> web.StreamResponse:
+    """Stream the events of a background response after number `after`, up to its end, or an error where there is none to be had."""
+    async with await sse.opened(request, headers) as stream:
+        try:
+            async for event in background.follow(request.app[SERVER].store, owner, name, after):
+                await stream.send(event.content.decode(), event=event.type)
+                after = event.number
+        except ProxyError as error:  # it has the number of the last event: who resumes after it misses nothing
+            await sse.send_event(stream, Error(sequence_number=max(after, 0), code=error.code, message=error.message))
+        return stream
+
+
+async def told_again(request: web.Request, owner: str, kept: KeptAnswer, *, stream: bool) -> web.StreamResponse:
+    """The answer to a repetition, from the record of the first request's response."""
+    name = str(kept.follows)
+    record = await request.app[SERVER].store.get(owner, name)
+    if record is None:
+        raise _not_found(name)
+    if stream and responses_stored.is_background(record.body):
+        return await follow(request, owner, name, -1, kept.headers)
+    if stream:
+        async with await sse.opened(request, kept.headers) as opened:
+            for event, content in responses_stored.whole_stream(record.body):
+                await opened.send(content.decode(), event=event)
+            return opened
+    answer = errors.json_response(record.body)
+    answer.headers.update(kept.headers)
+    return answer
 
 
 async def _record(request: web.Request) -> tuple[str, Record]:
@@ -68,16 +93,12 @@ async def _record(request: web.Request) -> tuple[str, Record]:
     name = request.match_info["id"]
     record = await server.store.get(owner, name)
     if record is None:
-        raise ResponseNotFound(f"Response with id {name[:100]!r} not found.")
+        raise _not_found(name)
     return owner, record
 
 
-def _is_background(record: Record) -> bool:
-    return msgspec.json.decode(record.body, type=_Background).background
-
-
-class _Background(msgspec.Struct):
-    background: bool = False
+def _not_found(name: str) -> ResponseNotFound:
+    return ResponseNotFound(f"Response with id {name[:100]!r} not found.")
 
 
 def _whole_number(request: web.Request, name: str, default: int, lowest: int, highest: int) -> int:

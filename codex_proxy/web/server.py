@@ -1,12 +1,9 @@
 """Server: what the handlers share. One gate for a turn: key, rate, body, policy, queue, in this order."""
 
 import asyncio
-import logging
 import math
 import time
 import uuid
-from collections.abc import Coroutine
-from typing import Any
 
 from aiohttp import web
 
@@ -14,23 +11,22 @@ from codex_proxy import logs, policy
 from codex_proxy.catalog import Facts
 from codex_proxy.codex import tools
 from codex_proxy.codex.warm import StartWorker
-from codex_proxy.errors import NotReady, ProxyError
+from codex_proxy.errors import NotReady
 from codex_proxy.jobs import Job, JobQueue
+from codex_proxy.lifecycle.background import Backgrounds
+from codex_proxy.lifecycle.claims import Claims, Held
+from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.outcome import Hear
 from codex_proxy.settings import Settings
 from codex_proxy.store.keeper import Store
-from codex_proxy.store.memory import MemoryStore
 from codex_proxy.supervisor import Supervisors
 from codex_proxy.systemd import Systemd
-from codex_proxy.tasks import spawn
-from codex_proxy.turns import Turn, TurnCompleted, Wish
+from codex_proxy.turns import Turn, Wish
 from codex_proxy.web.gates.auth import Caller, Callers
 from codex_proxy.web.gates.limits import RateLimit, read_json
 from codex_proxy.web.image_fetch import ImageFetch
 
 _QUIET = 1.0  # seconds; a health check comes about as often
-_CHORES_TIMEOUT = 10.0  # seconds; a chore is a write or two
-_log = logging.getLogger(__name__)
 
 NOT_LOGGED_IN = "Codex is not logged in"
 COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before it commits to 200; a provider's 401 takes 6.5
@@ -40,13 +36,15 @@ _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
 class Server:
     """The settings, the queue and the supervisors behind the routes."""
 
-    def __init__(self, settings: Settings, start: StartWorker, hear: Hear) -> None:
+    def __init__(self, settings: Settings, store: Store, start: StartWorker, hear: Hear) -> None:
         """`hear` is told of every turn that ends."""
         self.settings = settings
         self.jobs = JobQueue(settings.max_queued, settings.queue_timeout, settings.max_parallel, hear)
         self.supervisors = Supervisors(self.jobs, start, settings)
-        self.store: Store = MemoryStore(settings.store_ttl_hours * 3600, settings.store_max_mb * 1_000_000)
-        self.holder = uuid.uuid4().hex  # what this instance is called in the store
+        self.store = store
+        self.instance = Instance(store)
+        self.backgrounds = Backgrounds(store)
+        self.claims = Claims(store, self.instance.outbox, settings.queue_timeout + settings.turn_timeout)
         self.systemd = Systemd(settings.environ)
         self.leaving = False  # still serving, but not ready: whoever sends requests should look elsewhere
         self.hurried = asyncio.Event()  # stopping, and nothing is waited for any more
@@ -54,7 +52,6 @@ class Server:
         self.callers = Callers(settings)
         self.image_fetch = ImageFetch(allowed=settings.image_fetch, most_bytes=settings.max_body_mb * 1024 * 1024)
         self._rate = RateLimit(settings.rate_limit_per_minute, settings.store)
-        self._chores: set[asyncio.Task[None]] = set()
 
     async def admit(self, request: web.Request) -> tuple[Caller, bytes]:
         """Key, rate and body of a request that asks for a turn: who asks, and its bytes. Raises what is wrong with them."""
@@ -70,21 +67,11 @@ class Server:
             logs.say_also({"key": self.callers.name_of(who.known_as)})
         return who
 
-    def do_soon(self, name: str, chore: Coroutine[Any, Any, None]) -> None:
-        """Do something that must be done though its request may end before; `chores_done` waits for it."""
-        task = spawn(name, _heard(name, chore))
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
-
     async def quiet(self) -> None:
         """Wait until nobody has asked for a while: a balancer has seen that we are leaving. No bound of its own."""
         if (rest := self._last_asked + _QUIET - time.monotonic()) > 0:
             await asyncio.sleep(rest)
             await self.quiet()
-
-    async def chores_done(self) -> None:
-        if self._chores:
-            await asyncio.wait(self._chores, timeout=_CHORES_TIMEOUT)
 
     def facts(self) -> Facts:
         """What the CLI said of itself. Raises NotReady while there is no worker."""
@@ -100,25 +87,21 @@ class Server:
             self.decide(wish, who)
         return await self.image_fetch.fetch(links)
 
-    def submit(self, wish: Wish, who: Caller) -> Job:
-        """Queue the turn that somebody's wish becomes here. Raises what `decide` and the queue do."""
-        return self.jobs.submit(self.decide(wish, who), who.known_as, who.parallel_turns)
+    async def begin(self, turn: Turn, who: Caller, held: Held | None, response_id: str | None = None) -> Job:
+        """Queue a turn, for which somebody may hold an idempotency key. Raises what `check_room`, `submit` and `bind` do."""
+        self.jobs.check_room(who.known_as)
+        if held is not None:
+            await held.bind(response_id)
+        job = self.jobs.submit(turn, who.known_as, who.parallel_turns)
+        if held is not None:
+            held.job = job
+        return job
 
     def decide(self, wish: Wish, who: Caller) -> Turn:
         """The turn that a wish becomes here. Raises what `policy.decide` and `tools.check` do, and NotReady."""
         turn = policy.decide(wish, self.facts(), self.settings, who.scope, uuid.uuid4().hex)
         tools.check(turn.tools, turn.mode)
         return turn
-
-    def abandon(self, job: Job) -> None:
-        """The client is done with a job, or has left."""
-        job.abandon()
-        self.jobs.withdraw(job, TurnCompleted(None, interrupted=True))
-
-    def stop(self, job: Job) -> None:
-        """Have a job end early; its end still comes."""
-        job.interrupt()
-        self.jobs.withdraw(job, TurnCompleted(None, interrupted=True))
 
     @property
     def ending(self) -> bool:
@@ -137,13 +120,6 @@ class Server:
         if self.settings.local_only and not facts.provider_local:
             return "the model provider is not local"
         return "queue full" if self.jobs.full else None
-
-
-async def _heard(name: str, chore: Coroutine[Any, Any, None]) -> None:
-    try:
-        await chore
-    except ProxyError as error:
-        _log.warning("could not %s: %s %s", name, error, error.detail)
 
 
 def turn_headers(turn: Turn, ignored: tuple[str, ...]) -> dict[str, str]:

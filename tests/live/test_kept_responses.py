@@ -263,7 +263,8 @@ async def test_a_key_whose_first_request_left_no_answer_is_told_so_in_bounded_ti
     body = b'{"input":"go"}'
     key = hashlib.sha256(b"anybody\n/v1/responses\nlost").hexdigest()
     async with start_proxy() as proxy:
-        assert await proxy.server.store.claim(key, hashlib.sha256(body).hexdigest(), 60) is None  # by a server that died
+        claimed = await proxy.server.store.claim(key, "anybody", hashlib.sha256(body).hexdigest(), "dead", 60)
+        assert claimed is None
         headers = {"Idempotency-Key": "lost", "Content-Type": "application/json"}
         answer = await proxy.http.post(f"{proxy.base_url}/responses", data=body, headers=headers)
         assert (answer.status, (await answer.json())["error"]["code"]) == (409, "idempotency_key_reused")

@@ -58,6 +58,11 @@ def some_events(first: int, last: int) -> list[StoredEvent]:
     return [StoredEvent(number, "response.output_text.delta", b'{"n":%d}' % number) for number in range(first, last + 1)]
 
 
+async def claim(store: Store, key: str, holder: str, fingerprint: str = "hash", *, lease: float = TTL) -> Claim | None:
+    """Claim a key of "anna"."""
+    return await store.claim(key, "anna", fingerprint, holder, lease)
+
+
 async def until(fact: Callable[[], Awaitable[object]]) -> None:
     """Wait for what only time brings about: the end of a lease or a claim."""
     async with asyncio.timeout(LIMIT):
@@ -238,13 +243,15 @@ class Contract:
     async def test_every_change_wakes_who_waits_for_it(self, store: Store) -> None:
         record = a_record()
         await put(store, record)
-        await store.claim("key", "hash", TTL)
+        await claim(store, "key", "first")
+        await claim(store, "another key", "first")
         changes: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             (record.id, lambda: store.update(change(record))),
             (record.id, lambda: store.want_cancel("anna", record.id)),
             (record.id, lambda: store.delete("anna", record.id)),
-            ("key", lambda: store.answer("key", b"{}")),
-            ("key", lambda: store.release("key")),
+            ("key", lambda: store.bind("key", "first", TTL, None)),
+            ("key", lambda: store.release("key", "first")),
+            ("another key", lambda: store.answer("another key", "first", b"{}")),
         ]
         for name, write in changes:
             async with asyncio.timeout(LIMIT):
@@ -280,41 +287,73 @@ class Contract:
         assert rounds <= 5
 
     async def test_a_claim_is_ours_once(self, store: Store) -> None:
-        assert await store.claim("key", "hash", TTL) is None
-        assert await store.claim("key", "another hash", TTL) == Claim("hash")
-        assert await store.claim("another key", "hash", TTL) is None
+        assert await claim(store, "key", "first", "hash") is None
+        assert await claim(store, "key", "second", "another hash") == Claim("hash")
+        assert await claim(store, "another key", "second", "hash") is None
+
+    async def test_who_claims_again_what_he_holds_already_finds_it_his(self, store: Store) -> None:
+        await claim(store, "key", "first")
+        assert await claim(store, "key", "first") is None
+        await store.bind("key", "first", TTL, "resp_1")
+        assert await claim(store, "key", "first") is None
 
     async def test_of_many_that_claim_at_once_one_gets_it(self, store: Store) -> None:
-        found = await asyncio.gather(*(store.claim("key", f"hash {number}", TTL) for number in range(20)))
+        found = await asyncio.gather(*(claim(store, "key", str(number), f"hash {number}") for number in range(20)))
         assert found.count(None) == 1
         assert len({claim for claim in found if claim}) == 1
 
-    async def test_a_claim_has_its_answer(self, store: Store) -> None:
-        await store.claim("key", "hash", TTL)
-        await store.answer("key", b"\0answer")
-        assert await store.claim("key", "hash", TTL) == Claim("hash", b"\0answer")
+    async def test_a_claim_has_its_answer_and_its_response(self, store: Store) -> None:
+        await claim(store, "key", "first")
+        await claim(store, "plain", "first")
+        assert await store.bind("key", "first", TTL, "resp_1")
+        assert await store.bind("plain", "first", TTL, None)
+        assert await claim(store, "key", "second") == Claim("hash", None, "resp_1")
+        await store.answer("key", "first", b"\0answer")
+        assert await claim(store, "key", "second") == Claim("hash", b"\0answer", "resp_1")
+        assert await claim(store, "plain", "second") == Claim("hash")
 
-    async def test_what_nobody_claimed_cannot_be_answered(self, store: Store) -> None:
-        await store.answer("key", b"{}")
-        await store.release("key")
-        assert await store.claim("key", "hash", TTL) is None
+    async def test_what_nobody_claimed_cannot_be_bound_or_answered(self, store: Store) -> None:
+        assert not await store.bind("key", "first", TTL, "resp_1")
+        await store.answer("key", "first", b"{}")
+        await store.release("key", "first")
+        assert await claim(store, "key", "first") is None
 
-    async def test_a_released_claim_can_be_claimed_again(self, store: Store) -> None:
-        await store.claim("key", "hash", TTL)
-        await store.release("key")
-        assert await store.claim("key", "new hash", TTL) is None
-        assert await store.claim("key", "hash", TTL) == Claim("new hash")
+    async def test_only_its_holder_binds_answers_and_releases_a_claim(self, store: Store) -> None:
+        await claim(store, "key", "first")
+        assert not await store.bind("key", "second", TTL, "resp_1")
+        await store.answer("key", "second", b"{}")
+        await store.release("key", "second")
+        assert await claim(store, "key", "second") == Claim("hash")
 
-    async def test_a_claim_ends_by_itself_and_an_answer_does_not_prolong_it(self, store: Store) -> None:
-        await store.claim("key", "hash", 0.2)
-        await store.claim("lasting", "hash", TTL)
-        await store.answer("key", b"{}")
+    async def test_a_released_claim_can_be_claimed_again_and_an_answered_one_is_not_released(self, store: Store) -> None:
+        await claim(store, "key", "first")
+        await store.release("key", "first")
+        assert await claim(store, "key", "second", "new hash") is None
+        await store.answer("key", "second", b"{}")
+        await store.release("key", "second")
+        assert await claim(store, "key", "third") == Claim("new hash", b"{}")
+
+    async def test_a_claim_ends_by_itself_unless_it_is_bound(self, store: Store) -> None:
+        await claim(store, "lasting", "first", lease=0.2)
+        await store.bind("lasting", "first", TTL, None)
+        await claim(store, "key", "first", lease=0.2)
 
         async def gone() -> bool:
-            return await store.claim("key", "new hash", TTL) is None
+            return await claim(store, "key", "second", "new hash") is None
 
         await until(gone)
-        assert await store.claim("lasting", "hash", TTL) == Claim("hash")
+        assert not await store.bind("key", "first", TTL, None)
+        assert await claim(store, "lasting", "second") == Claim("hash")
+
+    async def test_a_bound_claim_ends_too_and_an_answer_does_not_prolong_it(self, store: Store) -> None:
+        await claim(store, "key", "first")
+        await store.bind("key", "first", 0.2, None)
+        await store.answer("key", "first", b"{}")
+
+        async def gone() -> bool:
+            return await claim(store, "key", "second", "new hash") is None
+
+        await until(gone)
 
     async def test_a_running_record_is_an_orphan_without_the_lease_of_its_holder(self, store: Store) -> None:
         here, nobodys = a_record("here"), msgspec.structs.replace(a_record("nobody's"), holder=None)
@@ -369,10 +408,10 @@ class Contract:
     async def test_leases_and_claims_outlive_a_sweep(self, store: Store) -> None:
         await put(store, a_record())
         await store.renew("here", TTL)
-        await store.claim("key", "hash", TTL)
+        await claim(store, "key", "first")
         await store.sweep(int(time.time()))
         assert await store.orphans() == []
-        assert await store.claim("key", "hash", TTL) == Claim("hash")
+        assert await claim(store, "key", "second") == Claim("hash")
 
     async def test_of_too_much_the_oldest_goes_first(self, open_store: Opener) -> None:
         async with open_store(TTL, NARROW) as store:

@@ -13,7 +13,7 @@ from codex_proxy import tasks
 from codex_proxy.errors import StorageFull, StoreUnavailable
 from codex_proxy.store.keeper import Claim, Record, StoredEvent
 from codex_proxy.store.redis import RedisStore
-from tests.store.contract import Contract, Opener, change, put
+from tests.store.contract import Contract, Opener, change, claim, put
 from tests.store.redis_server import RedisServer, redis_server
 
 _LIMIT = 5.0  # seconds
@@ -79,32 +79,30 @@ async def test_a_cancel_is_wanted_until_the_end_whatever_the_holder_writes(store
 
 
 async def test_a_key_is_claimed_once_and_has_an_answer_later(store: RedisStore, other: RedisStore) -> None:
-    assert await store.claim("key", "hash", 60) is None
-    assert await other.claim("key", "another hash", 60) == Claim("hash")
-    await store.answer("key", b"resp_1")
-    assert await other.claim("key", "hash", 60) == Claim("hash", b"resp_1")
+    assert await claim(store, "key", "first") is None
+    assert await claim(other, "key", "second", "another hash") == Claim("hash")
+    await store.answer("key", "first", b"resp_1")
+    assert await claim(other, "key", "second") == Claim("hash", b"resp_1")
 
 
 async def test_of_many_claims_at_once_one_succeeds(store: RedisStore, other: RedisStore) -> None:
-    claims = await asyncio.gather(*(instance.claim("key", "hash", 60) for instance in (store, other) * 20))
+    instances = enumerate((store, other) * 20)
+    claims = await asyncio.gather(*(claim(instance, "key", str(number)) for number, instance in instances))
     assert claims.count(None) == 1
 
 
-async def test_a_released_key_and_one_out_of_time_can_be_claimed_again(server: RedisServer, store: RedisStore) -> None:
-    await store.claim("released", "hash", 60)
-    await store.release("released")
-    assert await store.claim("released", "hash", 60) is None
-    await store.claim("old", "hash", 0.05)
+async def test_a_key_out_of_time_can_be_claimed_again_and_is_not_answered(server: RedisServer, store: RedisStore) -> None:
+    await claim(store, "old", "first", lease=0.05)
     await _gone(server, "codex-proxy:claim:old")
-    await store.answer("old", b"too late")
-    assert await store.claim("old", "hash", 60) is None
+    await store.answer("old", "first", b"too late")
+    assert await claim(store, "old", "second") is None
 
 
 async def test_a_key_of_any_bytes_can_be_claimed(store: RedisStore) -> None:
     key = b"\xff\x00 ".decode(errors="surrogateescape")
-    assert await store.claim(key, "hash", 60) is None
-    await store.answer(key, b"resp_1")
-    assert await store.claim(key, "hash", 60) == Claim("hash", b"resp_1")
+    assert await claim(store, key, "first") is None
+    await store.answer(key, "first", b"resp_1")
+    assert await claim(store, key, "second") == Claim("hash", b"resp_1")
     await _heard(store)
 
 
@@ -161,7 +159,7 @@ async def test_nothing_counts_after_all_is_forgotten(server: RedisServer, store:
 async def test_everything_expires_by_itself(server: RedisServer, store: RedisStore) -> None:
     await put(store, _running())
     await store.update(change(_running(), [_event(0)]))
-    await store.claim("key", "hash", 60)
+    await claim(store, "key", "first")
     await store.renew("here", 60)
     async with Redis.from_url(server.url) as redis:
         keys = await redis.keys("*")
@@ -186,10 +184,10 @@ async def test_a_change_by_another_instance_wakes_at_once(store: RedisStore, oth
 
 
 async def test_an_answer_wakes_who_waits_for_the_key(store: RedisStore, other: RedisStore) -> None:
-    await store.claim("key", "hash", 60)
+    await claim(store, "key", "first")
     await _heard(other)
     waiting = asyncio.gather(other.changed("key", 60))
-    await store.answer("key", b"resp_1")
+    await store.answer("key", "first", b"resp_1")
     async with asyncio.timeout(_LIMIT):
         await waiting
 
@@ -306,7 +304,7 @@ async def test_a_full_server_refuses_what_is_new_and_keeps_the_rest(server: Redi
     with pytest.raises(StorageFull):
         await store.update(change(_ended(), [_event(1)]))
     with pytest.raises(StorageFull):
-        await store.claim("key", "hash", 60)
+        await claim(store, "key", "first")
     assert await _keys(server) == before
     assert await store.get("ann", "resp_1") == msgspec.structs.replace(_running(), last_event=0)
     assert await store.events("ann", "resp_1", -1) == [_event(0)]
@@ -364,5 +362,6 @@ async def _heard(store: RedisStore) -> None:
             await asyncio.sleep(0.01)
         waiting = asyncio.gather(store._changes.wait("probe", 60))
         await asyncio.sleep(0)
-        await store.release("probe")
+        await claim(store, "probe", "nobody")
+        await store.release("probe", "nobody")
         await waiting

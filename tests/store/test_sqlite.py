@@ -23,7 +23,7 @@ from codex_proxy.store.sqlite import SqliteStore
 from codex_proxy.store.sqlite_file import MIGRATIONS
 from tests.machine import small_disk_in
 from tests.store import sqlite_child
-from tests.store.contract import LIMIT, NARROW, ROOMY, TTL, Opener, a_record, change, ended, put, some_events
+from tests.store.contract import LIMIT, NARROW, ROOMY, TTL, Opener, a_record, change, claim, ended, put, some_events
 
 _START_LIMIT = 30.0  # seconds for a Python to start: the machines are noisy
 _WAL = 4 * 1024 * 1024  # bytes that the file beside may have
@@ -178,13 +178,13 @@ async def test_everything_outlives_a_restart(open_store: Opener) -> None:
         await put(store, a_record())
         await store.update(change(a_record(), some_events(0, 3)))
         await store.renew("here", TTL)
-        await store.claim("key", "hash", TTL)
-        await store.answer("key", b"{}")
+        await claim(store, "key", "first")
+        await store.answer("key", "first", b"{}")
     async with open_store(TTL, ROOMY) as store:
         assert await store.get("anna", "resp_1") is not None
         assert await store.events("anna", "resp_1", -1) == some_events(0, 3)
         assert [record.id for record in await store.orphans()] == ["resp_1"]  # whoever held it is dead: we are alone
-        assert await store.claim("key", "hash", TTL) == Claim("hash", b"{}")
+        assert await claim(store, "key", "second") == Claim("hash", b"{}")
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
@@ -227,13 +227,13 @@ async def test_answers_of_claims_give_way_when_there_is_nothing_else(path: Path,
     async with open_store(TTL, NARROW) as store:
         await put(store, a_record("running"))
         for number in range(100):
-            await store.claim(str(number), "hash", TTL + number)
-            await store.answer(str(number), b"x" * 50_000)
-        await store.claim("without an answer", "hash", 1)
+            await claim(store, str(number), "first", lease=TTL + number)
+            await store.answer(str(number), "first", b"x" * 50_000)
+        await claim(store, "without an answer", "first", lease=1)
         await store.sweep(int(time.time()))
         assert _size(path) < 1.2 * NARROW
-        assert await store.claim("0", "hash", TTL) is None
-        assert await store.claim("99", "hash", TTL) == Claim("hash", b"x" * 50_000)
+        assert await claim(store, "0", "second") is None
+        assert await claim(store, "99", "second") == Claim("hash", b"x" * 50_000)
         assert await store.get("anna", "running") is not None
 
 

@@ -272,7 +272,7 @@ async def test_whoever_may_open_the_unix_socket_is_the_machine_itself(
     environ: dict[str, str], home: Home, no_leftovers: None, tmp_path: Path
 ) -> None:
     settings, _ = load(environ, home.root)
-    runner = web.AppRunner(create_app(settings, find(settings)))
+    runner = web.AppRunner(create_app(settings, find(settings), MemoryStore(60.0, 1_000_000)))
     await runner.setup()
     try:
         path = str(tmp_path / "socket")

@@ -77,6 +77,27 @@ def ended_body(body: bytes, status: str, code: str | None = None, message: str =
     return msgspec.json.encode(response)
 
 
+def whole_stream(body: bytes) -> list[tuple[str, bytes]]:
+    """The shortest stream that tells of a response that has ended: the types and the JSON of its events."""
+    ended: dict[str, Any] = msgspec.json.decode(body)
+    begun = ended | {"status": "in_progress", "output": [], "usage": None, "error": None, "completed_at": None}
+    last = ended["status"] if ended["status"] in ("completed", "failed") else "incomplete"
+    told = ((f"response.{name}", response) for name, response in (("created", begun), ("in_progress", begun), (last, ended)))
+    return [
+        (name, msgspec.json.encode({"type": name, "sequence_number": number, "response": response}))
+        for number, (name, response) in enumerate(told)
+    ]
+
+
+def is_background(body: bytes) -> bool:
+    """Whether a kept response object is one that was asked for with background=true."""
+    return msgspec.json.decode(body, type=_Background).background
+
+
+class _Background(msgspec.Struct):
+    background: bool = False
+
+
 def failed_event(body: bytes, number: int) -> bytes:
     """The event that ends the stream of a response that has such a body."""
     event = {"type": "response.failed", "sequence_number": number, "response": msgspec.Raw(body)}

@@ -74,13 +74,11 @@ class ResponsesStream:
         return self._limit.reached is not None
 
     def first(self) -> list[StreamEvent]:
-        """The events before all others."""
-        begun = msgspec.structs.replace(self.response, status="in_progress")
-        told: list[StreamEvent] = [events.Created(sequence_number=next(self._numbers), response=self.response)]
+        """The events before all others. What is queued begins with the turn's first event."""
+        created = events.Created(sequence_number=next(self._numbers), response=self.response)
         if self.response.status == "queued":
-            told.append(events.Queued(sequence_number=next(self._numbers), response=self.response))
-        self.response = begun
-        return [*told, events.InProgress(sequence_number=next(self._numbers), response=begun)]
+            return [created, events.Queued(sequence_number=next(self._numbers), response=self.response)]
+        return [created, self._begin()]
 
     def trouble(self, error: ProxyError) -> StreamEvent:
         """What ends the stream when something else than the turn has failed."""
@@ -94,6 +92,14 @@ class ResponsesStream:
 
     def feed(self, event: TurnEvent, now: int) -> list[StreamEvent]:
         """What the client sees of one event; `now` is in seconds since the epoch, for the end."""
+        begins = self.response.status == "queued" and not isinstance(event, TurnFailed)
+        return [*([self._begin()] if begins else ()), *self._told(event, now)]
+
+    def _begin(self) -> StreamEvent:
+        self.response = msgspec.structs.replace(self.response, status="in_progress")
+        return events.InProgress(sequence_number=next(self._numbers), response=self.response)
+
+    def _told(self, event: TurnEvent, now: int) -> list[StreamEvent]:
         match event:
             case MessageStarted():
                 return [] if self.enough else [*self._close(event.item), *self._begin_message(event)]

@@ -23,5 +23,5 @@ async def cancel(request: web.Request) -> web.Response:
     job = view.turn(turn_id)
     if job is None:
         raise TurnNotFound(f"No turn with id {turn_id[:100]!r} is running or waiting. It may have ended already.")
-    board.server.stop(job)
+    board.server.jobs.stop(job)
     return errors.json_response(msgspec.json.encode(Stopping(turn_id)))

@@ -1,0 +1,136 @@
+"""Backgrounds: responses that are made whether anybody listens or not, and following one from the store.
+
+What a follower sees comes from the store, so it may follow on another instance, late, or again from where it was cut.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator
+
+from codex_proxy.errors import RecordEnded, ResponseNotFound, StorageFull, StoreUnavailable
+from codex_proxy.lifecycle.run import Run
+from codex_proxy.store.keeper import Record, Store, StoredEvent
+from codex_proxy.tasks import see_out, spawn
+
+_log = logging.getLogger(__name__)
+
+_GATHERED_FOR = 0.05  # seconds
+_CANCEL_CHECKED_EVERY = 0.3  # seconds at the least between two looks into the store
+_CANCEL_WAIT = 1.0  # seconds; then the record is looked at whether it has changed or not
+_CANCEL_TIMEOUT = 30.0  # seconds; then the answer is the response as it is
+_FOLLOW_WAIT = 15.0  # seconds; likewise
+_PAUSE = 0.5  # seconds after a failure of the store; the job's channel is bounded, so the CLI waits in the end
+FOLLOW_PATIENCE = 20.0  # seconds that a follower waits for a store that fails
+
+
+class Backgrounds:
+    """The responses that this instance makes in the background."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return len(self._tasks)
+
+    def start(self, run: Run) -> None:
+        """Make a response whose record is there and whose turn is on its way."""
+        run.first()
+        task = spawn(f"background {run.id}", self._make(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def over(self) -> None:
+        """Wait until all have ended; their jobs have, by then."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _make(self, run: Run) -> None:
+        watching = spawn(f"cancel of {run.id}", self._stop_when_wanted(run))
+        try:
+            await _keep(run)
+            while not run.state.ended:
+                await _gather(run)
+                if not run.state.ended:  # the end is kept by the run itself
+                    await _keep(run)
+        except RecordEnded:  # by an instance that took us for dead: it stays so
+            _log.warning("background response %s had been ended by another instance", run.id)
+        finally:
+            await see_out(watching)
+            run.leave()
+
+    async def _stop_when_wanted(self, run: Run) -> None:
+        """Stop it when somebody has asked for that, on whatever instance, or has deleted the record."""
+        while True:
+            with contextlib.suppress(StorageFull, StoreUnavailable):  # it is asked again
+                record = await self._store.get(run.owner, run.id)
+                if record is None or record.cancel_wanted:
+                    return run.stop("it was cancelled" if record else "it was deleted")
+                await self._store.changed(run.id, _CANCEL_WAIT)
+            await asyncio.sleep(_CANCEL_CHECKED_EVERY)
+
+
+async def _gather(run: Run) -> None:
+    """What comes next, and what comes within a moment after it: a write for each token would be too many."""
+    await run.next()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GATHERED_FOR):
+            while not run.state.ended:
+                await run.next()
+
+
+async def _keep(run: Run) -> None:
+    """Try to keep what there is; what the store does not take goes with the next try."""
+    try:
+        await run.keep()
+    except (StorageFull, StoreUnavailable) as error:
+        _log.warning("the events of %s have to wait: %s %s", run.id, error, error.detail)
+        await asyncio.sleep(_PAUSE)
+
+
+async def follow(store: Store, owner: str, response_id: str, after: int) -> AsyncGenerator[StoredEvent]:
+    """The events of a background response after number `after`, each once and in order, up to its end.
+
+    Raises ResponseNotFound when the record is gone before, and StoreUnavailable when the store fails for too long or has
+    lost some of them.
+    """
+    failing_since: float | None = None
+    clock = asyncio.get_running_loop().time
+    while True:
+        try:
+            record = await store.get(owner, response_id)
+            events = await store.events(owner, response_id, after)
+        except (StorageFull, StoreUnavailable):
+            failing_since = failing_since or clock()
+            if clock() - failing_since > FOLLOW_PATIENCE:
+                raise
+            await asyncio.sleep(_PAUSE)
+            continue
+        failing_since = None
+        for event in events:
+            yield event
+            after = event.number
+        if not events:
+            if record is None:
+                raise ResponseNotFound(f"The response {response_id} is gone: it was deleted, or is no longer kept.")
+            if not record.running:
+                if after < record.last_event:
+                    raise StoreUnavailable("The store has lost events of this response. Ask for the response itself.")
+                return
+            with contextlib.suppress(StorageFull, StoreUnavailable):
+                await store.changed(response_id, _FOLLOW_WAIT)
+
+
+async def cancelled(store: Store, owner: str, record: Record) -> Record:
+    """Have a running response stopped, and wait for its end; as it is by then."""
+    if record.running and await store.want_cancel(owner, record.id):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CANCEL_TIMEOUT):
+                while record.running:
+                    with contextlib.suppress(StorageFull, StoreUnavailable):
+                        await store.changed(record.id, _CANCEL_WAIT)
+                        record = await store.get(owner, record.id) or record
+    return record

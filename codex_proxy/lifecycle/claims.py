@@ -1,0 +1,145 @@
+"""Claims: the same Idempotency-Key and body give the same answer for a day, without a second turn; another body is refused.
+
+A claim is one request's. Until its turn is about to begin it is a lease, which runs out by itself; from then on it is bound,
+and says what became of the turn: its answer, or the record that tells. A refusal that came before the turn began frees it.
+"""
+
+import asyncio
+import hashlib
+import re
+import uuid
+
+import msgspec
+
+from codex_proxy.dialects.responses import stored
+from codex_proxy.errors import IdempotencyConflict, InvalidRequest
+from codex_proxy.jobs import Job
+from codex_proxy.lifecycle.outbox import Outbox
+from codex_proxy.store.keeper import RUNNING, Claim, Store
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_KEPT_FOR = 24 * 3600.0  # seconds
+_LEASE = 60.0  # seconds: images are fetched for 30, and the record is created
+_LOOKED_EVERY = 0.5  # seconds, while the first request with this key still runs
+_ANSWER_LATE = 3.0  # seconds after the end of its record in which an answer should be there
+_LARGEST = 16 * 1024 * 1024  # bytes of an answer that are kept
+
+_ANOTHER_BODY = "This Idempotency-Key came with another request before."
+_BROKEN_OFF = "The first request with this Idempotency-Key was broken off by its client; it is not run again."
+_NO_ANSWER = "The first request with this Idempotency-Key left no answer; it is not run again."
+_NOT_KEPT = "The answer to the first request with this Idempotency-Key is no longer kept; it is not run again."
+_TOO_LARGE = "The answer to the first request with this Idempotency-Key was too large to be kept; it is not run again."
+
+
+class KeptAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An answer to give again: its status, its headers, and its body or, of a stream, its frames (event or None, data).
+
+    `follows`: the id of the response whose record is the answer. `refused`: why there is no answer to give.
+    """
+
+    status: int = 200
+    headers: dict[str, str] = {}
+    body: str = ""
+    frames: tuple[tuple[str | None, str], ...] = ()
+    follows: str | None = None
+    refused: str | None = None
+
+
+class Held:
+    """A claim that is ours, to be bound before its turn begins and closed when its request ends."""
+
+    def __init__(self, store: Store, outbox: Outbox, key: str) -> None:
+        self.holder = uuid.uuid4().hex
+        self.job: Job | None = None  # what was begun under it
+        self._store = store
+        self._outbox = outbox
+        self._key = key
+        self._answered = False
+
+    async def claim(self, owner: str, fingerprint: str) -> Claim | None:
+        return await self._store.claim(self._key, owner, fingerprint, self.holder, _LEASE)
+
+    async def bind(self, response_id: str | None) -> None:
+        """The turn is about to begin. Raises IdempotencyConflict when the lease has run out, and somebody else has the key."""
+        if not await self._store.bind(self._key, self.holder, _KEPT_FOR, response_id):
+            raise _conflict("Another request with this Idempotency-Key came first.")
+
+    def answer(self, answer: KeptAnswer) -> None:
+        """Keep the answer. The first one counts."""
+        if self._answered:
+            return
+        self._answered = True
+        content = msgspec.json.encode(answer)
+        if len(content) > _LARGEST:
+            content = msgspec.json.encode(KeptAnswer(refused=_TOO_LARGE))
+        self._outbox.put("an answer", lambda: self._store.answer(self._key, self.holder, content), _KEPT_FOR)
+
+    def free(self) -> None:
+        """Nothing was done for it, and nothing will be."""
+        if not self._answered:
+            self._answered = True
+            self._outbox.put("the release of a key", lambda: self._store.release(self._key, self.holder), _KEPT_FOR)
+
+    def close(self) -> None:
+        """The request is over; without an answer it was broken off."""
+        if self.job is None or (self.job.ended and not self.job.begun):
+            self.free()
+        self.answer(KeptAnswer(refused=_BROKEN_OFF))
+
+
+class Claims:
+    """Of one instance. `patience`: how long a repetition waits for the end of the first request, in seconds."""
+
+    def __init__(self, store: Store, outbox: Outbox, patience: float) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._patience = patience
+
+    async def enter(self, owner: str, path: str, given: str, raw: bytes) -> Held | KeptAnswer:
+        """The claim of a request with this key, or what the first one was answered, waiting for it.
+
+        Raises InvalidRequest, IdempotencyConflict, StoreUnavailable, StorageFull.
+        """
+        if not _KEY.fullmatch(given):
+            raise InvalidRequest("An Idempotency-Key is 1 to 255 printable ASCII characters.", param="Idempotency-Key")
+        key = hashlib.sha256(f"{owner}\n{path}\n{given}".encode()).hexdigest()
+        held = Held(self._store, self._outbox, key)
+        try:
+            async with asyncio.timeout(self._patience):
+                found = await self._first_answer(held, key, owner, hashlib.sha256(raw).hexdigest())
+        except TimeoutError:  # its server died, say: nobody knows how far it came
+            held.free()
+            raise _conflict(_NO_ANSWER) from None
+        except BaseException:  # a claim that failed, or was cancelled, may have been made all the same
+            held.free()
+            raise
+        if found is not None and found.refused is not None:
+            raise _conflict(found.refused)
+        return found or held
+
+    async def _first_answer(self, held: Held, key: str, owner: str, fingerprint: str) -> KeptAnswer | None:
+        clock = asyncio.get_running_loop().time
+        late_at = None
+        while (claim := await held.claim(owner, fingerprint)) is not None:
+            if claim.fingerprint != fingerprint:
+                raise _conflict(_ANOTHER_BODY)
+            if claim.answer is not None:
+                return msgspec.json.decode(claim.answer, type=KeptAnswer) if claim.answer else KeptAnswer(refused=_NOT_KEPT)
+            if claim.response_id is not None:
+                record = await self._store.get(owner, claim.response_id)
+                if record is None:
+                    return KeptAnswer(refused=_NOT_KEPT)
+                if stored.is_background(record.body):
+                    return KeptAnswer(follows=record.id)
+                if record.status not in RUNNING:  # its answer comes in a moment, unless its server died
+                    late_at = late_at or clock() + _ANSWER_LATE
+                    if clock() > late_at:
+                        return KeptAnswer(follows=record.id)
+            await self._store.changed(key, _LOOKED_EVERY)
+        return None
+
+
+def _conflict(message: str) -> IdempotencyConflict:
+    error = IdempotencyConflict(message, param="Idempotency-Key")
+    error.begun = True  # the first request's turn: a repetition would change nothing
+    return error

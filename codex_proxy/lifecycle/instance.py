@@ -1,0 +1,99 @@
+"""Instance: this server in the store: its name there, its live runs, and the heart that keeps its promises.
+
+With each beat it renews its lease, has the outbox try again, fails the records of dead instances, and those of its own
+that no live run owns: a create that was answered too late, or not at all, may have been done all the same. A record that
+was failed so is never run a second time.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from codex_proxy.dialects.responses import stored
+from codex_proxy.errors import RecordEnded, StorageFull, StoreUnavailable
+from codex_proxy.lifecycle.outbox import Outbox
+from codex_proxy.store.keeper import Change, Record, Store, StoredEvent
+from codex_proxy.tasks import see_out, spawn
+
+_log = logging.getLogger(__name__)
+
+LEASE = 15.0  # seconds that an instance may be silent before it counts as dead
+BEAT = 4.0  # seconds
+_SWEPT_EVERY = 15  # beats
+_LAST_WRITES = 10.0  # seconds that a stop waits for what the store has not taken
+_RESTARTED = ("server_restarted", "The server was restarted while it made this response.")
+_LOST = ("server_error", "The store of responses failed while this response was being made.")
+
+
+class Live(Protocol):
+    """A run, as the instance sees it."""
+
+    def stop(self, reason: str) -> None:
+        """Have its turn end early."""
+
+
+class Instance:
+    """`live`: the runs that are being made here, or whose end is not written yet, by the id of their response."""
+
+    def __init__(self, store: Store) -> None:
+        self.name = uuid.uuid4().hex
+        self.store = store
+        self.outbox = Outbox()
+        self.live: dict[str, Live] = {}
+
+    @asynccontextmanager
+    async def alive(self) -> AsyncIterator[None]:
+        """Live in the store until the block ends. Raises StoreUnavailable, StorageFull when it cannot begin."""
+        await self._beat()
+        heart = spawn("heart of the instance", self._beat_for_ever())
+        try:
+            yield
+        finally:
+            await self.outbox.close(_LAST_WRITES)
+            await see_out(heart)
+            with contextlib.suppress(StorageFull, StoreUnavailable):  # whoever comes next does it
+                await self._fail_lost()
+
+    def stop(self, response_id: str, reason: str) -> None:
+        """Have a run of this instance end early; does nothing when it has none of this id."""
+        if (run := self.live.get(response_id)) is not None:
+            run.stop(reason)
+
+    async def _beat_for_ever(self) -> None:
+        beats = 0
+        while True:
+            await asyncio.sleep(BEAT)
+            beats += 1
+            try:
+                await self._beat()
+                if beats % _SWEPT_EVERY == 0:
+                    await self.store.sweep(int(time.time()))
+            except (StorageFull, StoreUnavailable) as error:
+                _log.warning("the store: %s %s", error, error.detail)
+
+    async def _beat(self) -> None:
+        await self.store.renew(self.name, LEASE)
+        self.outbox.beat()
+        for orphan in await self.store.orphans():
+            await self._fail(orphan, *_RESTARTED)
+        await self._fail_lost()
+
+    async def _fail_lost(self) -> None:
+        for record in await self.store.held(self.name):
+            if record.id not in self.live:
+                await self._fail(record, *_LOST)
+
+    async def _fail(self, record: Record, code: str, message: str) -> None:
+        body = stored.ended_body(record.body, "failed", code, message)
+        number = record.last_event + 1
+        event = StoredEvent(number, "response.failed", stored.failed_event(body, number))
+        try:
+            await self.store.update(Change(id=record.id, status="failed", body=body, events=(event,)))
+        except RecordEnded:  # meanwhile
+            return
+        _log.warning("response %s reads failed: %s", record.id, code)

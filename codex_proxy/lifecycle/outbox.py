@@ -1,0 +1,64 @@
+"""Outbox: writes that must reach the store, though their request may end first or the store may fail for a while.
+
+Each is tried at once, a moment later, and then with every beat of the instance's heart until the store has taken it.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+
+from codex_proxy.errors import StorageFull, StoreUnavailable
+from codex_proxy.tasks import see_out, spawn
+
+_SECOND_TRY = 0.1  # seconds after the first; what is a hiccup is over by then
+_log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Of one instance. A write may be repeated after it was done: the store says that its answer can get lost."""
+
+    def __init__(self) -> None:
+        self._writing: set[asyncio.Task[None]] = set()
+        self._beat = asyncio.Event()
+
+    @property
+    def size(self) -> int:
+        """Writes that the store has not taken yet."""
+        return len(self._writing)
+
+    def put(self, what: str, write: Callable[[], Awaitable[object]], patience: float = math.inf) -> None:
+        """Have something written. After `patience` seconds it does not matter any more."""
+        task = spawn(f"write {what}", self._until_done(what, write, patience))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    def beat(self) -> None:
+        """The store answers: try again what it has not taken."""
+        self._beat.set()
+        self._beat = asyncio.Event()
+
+    async def close(self, patience: float) -> None:
+        """Try all once more; what is not written after `patience` seconds is given up."""
+        self.beat()
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=patience)
+        for task in list(self._writing):
+            await see_out(task)
+
+    async def _until_done(self, what: str, write: Callable[[], Awaitable[object]], patience: float) -> None:
+        clock = asyncio.get_running_loop().time
+        give_up_at = clock() + patience
+        tries = 0
+        while tries == 0 or clock() < give_up_at:
+            beat = self._beat
+            try:
+                await write()
+            except (StorageFull, StoreUnavailable) as error:
+                if tries == 1:
+                    _log.warning("could not write %s, trying again: %s %s", what, error, error.detail)
+            else:
+                return
+            tries += 1
+            await (asyncio.sleep(_SECOND_TRY) if tries == 1 else beat.wait())
+        _log.warning("%s was never written", what)

@@ -1,0 +1,57 @@
+"""A store that fails when it is told to: at one call, or for some time from one call on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, cast
+
+from codex_proxy.errors import StoreUnavailable
+from codex_proxy.store.keeper import Store
+
+How = Literal["refused", "answer lost", "hangs"]
+HANGS_FOR = 5.0  # seconds, like a Redis that is stopped
+
+
+class FailingStore:
+    """Stands before a store. `calls` are counted from 1 on, those of the heart too."""
+
+    def __init__(self, store: Store) -> None:
+        self.calls: list[str] = []
+        self._store = store
+        self._how: How = "refused"
+        self._from = 0
+        self._lasts = 0.0
+        self._over_at: float | None = None
+
+    def fail(self, number: int, how: How, lasts: float = 0.0) -> None:
+        """Fail at this call; where it `lasts`, at all calls of so many seconds from then on."""
+        self._from, self._how, self._lasts = len(self.calls) + number, how, lasts
+
+    @property
+    def failed(self) -> bool:
+        return 0 < self._from <= len(self.calls)
+
+    @property
+    def as_store(self) -> Store:
+        return cast(Store, self)  # all that a Store has is async
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:  # Any: of each method its own
+        method = getattr(self._store, name)
+
+        async def call(*arguments: Any) -> Any:
+            self.calls.append(name)
+            if not self._fails():
+                return await method(*arguments)
+            if self._how == "answer lost":
+                await method(*arguments)
+            if self._how == "hangs":
+                await asyncio.sleep(HANGS_FOR)
+            raise StoreUnavailable("The store is not available.")
+
+        return call
+
+    def _fails(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if len(self.calls) == self._from:
+            self._over_at = now + self._lasts
+            return True
+        return self._over_at is not None and now < self._over_at

@@ -1,0 +1,183 @@
+"""What holds whatever the store does: it is failed at every one of its calls, once and for a minute, in three ways.
+
+An error after the turn has begun says so; a turn runs at most once for a key; an end is written, or the record failed, in
+bounded time; `completed`, once told, stays; a follower gets every event once and one last event, or an error; a cancel is heard.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import get_args
+
+import pytest
+
+from codex_proxy.errors import IdempotencyConflict, ProxyError
+from codex_proxy.lifecycle import background
+from codex_proxy.store.keeper import RUNNING
+from tests.lifecycle import virtual_time
+from tests.lifecycle.bench import OWNER, Bench, Told
+from tests.lifecycle.failing_store import How
+
+MINUTE = 60.0
+MOST = 16  # calls from the first one of a scenario on: later ones are the heart's
+SETTLED = 20.0  # seconds after the end of the fault
+LAST = ("response.completed", "response.incomplete", "response.failed")
+Scenario = Callable[[Bench], Awaitable[None]]
+
+
+async def foreground(bench: Bench) -> None:
+    told = await bench.ask()
+    assert told.error is not None or told.status == "completed"
+    _assert_begun_is_told(told)
+    await _settled()
+    await _assert_ended(bench, told)
+    if told.error is not None and told.error.begun:  # what was made is not lost
+        assert await bench.status(told.response_id) == "completed"
+
+
+async def with_a_key(bench: Bench) -> None:
+    told = await _until_final(bench, key="key")
+    again = await _until_final(bench, key="key")
+    await _settled()
+    later = await bench.ask("key")
+    assert bench.turns == 1
+    assert later.kept is not None
+    assert (again.kept or later.kept) == later.kept
+    if told.kept is None:
+        assert later.kept.body == (told.status if told.error is None else told.error.message)
+    await _assert_ended(bench, told)
+
+
+async def in_the_background(bench: Bench) -> None:
+    told = await _until_final(bench, background=True)
+    assert (told.status, bench.turns) == ("queued", bench.turns)
+    assert told.response_id is not None
+    seen: list[tuple[int, str]] = []
+    for _ in range(20):
+        error = await _follow(bench, told.response_id, seen)
+        assert (error is None) == (seen[-1:] != [] and seen[-1][1] in LAST)
+        if error is None:
+            break
+    assert [number for number, _ in seen] == list(range(len(seen)))
+    assert [name for _, name in seen if name in LAST] == ["response.completed"]
+    await _settled()
+    await _assert_ended(bench, told)
+
+
+async def in_the_background_with_a_key(bench: Bench) -> None:
+    told = await _until_final(bench, key="key", background=True)
+    again = await _until_final(bench, key="key", background=True)
+    await _settled()
+    later = await _until_final(bench, key="key", background=True)
+    assert bench.turns == 1
+    assert told.response_id == again.response_id == later.response_id
+    await _assert_ended(bench, told)
+
+
+async def cancelled(bench: Bench) -> None:
+    told = await _until_final(bench, background=True)
+    assert told.response_id is not None
+    for _ in range(100):
+        try:
+            record = await bench.store.get(OWNER, told.response_id)
+            record = await background.cancelled(bench.store.as_store, OWNER, record)
+            break
+        except ProxyError:
+            await asyncio.sleep(1)
+    await _settled()
+    assert await bench.status(told.response_id) in ("cancelled", "completed")
+    assert bench.jobs.open == []
+
+
+async def deleted(bench: Bench) -> None:
+    told = await _until_final(bench, background=True)
+    assert told.response_id is not None
+    for _ in range(100):
+        try:
+            await bench.store.delete(OWNER, told.response_id)
+            break
+        except ProxyError:
+            await asyncio.sleep(1)
+    await _settled()
+    assert await bench.status(told.response_id) is None
+    assert bench.jobs.open == []
+    assert bench.instance.live == {}
+
+
+async def left(bench: Bench) -> None:
+    """The client leaves while its answer is being made."""
+    asking = asyncio.ensure_future(bench.ask("key"))
+    await asyncio.sleep(1.3)
+    asking.cancel()
+    await asyncio.wait([asking])
+    await _settled()
+    again = await bench.ask("key")
+    assert bench.turns == 1
+    assert isinstance(again.error, IdempotencyConflict) or again.status == "completed"
+    await asyncio.sleep(1)
+    await _assert_ended(bench, again)
+
+
+SCENARIOS = (foreground, with_a_key, in_the_background, in_the_background_with_a_key, cancelled, deleted, left)
+
+
+@pytest.mark.parametrize("lasts", [0.0, MINUTE], ids=["once", "a minute"])
+@pytest.mark.parametrize("how", get_args(How))
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_the_rules_hold_whatever_call_of_the_store_fails(scenario: Scenario, how: How, lasts: float) -> None:
+    async def main() -> None:
+        for number in itertools.count(1):
+            async with Bench.at_work() as bench:
+                bench.store.fail(number, how, lasts)
+                calls = len(bench.store.calls)
+                try:
+                    await scenario(bench)
+                except AssertionError as error:
+                    raise AssertionError(f"call {number}: {bench.store.calls[calls:][:number]}") from error
+                over = not bench.store.failed or number == MOST
+            if over:
+                assert number > 3
+                return
+
+    virtual_time.run(main())
+
+
+async def _until_final(bench: Bench, key: str | None = None, **members: object) -> Told:
+    """Ask as an SDK does: again after an error, unless it says that the turn had begun."""
+    for _ in range(200):
+        told = await bench.ask(key, **members)
+        _assert_begun_is_told(told)
+        if told.error is None or told.error.begun:
+            return told
+        await asyncio.sleep(1)
+    raise AssertionError("never answered")
+
+
+def _assert_begun_is_told(told: Told) -> None:
+    if told.error is not None and not isinstance(told.error, IdempotencyConflict):
+        assert told.error.begun == told.began, told.error
+
+
+async def _follow(bench: Bench, response_id: str, seen: list[tuple[int, str]]) -> ProxyError | None:
+    """Follow after what was seen, up to the end or an error."""
+    try:
+        async with aclosing(background.follow(bench.store.as_store, OWNER, response_id, len(seen) - 1)) as events:
+            async for event in events:
+                seen.append((event.number, event.type))
+    except ProxyError as error:
+        return error
+    return None
+
+
+async def _settled() -> None:
+    await asyncio.sleep(MINUTE + SETTLED)
+
+
+async def _assert_ended(bench: Bench, told: Told) -> None:
+    for record in await bench.memory.held(bench.instance.name):
+        assert record.status not in RUNNING, record
+    assert bench.instance.live == {}
+    assert bench.instance.outbox.size == 0
+    if told.status == "completed":
+        assert await bench.status(told.response_id) == "completed"
