@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 
 from codex_proxy.codex import home, profile
+from codex_proxy.roots import root_of
 from codex_proxy.settings import Settings
 
 _SOCKETS = ("/tmp", "/var/tmp", "/run")  # noqa: S108 (and temporary files, of which none is made there)
@@ -74,7 +75,8 @@ class Hidden(msgspec.Struct, frozen=True):
 
 def secrets(settings: Settings) -> list[Path]:
     """The server's own secrets and what CODEX_DENY_READ names, each by its name and as its real path."""
-    places = [home.codex_home(settings), *settings.deny_read, *profile.names(settings)]
+    places = [home.codex_home(settings), *settings.deny_read]
+    places += [file for file in profile.names(settings) if root_of(file, settings.roots) is None]  # else it is not used
     places += [place for place in (settings.env_file, settings.api_keys_file) if place is not None]
     places += [Path(f"{settings.store_file}{suffix}") for suffix in _STORE_SUFFIXES if settings.store_file is not None]
     return list(

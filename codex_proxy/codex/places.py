@@ -5,22 +5,28 @@ sandbox. `ours` is the one list of that.
 """
 
 import contextlib
+import logging
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import codex_proxy
-from codex_proxy.codex import command, hidden, home, profile
+from codex_proxy.codex import command, hidden, home
 from codex_proxy.errors import CommandNotFound
 from codex_proxy.roots import root_of
 from codex_proxy.settings import Settings, SettingsError
+
+_log = logging.getLogger(__name__)
 
 
 def make_directories(settings: Settings) -> None:
     """Make Codex's home and CODEX_WORKDIR where they are missing. Raises SettingsError when the places cannot serve."""
     home.make_home(settings)
     home.make(settings.workdir, "CODEX_WORKDIR", 0o755)
+    for root in settings.roots:
+        _open_again(root)
     if settings.sandbox != "read-only" and not os.access(settings.workdir, os.W_OK):
         raise SettingsError(
             f"CODEX_WORKDIR={settings.workdir} is not writable, but CODEX_SANDBOX_MODE={settings.sandbox} lets Codex write. "
@@ -28,6 +34,15 @@ def make_directories(settings: Settings) -> None:
         )
     if problems := [*_in_hidden_places(settings), *_within_reach_of_commands(settings)]:
         raise SettingsError("\n".join(problems))
+
+
+def _open_again(root: Path) -> None:
+    """A command may have closed its workspace, and the server would not start any more."""
+    with contextlib.suppress(OSError):
+        found = root.stat()
+        if found.st_uid == os.geteuid() and found.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            root.chmod(stat.S_IMODE(found.st_mode) | stat.S_IRWXU)
+            _log.warning("%s was closed to its owner, and is open to it again", root)
 
 
 def ours(settings: Settings) -> Iterator[tuple[str, Path]]:
@@ -45,7 +60,6 @@ def ours(settings: Settings) -> Iterator[tuple[str, Path]]:
     for name, place in (("keys file", settings.api_keys_file), ("env file", settings.env_file)):
         if place is not None:
             yield f"the {name}", place
-    yield from (("a file for Codex's home", place) for place in profile.sources(settings))
 
 
 def _within_reach_of_commands(settings: Settings) -> Iterator[str]:

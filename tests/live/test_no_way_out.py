@@ -1,7 +1,7 @@
 """A command that looks for a way out of its workspace, on the real CLI: by what it makes of directories, links and mounts."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,8 @@ import pytest
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Script, Step
-from tests.conftest import Proxy, ProxyStarter
+from tests.conftest import Proxy, ProxyStarter, RunningCommand
+from tests.sessions import http_session
 
 
 def runs(*commands: str, more: tuple[Step, ...] = ()) -> Script:
@@ -85,3 +86,45 @@ async def test_a_turn_writes_in_the_whole_workspace_around_its_directory_and_now
     async with start_proxy() as proxy:
         await outputs(proxy, model, runs(*(f"touch {place}" for place in places)), cwd=str(home.workdir / "p"))
     assert [place.name for place in places if place.exists()] == ["a", "b"]
+
+
+async def test_a_workspace_that_a_command_closes_fails_its_own_turns_and_no_other(
+    closed_is_closed: None,
+    start_command: Callable[..., Awaitable[RunningCommand]],
+    model: ModelServer,
+    home: Home,
+    environ: dict[str, str],
+) -> None:
+    (home.root / "other").mkdir()
+    (home.root / "other" / "closed").mkdir(mode=0)
+    environ |= {"CODEX_SANDBOX_MODE": "workspace-write", "CODEX_WORKSPACES": str(home.root / "other")}
+    environ["CODEX_MAX_PARALLEL_REQUESTS"] = "1"
+    model.script = runs("chmod 000 . && echo closed")
+    running = await start_command()
+    async with http_session() as http:
+
+        async def ask(**members: object) -> tuple[int, str]:
+            body = {"messages": [{"role": "user", "content": "go"}], **members}
+            async with http.post(f"{running.base_url}/chat/completions", json=body) as answer:
+                return answer.status, await answer.text()
+
+        try:
+            assert (await ask())[0] == 200
+            assert "closed" in model.requests[-1].outputs[0]
+            model.script = runs()
+            for place, wanted in ((home.workdir, {}), (home.root / "other/closed", {"cwd": f"{home.root}/other/closed"})):
+                for _ in range(2):  # the second one on a worker that has heard of it, or on its successor
+                    status, said = await ask(x_codex=wanted)
+                    assert (status, json.loads(said)["error"]["code"]) == (400, "workspace_unusable")
+                    assert str(place) in said
+            assert (await ask(x_codex={"cwd": str(home.root / "other")}))[0] == 200
+            assert (await ask(model="gpt-5.5 chat"))[0] == 200
+            async with http.get(f"{running.address}/ready") as ready:
+                assert ready.status == 200
+            assert await running.stop() == 0
+            again = await start_command()  # and the next start opens what is its own
+            async with http.post(f"{again.base_url}/responses", json={"input": "go"}) as answer:
+                assert answer.status == 200
+        finally:
+            home.workdir.chmod(0o755)
+            (home.root / "other" / "closed").chmod(0o755)

@@ -2,8 +2,6 @@
 
 import base64
 import json
-import os
-import shutil
 import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +15,7 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Step
 from tests.conftest import RunningCommand
+from tests.live.conftest import wrap
 from tests.pictures import PIXEL
 from tests.sessions import http_session
 
@@ -195,27 +194,9 @@ async def test_in_the_sandbox_a_hunting_agent_finds_no_secret(
     assert "\\nconnected" not in said or network == "1"
 
 
-def _wrap(environ: dict[str, str], directory: Path, line: str) -> None:
-    """Have `start_command`, which must come later, run the installed command by `line` of a shell."""
-    program = shutil.which("codex-proxy", path=environ["PATH"])
-    wrapper = directory / "codex-proxy"
-    wrapper.write_text(f'#!/bin/sh\n{line} "{program}" "$@"\n')
-    wrapper.chmod(0o755)
-    environ["PATH"] = f"{directory}{os.pathsep}{environ['PATH']}"
-
-
-@pytest.fixture
-def as_anybody(environ: dict[str, str], tmp_path: Path) -> None:
-    """The installed command without root's rights over other processes, where the tests run as root."""
-    if os.geteuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip("setpriv is not installed")
-        _wrap(environ, tmp_path, "exec setpriv --bounding-set=-all --inh-caps=-all")
-
-
 @pytest.fixture
 def writing_for_a_group(environ: dict[str, str], tmp_path: Path) -> None:
-    _wrap(environ, tmp_path, "umask 002; exec")
+    wrap(environ, tmp_path, "umask 002; exec")
 
 
 async def test_in_danger_mode_the_servers_environment_stays_closed(
