@@ -5,12 +5,13 @@ Every step is one script of `redis_scripts`. No command is ever sent twice: a cl
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as NotConnected
@@ -19,6 +20,7 @@ from redis.exceptions import RedisError
 from codex_proxy import tasks
 from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavailable
 from codex_proxy.store import redis_scripts
+from codex_proxy.store.changes import Changes
 from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent
 
 EVENTS_AT_ONCE = 1000
@@ -30,8 +32,6 @@ _SWEPT_AT_ONCE = 1000  # records; Redis serves nobody else meanwhile
 _EXPIRY_GRACE = 3600.0  # `sweep` forgets by the caller's clock and keeps the books; what nobody sweeps expires by itself
 _HEARTBEAT = 15.0  # the listener asks whether the server is there when it has heard nothing for so long
 _LISTEN_AGAIN = 0.5  # the server is back: so soon it is noticed
-_RECHECK = 0.5  # a wait that may have missed its change is no longer than this
-_MISSED = 30.0  # a change may be missed by who has read before it and waits after it: as long as a slow client takes
 _log = logging.getLogger(__name__)
 
 
@@ -44,8 +44,10 @@ class RedisStore:
         self._ttl = ttl
         self._life = round((ttl + _EXPIRY_GRACE) * 1000)
         self._max_bytes = max_bytes
-        self._changes = _Changes()
+        self._changes = Changes()
         self._listener: asyncio.Task[None] | None = None
+        self._news: PubSub | None = None  # while it is connected
+        self._holder, self._lease = "", 0  # milliseconds
 
     @classmethod
     @asynccontextmanager
@@ -68,6 +70,7 @@ class RedisStore:
         store = cls(Redis.from_pool(pool), pool.connection_kwargs.get("password"), ttl, max_bytes)
         try:
             await store._run(redis_scripts.PING)
+            await store._load()
             store._listener = tasks.spawn("listener of the store", store._listen())
             yield store
         finally:
@@ -76,7 +79,9 @@ class RedisStore:
     async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
         size = len(record.body) + len(input_items) + len(conversation)
         fields = [*_fields(record), "input_items", input_items, "conversation", conversation]
-        await self._run(redis_scripts.CREATE, record.id, size, self._life, self._max_bytes, record.created_at, *fields)
+        bounds = (size, self._life, self._max_bytes, record.created_at)
+        lease = self._lease if record.holder == self._holder else 0
+        await self._run(redis_scripts.CREATE, record.id, *bounds, record.holder or "", lease, *fields)
 
     async def update(self, change: Change) -> bool:
         parts = [part for one in change.parts for part in (one.number, one.content)]
@@ -136,7 +141,11 @@ class RedisStore:
         await self._run(redis_scripts.RELEASE, key, holder)
 
     async def renew(self, holder: str, lease: float) -> None:
-        await self._run(redis_scripts.RENEW, holder, _milliseconds(lease))
+        if holder != self._holder and self._news is not None:
+            with self._in_our_words():
+                await self._news.subscribe(redis_scripts.ALIVE + holder)
+        self._holder, self._lease = holder, _milliseconds(lease)
+        await self._run(redis_scripts.RENEW, holder, self._lease)
 
     async def orphans(self) -> list[Record]:
         return [_record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.ORPHANS)]
@@ -156,13 +165,26 @@ class RedisStore:
 
     async def _run(self, script: str, *arguments: str | bytes | float) -> Any:  # Any: each script has its own answer
         cancels = _cancels()
-        try:
+        with self._in_our_words():
             answer = await self._client.register_script(redis_scripts.SHARED + script)(args=arguments)
-        except (RedisError, OSError) as error:
-            raise self._ours(error) from error
         if _cancels() > cancels:
             raise asyncio.CancelledError
         return answer
+
+    async def _load(self) -> None:
+        """So that no first call of a script sends its arguments twice."""
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for script in redis_scripts.ALL:
+                pipeline.script_load(redis_scripts.SHARED + script)
+            with self._in_our_words():
+                await pipeline.execute()
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise self._ours(error) from error
 
     def _ours(self, error: Exception) -> ProxyError:
         detail = f"Redis: {error}"
@@ -188,62 +210,26 @@ class RedisStore:
     async def _hear_changes(self) -> None:
         async with self._client.pubsub() as channel:
             await channel.subscribe(redis_scripts.CHANGES)
-            asked = False
-            while not _cancels():
-                message = await channel.get_message(timeout=_HEARTBEAT)
-                if message is None and asked:
-                    raise NotConnected("no answer to a ping")
-                if asked := message is None:
-                    await channel.ping()
-                elif message["type"] == "subscribe":
-                    self._changes.begin()
-                elif message["type"] == "message":
-                    self._changes.hear(message["data"].decode(errors="surrogateescape"))
+            self._news = channel  # from now on `renew` subscribes by itself
+            if self._holder:
+                await channel.subscribe(redis_scripts.ALIVE + self._holder)
+            try:
+                await self._hear_from(channel)
+            finally:
+                self._news = None
 
-
-class _Changes:
-    """Who waits for which name, and which names have changed lately."""
-
-    def __init__(self) -> None:
-        self.listening = False  # else every wait may miss its change
-        self._waiting: dict[str, set[asyncio.Event]] = {}
-        self._lately: dict[str, float] = {}  # name -> time of its last change, oldest first
-
-    def begin(self) -> None:
-        """From now on every change is heard; those of before may have been missed."""
-        self.listening = True
-        for waiting in self._waiting.values():
-            _wake(waiting)
-
-    def hear(self, name: str) -> None:
-        now = asyncio.get_running_loop().time()
-        self._lately.pop(name, None)
-        self._lately[name] = now
-        while self._lately[oldest := next(iter(self._lately))] < now - _MISSED:
-            del self._lately[oldest]
-        _wake(self._waiting.get(name, ()))
-
-    async def wait(self, name: str, timeout: float) -> None:
-        last = self._lately.get(name, -_MISSED)
-        if not self.listening or last > asyncio.get_running_loop().time() - _MISSED:
-            timeout = min(timeout, _RECHECK)
-        woken = asyncio.Event()
-        waiting = self._waiting.setdefault(name, set())
-        waiting.add(woken)
-        try:
-            async with asyncio.timeout(timeout):
-                await woken.wait()
-        except TimeoutError:
-            return
-        finally:
-            waiting.discard(woken)
-            if not waiting:
-                self._waiting.pop(name, None)
-
-
-def _wake(waiting: Iterable[asyncio.Event]) -> None:
-    for woken in waiting:
-        woken.set()
+    async def _hear_from(self, channel: PubSub) -> None:
+        asked = False
+        while not _cancels():
+            message = await channel.get_message(timeout=_HEARTBEAT)
+            if message is None and asked:
+                raise NotConnected("no answer to a ping")
+            if asked := message is None:
+                await channel.ping()
+            elif message["type"] == "subscribe":
+                self._changes.begin()
+            elif message["type"] == "message" and message["channel"] == redis_scripts.CHANGES.encode():
+                self._changes.hear(message["data"].decode(errors="surrogateescape"))
 
 
 def _cancels() -> int:

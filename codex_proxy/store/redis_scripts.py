@@ -5,6 +5,7 @@ refuses, or one that frees memory: after it, Redis refuses nothing more, so that
 """
 
 CHANGES = "codex-proxy:changes"  # the channel: the id, or the idempotency key, of what has changed
+ALIVE = "codex-proxy:alive:"  # and the holder: a channel that nobody says anything in; who listens to it is connected
 
 # Keys: `record:ID` a hash; `events:ID` a sorted set by number; `ages` ids by created_at and, within a second, by their
 # coming; `sizes` bytes by id, with the events; `totals` bytes of all and the count of those that came; `running` ids.
@@ -21,6 +22,15 @@ local function state(id)
 end
 local function owned(id, owner) return redis.call('HGET', record(id), 'owner') == owner end
 local function extend(life, keys) for _, key in ipairs(keys) do redis.call('PEXPIRE', key, life) end end
+local function lease(holder) return P .. 'lease:' .. holder end
+local function hold(holder, length) redis.call('SET', lease(holder), length, 'PX', length * 6) end
+-- In its lease, or silent for no more than five further ones while its connection is there: asleep, suspended or stopped.
+local function alive(holder)
+    local left = redis.call('PTTL', lease(holder))
+    if left <= 0 then return false end
+    local length = tonumber(redis.call('GET', lease(holder)))
+    return not length or left > length * 5 or redis.call('PUBLISH', P .. 'alive:' .. holder, '') > 0
+end
 local function forget(id)
     redis.call('DEL', record(id), events(id))
     redis.call('HINCRBY', TOTALS, 'bytes', -(redis.call('HGET', SIZES, id) or 0))
@@ -80,9 +90,10 @@ return {found, place}
 """
 
 CREATE = """
-local id, size, life, most, created_at = unpack(ARGV, 1, 5)
+local id, size, life, most, created_at, holder, length = unpack(ARGV, 1, 7)
 if redis.call('EXISTS', record(id)) == 1 then return end
-redis.call('HSET', record(id), unpack(ARGV, 6))
+redis.call('HSET', record(id), unpack(ARGV, 8))
+if length ~= '0' and redis.call('EXISTS', lease(holder)) == 0 then hold(holder, length) end
 local count = redis.call('HINCRBY', TOTALS, 'created', 1)
 redis.call('ZADD', AGES, string.format('%s.%06d', created_at, count % 1000000), id)
 keep(id, size, life, most)
@@ -169,19 +180,29 @@ if redis.call('HGET', claim, 'holder') == ARGV[2] and redis.call('HEXISTS', clai
 end
 """
 
-# PEXPIRE needs no memory: a full server does not make the living look dead.
+# The DEL needs no memory, and after it nothing is refused: a full server does not make the living look dead.
+# `pulse` is there while anybody renews. Where it is missing the server was away, for all that we know, and the leases of the
+# living may have run out meanwhile: `calm` keeps everybody from looking for the dead until all have had the time to renew.
 RENEW = """
-local lease = P .. 'lease:' .. ARGV[1]
-if redis.call('PEXPIRE', lease, ARGV[2]) == 0 then redis.call('SET', lease, '', 'PX', ARGV[2]) end
+local holder, length = unpack(ARGV)
+redis.call('DEL', lease(holder))
+hold(holder, length)
+if redis.call('EXISTS', P .. 'pulse') == 0 and redis.call('SCARD', RUNNING) > 0 then
+    redis.call('SET', P .. 'calm', '', 'PX', length)
+end
+redis.call('SET', P .. 'pulse', '', 'PX', math.ceil(length / 2))
 """
 
 ORPHANS = """
-local found = {}
+local found, living = {}, {}
+if redis.call('EXISTS', P .. 'calm') == 1 then return found end
 for _, id in ipairs(redis.call('SMEMBERS', RUNNING)) do
     local holder = redis.call('HGET', record(id), 'holder')
-    if not holder then forget(id)
-    elseif redis.call('EXISTS', P .. 'lease:' .. holder) == 0 then
-        table.insert(found, {id, state(id)})
+    if not holder then
+        forget(id)
+    else
+        if living[holder] == nil then living[holder] = alive(holder) end
+        if not living[holder] then table.insert(found, {id, state(id)}) end
     end
 end
 return found
@@ -209,3 +230,6 @@ extend(life, {AGES, SIZES, TOTALS, RUNNING})
 shrink(most)
 return forgotten
 """
+
+ALL: tuple[str, ...] = (PING, GET, INPUT_ITEMS, CONVERSATION, LATEST, CREATE, UPDATE, DELETE, WANT_CANCEL, EVENTS)
+ALL += (CLAIM, BIND, ANSWER, RELEASE, RENEW, ORPHANS, HELD, SWEEP)

@@ -19,12 +19,14 @@ import aiosqlite
 
 from codex_proxy.errors import RecordEnded
 from codex_proxy.store import sqlite_file
+from codex_proxy.store.file_lock import HolderLocks
 from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Change, Claim, Listed, Record, StoredEvent
 from codex_proxy.store.sqlite_file import Row, in_our_words, run
 
 EVENTS_AT_ONCE = 1000
 FORGET_AT_ONCE = 100  # records a transaction: a smaller bound after a restart must not stop the writers for long
 VACUUM_AT_ONCE = 1000  # pages
+_SILENT_LEASES = 6  # after so many, a holder is dead though its process is there
 POLL_INTERVAL = 0.2  # seconds between two looks for changes of other processes
 
 _SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "
@@ -58,6 +60,7 @@ class SqliteStore:
         self._max_bytes = max_bytes
         self._writer = writer
         self._reader = reader
+        self._locks = HolderLocks(path)
         self._writing = asyncio.Lock()
         self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # of records that somebody of this process waits for
 
@@ -66,7 +69,9 @@ class SqliteStore:
     async def opened(cls, path: Path, ttl: float, max_bytes: int) -> AsyncIterator["SqliteStore"]:
         """Open the file, or make it, readable by us alone; close it at the end. Raises StoreUnavailable and StorageFull."""
         async with sqlite_file.opened(path) as (writer, reader):
-            yield cls(path, ttl, max_bytes, writer, reader)
+            store = cls(path, ttl, max_bytes, writer, reader)
+            with contextlib.closing(store._locks):
+                yield store
 
     async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
         async with self._transaction() as db:
@@ -198,20 +203,26 @@ class SqliteStore:
         self._tell([key])
 
     async def renew(self, holder: str, lease: float) -> None:
+        with in_our_words(self._path):
+            self._locks.hold(holder)
         async with self._transaction() as db:
-            await run(db, "INSERT OR REPLACE INTO lease VALUES (?, ?)", holder, time.time() + lease)
+            now = time.monotonic()
+            await run(db, "INSERT OR REPLACE INTO lease VALUES (?, ?, ?)", holder, now + lease, now + _SILENT_LEASES * lease)
 
     async def orphans(self) -> list[Record]:
+        now = time.monotonic()
         no_lease = "NOT EXISTS (SELECT 1 FROM lease WHERE lease.holder = kept.holder AND ends_at >= ?)"
-        rows = await self._read(_SELECT_RECORD + "WHERE running AND " + no_lease, time.time())
-        return [_record(row) for row in rows]
+        silent = [_record(row) for row in await self._read(_SELECT_RECORD + "WHERE running AND " + no_lease, now)]
+        rows = await self._read("SELECT holder FROM lease WHERE silent_until >= ?", now) if silent else []
+        asleep = {holder for (holder,) in rows if self._locks.held(holder)}
+        return [record for record in silent if record.holder not in asleep]
 
     async def held(self, holder: str) -> list[Record]:
         return [_record(row) for row in await self._read(_SELECT_RECORD + "WHERE running AND holder = ?", holder)]
 
     async def sweep(self, now: int) -> None:
         async with self._transaction() as db:
-            await run(db, "DELETE FROM lease WHERE ends_at < ?", time.time())
+            await run(db, "DELETE FROM lease WHERE silent_until < ?", time.monotonic())
             await run(db, "DELETE FROM claim WHERE ends_at < ?", time.time())
         while await self._forgot_some(now - self._ttl):
             pass
@@ -223,6 +234,7 @@ class SqliteStore:
     async def close(self) -> None:
         await self._reader.close()
         await self._writer.close()
+        self._locks.close()
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:

@@ -85,6 +85,10 @@ MIGRATIONS: list[tuple[str, ...]] = [
         "ALTER TABLE claim ADD COLUMN holder TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE claim ADD COLUMN response_id TEXT",
     ),
+    (  # by the machine's monotonic clock: a lease is no longer for a clock that was set, nor for a machine that slept
+        "DROP TABLE lease",
+        "CREATE TABLE lease (holder TEXT PRIMARY KEY, ends_at REAL NOT NULL, silent_until REAL NOT NULL)",
+    ),
 ]
 
 Row = tuple[Any, ...]  # of whatever the statement selects

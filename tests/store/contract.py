@@ -356,13 +356,13 @@ class Contract:
         await until(gone)
 
     async def test_a_running_record_is_an_orphan_without_the_lease_of_its_holder(self, store: Store) -> None:
+        await store.renew("elsewhere", TTL)
         here, nobodys = a_record("here"), msgspec.structs.replace(a_record("nobody's"), holder=None)
         await put(store, here)
         await put(store, nobodys)
         await put(store, ended(a_record("ended")))
         assert sorted(await store.orphans(), key=lambda record: record.id) == [here, nobodys]
         await store.renew("here", TTL)
-        await store.renew("elsewhere", TTL)
         assert await store.orphans() == [nobodys]
 
     async def test_a_lease_ends_unless_it_is_renewed(self, store: Store) -> None:
@@ -374,8 +374,8 @@ class Contract:
         assert await store.orphans() == []
 
     async def test_a_shorter_lease_ends_the_longer_one(self, store: Store) -> None:
-        await put(store, a_record())
         await store.renew("here", TTL)
+        await put(store, a_record())
         await store.renew("here", 0.1)
         await until(store.orphans)
 

@@ -120,6 +120,45 @@ async def test_the_running_records_of_a_dead_holder_are_orphans(server: RedisSer
     assert [record.id for record in await store.orphans()] == ["resp_3"]
 
 
+async def test_a_full_server_does_not_make_the_living_look_dead_nor_refuse_a_first_lease(
+    server: RedisServer, store: RedisStore
+) -> None:
+    await put(store, _running())
+    async with Redis.from_url(server.url) as redis:
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set("maxmemory", 1)
+    await store.renew("here", 60)
+    assert await store.orphans() == []
+
+
+async def test_nobody_looks_for_the_dead_within_a_lease_after_an_outage(server: RedisServer, other: RedisStore) -> None:
+    """An outage in which all leases ran out is played by taking them away."""
+    async with RedisStore.opened(server.url, _TTL, _ROOM) as store:
+        await store.renew("here", 1)
+        await put(store, _running())
+    async with Redis.from_url(server.url) as redis:
+        await redis.delete("codex-proxy:lease:here", "codex-proxy:pulse")
+    began = time.monotonic()
+    await other.renew("there", 1)
+    async with asyncio.timeout(_LIMIT):
+        while not await other.orphans():
+            await other.renew("there", 1)
+            await asyncio.sleep(0.02)
+    assert time.monotonic() - began >= 0.9
+
+
+async def test_a_record_that_was_made_after_a_flush_has_a_living_holder(
+    server: RedisServer, store: RedisStore, other: RedisStore
+) -> None:
+    await store.renew("here", 60)
+    await other.renew("there", 60)
+    async with Redis.from_url(server.url) as redis:
+        await redis.flushall()
+    await other.renew("there", 60)
+    await put(store, _running())
+    assert await other.orphans() == []
+
+
 async def test_an_old_record_is_forgotten_but_not_while_it_runs(server: RedisServer, store: RedisStore) -> None:
     await put(store, _ended("resp_1", _NOW - 3601))
     await put(store, _running("resp_2", _NOW - 3601))
@@ -163,7 +202,7 @@ async def test_everything_expires_by_itself(server: RedisServer, store: RedisSto
     await store.renew("here", 60)
     async with Redis.from_url(server.url) as redis:
         keys = await redis.keys("*")
-        assert len(keys) == 8
+        assert len(keys) == 10
         assert [key for key in keys if await redis.pttl(key) < 0] == []
 
 

@@ -6,11 +6,8 @@ import os
 import random
 import sqlite3
 import stat
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -22,8 +19,9 @@ from codex_proxy.store.keeper import Claim
 from codex_proxy.store.sqlite import SqliteStore
 from codex_proxy.store.sqlite_file import MIGRATIONS
 from tests.machine import small_disk_in
-from tests.store import sqlite_child
+from tests.store import child
 from tests.store.contract import LIMIT, NARROW, ROOMY, TTL, Opener, a_record, change, claim, ended, put, some_events
+from tests.store.processes import child_process, line_of
 
 _START_LIMIT = 30.0  # seconds for a Python to start: the machines are noisy
 _WAL = 4 * 1024 * 1024  # bytes that the file beside may have
@@ -39,24 +37,6 @@ def open_store(path: Path) -> Opener:
     return lambda ttl, max_bytes: SqliteStore.opened(path, ttl, max_bytes)
 
 
-@asynccontextmanager
-async def _child(way: Callable[..., object], path: Path, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    argv = (sys.executable, "-m", sqlite_child.__name__, way.__name__, str(path), name)
-    process = await asyncio.create_subprocess_exec(*argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
-
-
-async def _line(process: asyncio.subprocess.Process) -> str:
-    assert process.stdout is not None
-    async with asyncio.timeout(_START_LIMIT):
-        return (await process.stdout.readline()).decode().strip()
-
-
 def _problems(path: Path) -> list[tuple[str]]:
     with contextlib.closing(sqlite3.connect(path)) as db:
         found: list[tuple[str]] = [*db.execute("PRAGMA integrity_check"), *db.execute("PRAGMA foreign_key_check")]
@@ -68,8 +48,8 @@ async def test_a_kill_at_any_moment_loses_nothing_that_was_kept(path: Path, no_l
     chance = random.Random(4711)  # the same moments in each run
     acknowledged: list[str] = []
     for round_number in range(20):
-        async with _child(sqlite_child.writes_in_a_loop, path, f"round-{round_number}") as process:
-            acknowledged.append(await _line(process))
+        async with child_process(child.writes_in_a_loop, path, f"round-{round_number}") as process:
+            acknowledged.append(await line_of(process))
             await asyncio.sleep(chance.uniform(0, 0.1))  # not to wait for something: the moment of the kill is by chance
             process.kill()
             rest, _ = await process.communicate()
@@ -136,8 +116,8 @@ async def test_a_change_by_another_process_wakes_within_a_second(path: Path, ope
     record = a_record()
     async with open_store(TTL, ROOMY) as store:
         await put(store, record)
-        async with _child(sqlite_child.ends_a_record_when_told, path, record.id) as process:
-            assert await _line(process) == "ready"
+        async with child_process(child.ends_a_record_when_told, path, record.id) as process:
+            assert await line_of(process) == "ready"
             told = process.stdin
             assert told is not None
 
@@ -302,6 +282,18 @@ _EVENT = "INSERT INTO event VALUES (1, 0, 'response.created', x'7b7d')"
 _HELD = [
     (_ROW, _CONTENT, _EVENT),
     (_ROW, _CONTENT, _EVENT),
+    (
+        "INSERT INTO record VALUES (1, 'resp_1', 'anna', 1, 'completed', FALSE, NULL, FALSE, 1, 0)",
+        "INSERT INTO body VALUES (1, x'7b7d')",
+        "INSERT INTO input VALUES (1, x'5b5d', x'5b5d')",
+        _EVENT,
+    ),
+    (
+        "INSERT INTO record VALUES (1, 'resp_1', 'anna', 1, 'completed', FALSE, NULL, FALSE, 1, 0)",
+        "INSERT INTO body VALUES (1, x'7b7d')",
+        "INSERT INTO input VALUES (1, x'5b5d', x'5b5d')",
+        _EVENT,
+    ),
     (
         "INSERT INTO record VALUES (1, 'resp_1', 'anna', 1, 'completed', FALSE, NULL, FALSE, 1, 0)",
         "INSERT INTO body VALUES (1, x'7b7d')",
