@@ -10,6 +10,8 @@ from typing import Protocol
 
 import msgspec
 
+from codex_proxy.store.rates import Hit
+
 RUNNING = ("queued", "in_progress")
 ENDED_MESSAGE = "The response has ended already."
 
@@ -159,6 +161,12 @@ class Store(Protocol):
 
     async def held(self, holder: str) -> list[Record]:
         """The running records of a holder."""
+
+    async def hit(self, caller: str, amount: int, window: float) -> Hit | None:
+        """Count a request of a caller among all instances, if there were fewer than `amount` in the last `window` seconds.
+
+        None: no other instance counts with us.
+        """
 
     async def sweep(self, now: int) -> None:
         """Forget what is too old, and the oldest of what is too much."""

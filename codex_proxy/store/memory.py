@@ -12,6 +12,7 @@ import msgspec
 
 from codex_proxy.errors import RecordEnded
 from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent, StoredPart
+from codex_proxy.store.rates import Hit
 
 EVENTS_AT_ONCE = 1000
 
@@ -142,6 +143,9 @@ class MemoryStore:
 
     async def held(self, holder: str) -> list[Record]:
         return [record for record in self._running() if record.holder == holder]
+
+    async def hit(self, caller: str, amount: int, window: float) -> Hit | None:
+        return None
 
     async def sweep(self, now: int) -> None:
         for record in [kept.record for kept in self._kept.values()]:

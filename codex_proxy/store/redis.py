@@ -22,6 +22,7 @@ from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavai
 from codex_proxy.store import redis_scripts
 from codex_proxy.store.changes import Changes
 from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent
+from codex_proxy.store.rates import Hit
 
 EVENTS_AT_ONCE = 1000
 _CONNECT_TIMEOUT = 3.0
@@ -152,6 +153,10 @@ class RedisStore:
 
     async def held(self, holder: str) -> list[Record]:
         return [_record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.HELD, holder)]
+
+    async def hit(self, caller: str, amount: int, window: float) -> Hit | None:
+        granted, remaining, reset = await self._run(redis_scripts.HIT, caller, amount, _milliseconds(window))
+        return Hit(bool(granted), remaining, reset / 1000)
 
     async def sweep(self, now: int) -> None:
         step = (now - self._ttl, self._life, self._max_bytes, _SWEPT_AT_ONCE)

@@ -216,6 +216,23 @@ end
 return found
 """
 
+# By the server's clock, which all have in common. A time that is still to come is from before the clock was set back.
+HIT = """
+local key, amount, window = P .. 'rate:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function oldest() return tonumber(redis.call('LINDEX', key, 0)) end
+while oldest() and (oldest() <= now - window or oldest() > now) do redis.call('LPOP', key) end
+local count = redis.call('LLEN', key)
+local granted = count < amount
+if granted then
+    redis.call('RPUSH', key, string.format('%d', now))
+    redis.call('PEXPIRE', key, window)
+    count = count + 1
+end
+return {granted and 1 or 0, math.max(0, amount - count), oldest() and oldest() + window - now or 0}
+"""
+
 SWEEP = """
 local before, life, most, at_once = unpack(ARGV)
 local forgotten = 0
@@ -232,4 +249,4 @@ return forgotten
 """
 
 ALL: tuple[str, ...] = (PING, GET, INPUT_ITEMS, CONVERSATION, LATEST, CREATE, UPDATE, DELETE, WANT_CANCEL, EVENTS)
-ALL += (CLAIM, BIND, ANSWER, RELEASE, RENEW, ORPHANS, HELD, SWEEP)
+ALL += (CLAIM, BIND, ANSWER, RELEASE, RENEW, ORPHANS, HELD, HIT, SWEEP)

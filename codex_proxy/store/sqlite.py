@@ -21,6 +21,7 @@ from codex_proxy.errors import RecordEnded
 from codex_proxy.store import sqlite_file
 from codex_proxy.store.file_lock import HolderLocks
 from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Change, Claim, Listed, Record, StoredEvent
+from codex_proxy.store.rates import Hit
 from codex_proxy.store.sqlite_file import Row, in_our_words, run
 
 EVENTS_AT_ONCE = 1000
@@ -219,6 +220,9 @@ class SqliteStore:
 
     async def held(self, holder: str) -> list[Record]:
         return [_record(row) for row in await self._read(_SELECT_RECORD + "WHERE running AND holder = ?", holder)]
+
+    async def hit(self, caller: str, amount: int, window: float) -> Hit | None:
+        return None
 
     async def sweep(self, now: int) -> None:
         async with self._transaction() as db:

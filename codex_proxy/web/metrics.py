@@ -118,6 +118,8 @@ class Present(Collector):
         yield GaugeMetricFamily("codex_proxy_turns_running", "Turns that workers have.", server.supervisors.running)
         yield GaugeMetricFamily("codex_proxy_queue_depth", "Turns that wait for a worker.", jobs.waiting)
         yield GaugeMetricFamily("codex_proxy_queue_limit", "Turns that may wait.", jobs.size)
+        told = "Requests whose rate this instance counted alone, because the store did not answer."
+        yield CounterMetricFamily("codex_proxy_rates_counted_alone", told, server.rate.alone)
         yield GaugeMetricFamily(
             "codex_proxy_background_responses", "Background responses that are being made here.", server.backgrounds.open
         )

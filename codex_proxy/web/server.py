@@ -51,13 +51,13 @@ class Server:
         self._last_asked = -math.inf  # monotonic seconds
         self.callers = Callers(settings)
         self.image_fetch = ImageFetch(allowed=settings.image_fetch, most_bytes=settings.max_body_mb * 1024 * 1024)
-        self._rate = RateLimit(settings.rate_limit_per_minute, settings.store)
+        self.rate = RateLimit(settings.rate_limit_per_minute, store)
 
     async def admit(self, request: web.Request) -> tuple[Caller, bytes]:
         """Key, rate and body of a request that asks for a turn: who asks, and its bytes. Raises what is wrong with them."""
         self._last_asked = time.monotonic()
         who = self.check_key(request)
-        await self._rate.count(request, who.known_as, who.rate_limit)
+        await self.rate.count(request, who.known_as, who.rate_limit)
         return who, await read_json(request)
 
     def check_key(self, request: web.Request) -> Caller:

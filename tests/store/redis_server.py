@@ -6,6 +6,7 @@ A test that asks for one where the program is missing is skipped.
 import asyncio
 import contextlib
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,6 +37,15 @@ class RedisServer:
             while b"Ready to accept connections" not in said:
                 said = await self._process.stdout.readline()
                 assert said, "redis-server ended at its start"
+
+    def freeze(self) -> None:
+        """It answers nobody, and refuses nobody, until `thaw`."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """As a crash does: without a word, and all is forgotten."""

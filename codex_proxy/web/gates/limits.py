@@ -1,55 +1,85 @@
 """How much a caller may ask: requests a minute, and the size and kind of a body."""
 
 import asyncio
+import logging
+import math
 import time
 
 from aiohttp import web
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
-from limits.errors import StorageError
-from limits.storage import storage_from_string
 
-from codex_proxy.errors import BodyTooLarge, InvalidRequest, RateLimited, RequestTimeout, StoreUnavailable, UnsupportedMediaType
+from codex_proxy.errors import (
+    BodyTooLarge,
+    InvalidRequest,
+    RateLimited,
+    RequestTimeout,
+    StorageFull,
+    StoreUnavailable,
+    UnsupportedMediaType,
+)
+from codex_proxy.store.keeper import Store
+from codex_proxy.store.rates import Hit, Rates
 
-_REDIS = ("redis://", "rediss://")
-_RETRY_AFTER = 5.0  # seconds
+_WINDOW = 60.0  # seconds
+_SHARED_TIMEOUT = 1.0  # seconds that a request waits for the count of all instances; then this one counts alone
+_ALONE_FOR = 5.0  # seconds until one request tries the common count again
 _BODY_TIMEOUT = 30.0  # seconds
 _HEADERS = web.RequestKey("rate_headers", dict[str, str])
+_log = logging.getLogger(__name__)
 
 
 class RateLimit:
     """At most `per_minute` requests in any minute for each caller without a rate of his own; 0 = no limit.
 
-    Counted in Redis where the store is.
+    Counted for all instances where they share a store. While that does not answer, each counts what it sees itself:
+    `alone` is how often that has happened.
     """
 
-    def __init__(self, per_minute: int, store: str) -> None:
+    def __init__(self, per_minute: int, store: Store) -> None:
+        self.alone = 0
         self._per_minute = per_minute
-        shared = store.startswith(_REDIS)
-        self._limiter = MovingWindowRateLimiter(
-            storage_from_string(f"async+{store}", implementation="redispy", wrap_exceptions=True) if shared else MemoryStorage()
-        )
+        self._store = store
+        self._own = Rates(_WINDOW)
+        self._away = False
+        self._tried_at = -math.inf  # monotonic seconds, while it is away
 
     async def count(self, request: web.Request, caller: str, per_minute: int | None = None) -> None:
         """Count one request. Raises RateLimited, with the seconds until one is free again."""
         amount = self._per_minute if per_minute is None else per_minute
         if not amount:
             return
-        item = RateLimitItemPerMinute(amount)
-        try:
-            granted = await self._limiter.hit(item, caller)
-            reset_at, remaining = await self._limiter.get_window_stats(item, caller)
-        except StorageError as error:
-            raise StoreUnavailable("The store of rate limits does not work.", retry_after=_RETRY_AFTER) from error
-        reset = max(0.0, reset_at - time.time())
+        hit = await self._shared(caller, amount)
+        if hit is None:
+            hit = self._own.hit(caller, amount)
+        elif hit.granted:  # so that a limit that was reached stays so when the store goes away
+            self._own.note(caller)
         request[_HEADERS] = {
             "x-ratelimit-limit-requests": str(amount),
-            "x-ratelimit-remaining-requests": str(remaining),
-            "x-ratelimit-reset-requests": f"{reset:.0f}s",
+            "x-ratelimit-remaining-requests": str(hit.remaining),
+            "x-ratelimit-reset-requests": f"{hit.reset:.0f}s",
         }
-        if not granted:
-            raise RateLimited(f"Rate limit reached: {amount} requests a minute.", retry_after=max(reset, 1.0))
+        if not hit.granted:
+            raise RateLimited(f"Rate limit reached: {amount} requests a minute.", retry_after=max(hit.reset, 1.0))
+
+    async def _shared(self, caller: str, amount: int) -> Hit | None:
+        """The count of all instances; None where there is none, or none to be had."""
+        if self._away and time.monotonic() < self._tried_at + _ALONE_FOR:
+            self.alone += 1
+            return None
+        self._tried_at = time.monotonic()
+        try:
+            async with asyncio.timeout(_SHARED_TIMEOUT):
+                hit = await self._store.hit(caller, amount, _WINDOW)
+        except (StorageFull, StoreUnavailable, TimeoutError) as error:
+            self.alone += 1
+            self._tried_at = time.monotonic()
+            if not self._away:
+                _log.warning("the store does not count requests (%s): this instance counts alone", error or "no answer in time")
+            self._away = True
+            return None
+        if self._away:
+            _log.warning("the store counts requests again")
+        self._away = False
+        return hit
 
 
 async def show_rate(request: web.Request, response: web.StreamResponse) -> None:
