@@ -14,7 +14,7 @@ from codex_proxy.turns import Mode
 
 _T = TypeVar("_T")
 _MODES: dict[str, Mode] = {"chat": "chat", "agent": "agent"}
-_SEPARATORS = " :\t"
+_SEPARATORS = " :"
 _WORDS_AT_MOST = 2  # an effort and a mode
 _PREFIXES = ("openai/", "codex/")  # clients put the provider's name in front
 _NAMED_AT_MOST = 40
@@ -57,7 +57,7 @@ class Catalog(msgspec.Struct, frozen=True):
 
     def choose(self, name: str | None) -> Choice:
         """Resolve a model name; None and "" are the default. Raises ModelNotFound, naming what exists."""
-        wanted = (name or "").strip() or self.default
+        wanted = name.strip(" ") if name else self.default
         if (choice := self._read(wanted, self.aliases)) is not None:
             return choice
         known = ", ".join(dict.fromkeys((*self.aliases, *(model.id for model in self.listed()))))

@@ -72,7 +72,7 @@ def default_model(default: str, scope: Scope) -> str:
 
 def _model_name(wish: Wish, facts: Facts, scope: Scope) -> str:
     """What to look up in the catalogue."""
-    return (wish.model or "").strip() or default_model(facts.catalog.default, scope)
+    return wish.model or default_model(facts.catalog.default, scope)
 
 
 def _sandbox(wish: Wish, settings: Settings, scope: Scope) -> Sandbox:

@@ -20,7 +20,6 @@ _ALIASED = Catalog(
     [
         (None, Choice(_BIG, None, None)),
         ("", Choice(_BIG, None, None)),
-        (" ", Choice(_BIG, None, None)),
         ("big-5", Choice(_BIG, None, None)),
         ("big-5 high", Choice(_BIG, "high", None)),
         ("big-5 chat", Choice(_BIG, None, "chat")),
@@ -49,7 +48,7 @@ def test_a_name_is_a_model_then_perhaps_an_effort_and_a_mode_in_any_order_and_ca
     [
         *("big", "big-6", "big-5 xhigh", "big-5 huge", "big-5 high high", "local:8b high", "big-5-chat", "openai/openai/big-5"),
         *("chat", " chat", ":", "high", "big-5 low high", "big-5 chat agent", "big-5 chat chat", "big-5 robot", "other/big-5"),
-        *("x" * 10_000, " :" * 10_000, "openai/" * 10_000, "big-5 chat high x", "openai/"),
+        *(" ", "\t", "big-5\thigh", "big-5\n", "x" * 10_000, " :" * 10_000, "openai/" * 10_000, "big-5 chat high x", "openai/"),
     ],
 )
 def test_an_unknown_name_is_refused_and_the_visible_models_are_named(name: str) -> None:

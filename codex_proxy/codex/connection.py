@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from codex_proxy.codex import methods, wire
+from codex_proxy.codex.failures import refusal
 from codex_proxy.codex.process import CodexProcess
-from codex_proxy.errors import ContextTooLong, InvalidRequest, ProxyError, WorkerFailed
+from codex_proxy.errors import InvalidRequest, ProxyError, WorkerFailed
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -25,11 +26,9 @@ _EARLY_AT_MOST = 30_000  # notifications that may come before an answer: one for
 _LINES_IN_A_ROW = 256  # that may be read without letting other tasks run: a flood may be in our buffer already
 _NAMES_AT_MOST = _NAME_AT_MOST = 100  # of unknown methods, and characters of one
 _UNKNOWN_METHOD = -32601
-_INVALID_REQUEST, _INVALID_PARAMS = -32600, -32602
 _NOT_UNDERSTOOD = (
     "Failed to deserialize JSONRPCMessage: "  # on stderr, and no other answer: nested too deeply, say (0.147.0 to 0.169.0)
 )
-_TOOL_REFUSED = "dynamic tool input schema is not supported for "  # then its name and why; seen with 0.163.0
 _LONGEST_REASON = 300  # characters
 
 
@@ -77,14 +76,7 @@ class Connection:
             self._limit = None
         if line.error is None:
             return wire.decode(line.result, answer)
-        if line.error.code == _INVALID_REQUEST and brought is not None:
-            raise _unreadable(line.error.message, method, brought)
-        if line.error.code == _INVALID_PARAMS and "maximum length" in line.error.message:
-            raise ContextTooLong(line.error.message, param="messages")
-        if line.error.message.startswith(_TOOL_REFUSED):
-            reason = line.error.message.removeprefix(_TOOL_REFUSED)[:_LONGEST_REASON]
-            raise InvalidRequest(f"Codex does not take the parameters of the tool {reason}", param="tools")
-        raise WorkerFailed("The Codex CLI refused the request.", detail=f"{method}: {line.error.message}")
+        raise refusal(method, line.error)
 
     async def post(self, method: str, params: Any) -> int:
         """Send a request without waiting for its answer, which is dropped; returns its id."""

@@ -24,6 +24,11 @@ from codex_proxy.errors import (
 
 _RETRY_AFTER = 20.0  # seconds; a provider's 429 reaches us without its own
 _QUOTA_RETRY_AFTER, _LOGIN_RETRY_AFTER = 300.0, 60.0
+_INVALID_REQUEST, _INVALID_PARAMS = -32600, -32602
+_LONGEST_REASON = 500  # characters
+_TOOL_REFUSED = "dynamic tool "  # so begins what Codex says of a client's tool; its name is in there
+_BAD_ITEM = re.compile(r"items\[\d+\] is not a valid response item: ")  # of the history, whose numbers are not the request's
+_WITH_THE_REQUEST = ("thread/inject_items", "turn/start")  # what a request brought goes with these, and tools with thread/start
 _ADDRESS = re.compile(r"\b\w+://\S+")
 
 
@@ -52,6 +57,20 @@ def failure(error: wire.TurnError) -> ProxyError:
             return UpstreamFailed(f"The model provider answers {status}.", detail=detail)
         case _, _:
             return _from_provider(error.message, detail)
+
+
+def refusal(method: str, error: wire.RpcError) -> ProxyError:
+    """What a client is told when Codex refuses one of our requests: its own fault where that had something of the client's."""
+    said = error.message
+    if error.code == _INVALID_PARAMS and "maximum length" in said:
+        return ContextTooLong(said, param="messages")
+    reason = _ADDRESS.sub("…", said)[:_LONGEST_REASON]
+    if error.code == _INVALID_REQUEST and method == "thread/start" and said.startswith(_TOOL_REFUSED):
+        return InvalidRequest(f"Codex does not take this tool: {reason}", param="tools", detail=said)
+    if error.code == _INVALID_REQUEST and method in _WITH_THE_REQUEST and not said.startswith("thread "):
+        param = "input" if _BAD_ITEM.match(said) else None
+        return InvalidRequest(f"Codex does not take this request: {_BAD_ITEM.sub('', reason)}", param=param, detail=said)
+    return WorkerFailed("The Codex CLI refused the request.", detail=f"{method}: {said}")
 
 
 def _word_and_status(info: str | dict[str, Any] | None) -> tuple[str, int | None]:

@@ -33,9 +33,11 @@ from codex_proxy.turns import (
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
 _PROFILE = "proxy"
 
+_OFF = {"enabled": False}
 # Pure-model mode: no environment, hence no command can run, and nothing of the agent's is described to the model.
 _CHAT_CONFIG: dict[str, Any] = {
-    "tools": {"view_image": False},
+    "tools": {"view_image": False, "experimental_request_user_input": _OFF, "update_plan": _OFF},
+    "orchestrator": {"skills": _OFF, "mcp": _OFF},  # 0.147.0 has tools for skills otherwise
     "include_apply_patch_tool": False,
     "include_permissions_instructions": False,
     "include_environment_context": False,
@@ -133,7 +135,7 @@ def _history_item(item: History) -> dict[str, Any]:
             return {"type": "message", "role": item.role, "content": content} | phase
         case Called():
             called = {"type": "function_call", "call_id": item.call_id, "name": tools.to_model(item.name)}
-            group = {"namespace": tools.to_model(item.namespace)} if item.namespace else {}
+            group = {"namespace": tools.group_to_model(item.namespace)} if item.namespace else {}
             return called | group | {"arguments": item.arguments}
         case Answered():
             texts = [part.text for part in item.parts if isinstance(part, Text)]

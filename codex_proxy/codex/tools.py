@@ -1,20 +1,24 @@
 """The client's tools among Codex's own: which names can be used, and under which name the model sees them.
 
-Codex refuses, shadows or drops a client's tool whose name it keeps for itself (seen with 0.163.0). For an agent that is
-an error, because one name would mean two tools. Where only the name is taken, as in pure-model mode, the tool goes to
-the model under a marked name, and comes back under its own.
+Codex refuses, shadows or drops a client's tool whose name it keeps for itself (0.147.0 to 0.169.0). For an agent that
+is an error, because one name would mean two tools. Where only the name is taken, the tool goes to the model under a
+marked name, one that is too long under a shortened one, and comes back under its own. No two names become one: what
+looks marked already is marked once more.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from codex_proxy.codex.tool_schema import understood
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.turns import Mode, Tool
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,120}", re.ASCII)
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,256}", re.ASCII)
+_LONGEST = 64  # characters; Codex takes 128 for a tool, but the API behind it only these
 AGENTS_OWN = frozenset(
     (
         *("exec_command", "write_stdin", "shell", "shell_command", "local_shell", "apply_patch", "view_image", "web_search"),
@@ -22,9 +26,16 @@ AGENTS_OWN = frozenset(
         *("spawn_agent", "send_input", "resume_agent", "wait_agent", "close_agent", "list_mcp_resources", "read_mcp_resource"),
     )
 )
-_TAKEN = frozenset(("exec_command", "request_user_input"))  # in pure-model mode too
+_TAKEN = frozenset(("exec_command", "shell_command", "request_user_input", "apply_patch", "mcp"))  # in pure-model mode too
+_TAKEN_GROUPS = frozenset(
+    (
+        *("mcp", "functions", "multi_tool_use", "web", "browser", "python", "computer", "container", "file_search"),
+        *("image_gen", "terminal", "api_tool", "tool_search", "submodel_delegator", "python_user_visible"),
+    )
+)
 _TAKEN_PREFIX = "mcp__"
 _MARK = "client_"
+_DIGEST = 12  # characters that tell shortened names apart
 _FREEFORM = '{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}'
 
 
@@ -39,7 +50,7 @@ def check(tools: Iterable[Tool], mode: Mode) -> None:
     for tool in tools:
         for name in (tool.name, tool.namespace):
             if name is not None and not _NAME.fullmatch(name):
-                problem = f"The tool name {name[:140]!r} is not 1 to 120 letters, digits, _ and -."
+                problem = f"The tool name {name[:140]!r} is not allowed: use 1 to 256 letters, digits, _ and -."
                 raise InvalidRequest(problem, param=tool.place)
         if mode == "agent" and tool.namespace is None and tool.name in AGENTS_OWN:
             raise InvalidRequest(
@@ -47,8 +58,8 @@ def check(tools: Iterable[Tool], mode: Mode) -> None:
                 "'<model> chat', or x_codex.mode = 'chat'.",
                 param=tool.place,
             )
-        seen_as = (tool.namespace and to_model(tool.namespace), to_model(tool.name))
-        if tool.namespace is not None and groups.setdefault(to_model(tool.namespace), tool.namespace) != tool.namespace:
+        seen_as = (tool.namespace and group_to_model(tool.namespace), to_model(tool.name))
+        if tool.namespace is not None and groups.setdefault(group_to_model(tool.namespace), tool.namespace) != tool.namespace:
             raise InvalidRequest(f"The namespace {tool.namespace!r} is given twice.", param=tool.place)
         if seen_as in seen:
             raise InvalidRequest(f"The tool {tool.name!r} is given twice.", param=tool.place)
@@ -57,7 +68,23 @@ def check(tools: Iterable[Tool], mode: Mode) -> None:
 
 def to_model(name: str) -> str:
     """The name under which the model sees a tool of the client."""
-    return _MARK + name if name in _TAKEN or name.startswith(_TAKEN_PREFIX) else name
+    return _seen(name, _TAKEN)
+
+
+def group_to_model(name: str) -> str:
+    """The name under which the model sees a group of the client's tools."""
+    return _seen(name, _TAKEN_GROUPS)
+
+
+def _seen(name: str, taken: frozenset[str]) -> str:
+    bare = name
+    while bare.startswith(_MARK):
+        bare = bare.removeprefix(_MARK)
+    seen = _MARK + name if bare in taken or bare.startswith(_TAKEN_PREFIX) else name
+    if len(seen) <= _LONGEST:
+        return seen
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
+    return f"{seen[: _LONGEST - _DIGEST - 1]}_{digest}"
 
 
 def dynamic_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
@@ -65,7 +92,7 @@ def dynamic_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     namespaces: dict[str, list[dict[str, Any]]] = {}
     for tool in tools:
-        schema = msgspec.Raw((_FREEFORM if tool.freeform else tool.parameters).encode())
+        schema = msgspec.Raw((_FREEFORM if tool.freeform else understood(tool.parameters)).encode())
         entry = {"type": "function", "name": to_model(tool.name), "description": tool.description, "inputSchema": schema}
         if tool.namespace is None:
             found.append(entry)
@@ -73,7 +100,7 @@ def dynamic_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
             namespaces[tool.namespace].append(entry)
         else:
             inner = namespaces[tool.namespace] = [entry]
-            name = to_model(tool.namespace)
+            name = group_to_model(tool.namespace)
             found.append({"type": "namespace", "name": name, "description": f"The tools of {tool.namespace}.", "tools": inner})
     return found
 
@@ -84,3 +111,9 @@ def freeform_argument(arguments: str) -> str:
         return msgspec.json.decode(arguments, type=_Freeform).input
     except msgspec.DecodeError:
         return arguments
+
+
+def place_of(refusal: str, tools: Iterable[Tool]) -> str:
+    """Where the request has the tool that a refusal of the CLI's names; of all of them where it names none."""
+    words = set(re.findall(r"[a-zA-Z0-9_-]+", refusal))
+    return next((tool.place for tool in tools if words & {to_model(tool.name), group_to_model(tool.namespace or "")}), "tools")

@@ -71,7 +71,7 @@ class Translator:
         self._left_out = 0  # texts that stand where an image was
         self._turn = turn
         self._clients_tools = {
-            (tool.namespace and tools.to_model(tool.namespace), tools.to_model(tool.name)): tool for tool in turn.tools
+            (tool.namespace and tools.group_to_model(tool.namespace), tools.to_model(tool.name)): tool for tool in turn.tools
         }
         self._passed_on: dict[str, int] = {}  # item id -> characters
         self._summarised: set[tuple[str, int]] = set()  # parts of reasoning of which something has been passed on

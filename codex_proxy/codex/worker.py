@@ -17,7 +17,7 @@ import msgspec
 
 from codex_proxy import __version__
 from codex_proxy.catalog import Facts
-from codex_proxy.codex import command, documents, facts, home, methods, sandbox, wire
+from codex_proxy.codex import command, documents, facts, home, methods, sandbox, tools, wire
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.connection import Brought, Connection
 from codex_proxy.codex.exchange import Exchange
@@ -186,6 +186,9 @@ class Worker:
         params = recipe.start_params()
         try:
             started = await self._connection.request("thread/start", params, wire.ThreadStarted, brought=brought)
+        except InvalidRequest as error:
+            error.param = tools.place_of(error.message, recipe.tools)
+            raise
         except WorkerFailed:
             _check_workspace(recipe.cwd)
             raise

@@ -106,14 +106,14 @@ async def test_its_shell_commands_run_on_the_clients_side(client_codex: Client, 
 
 
 async def test_its_patches_are_a_custom_tool_that_changes_the_clients_files(client_codex: Client, model: ModelServer) -> None:
-    model.script = calling("apply_patch", {"input": _PATCH})
+    model.script = calling("client_apply_patch", {"input": _PATCH})
     items = await client_codex.ask("write a poem")
     (change,) = [item for item in items if item["type"] == "file_change"]
     assert change["status"] == "completed"
     assert (client_codex.workspace / "poem.txt").read_text() == "roses are red\n"
     assert items[-1]["text"] == "It is done."
     call, output = model.requests[-1].input[-2:]
-    assert (call["name"], json.loads(call["arguments"])) == ("apply_patch", {"input": _PATCH})
+    assert (call["name"], json.loads(call["arguments"])) == ("client_apply_patch", {"input": _PATCH})
     assert "Success" in output["output"]
 
 

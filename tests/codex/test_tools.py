@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from codex_proxy.codex.tools import check, dynamic_tools, freeform_argument, to_model
+from codex_proxy.codex.tools import check, dynamic_tools, freeform_argument, group_to_model, place_of, to_model
 from codex_proxy.codex.translate import Translator
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.turns import Mode, Tool, ToolCalled
@@ -25,18 +25,18 @@ def _tool(name: str, namespace: str | None = None, *, freeform: bool = False) ->
 
 
 @pytest.mark.parametrize("mode", ["agent", "chat"])
-@pytest.mark.parametrize("name", ["a", "get_weather", "Get-Weather-2", "x" * 120, "execute", "client_look", "0"])
+@pytest.mark.parametrize("name", ["a", "get_weather", "Get-Weather-2", "x" * 64, "x" * 256, "web", "execute", "client_look", "0"])
 def test_a_plain_name_may_be_used(name: str, mode: Mode) -> None:
     check((_tool(name), _tool(name, "group")), mode)
 
 
 @pytest.mark.parametrize("mode", ["agent", "chat"])
-@pytest.mark.parametrize("name", ["", " ", "a b", "a.b", "größe", "x" * 121, "a\n", "a/b", "１"])
+@pytest.mark.parametrize("name", ["", " ", "a b", "a.b", "größe", "x" * 257, "a\n", "a/b", "１"])
 def test_a_name_of_other_characters_is_refused_at_its_place(name: str, mode: Mode) -> None:
     assert _refused_at((_tool("look"), _tool(name)), mode) == "tools[1]"
 
 
-@pytest.mark.parametrize("name", ["a b", "x" * 121])
+@pytest.mark.parametrize("name", ["a b", "x" * 257])
 def test_the_name_of_a_group_has_the_same_form(name: str) -> None:
     assert _refused_at((_tool("look", name),), "agent") == "tools[0]"
 
@@ -54,13 +54,22 @@ def test_a_name_twice_is_refused_where_it_comes_again() -> None:
     assert _refused_at((_tool("look", "a"), _tool("look", "a")), "chat") == "tools[1]"
 
 
-def test_two_names_that_the_model_would_see_as_one_are_refused() -> None:
-    assert _refused_at((_tool("exec_command"), _tool("client_exec_command")), "chat") == "tools[1]"
-    assert _refused_at((_tool("client_mcp__a"), _tool("mcp__a")), "agent") == "tools[1]"
+def test_names_that_look_like_one_after_marking_stay_two() -> None:
+    for name in ("exec_command", "mcp", "mcp__a"):
+        group = (_tool(name), _tool(f"client_{name}"), _tool(f"client_client_{name}"))
+        assert _refused_at(group, "chat") is None
+        assert len({to_model(tool.name) for tool in group}) == 3
+    assert _refused_at((_tool("look", "mcp__a"), _tool("look", "client_mcp__a")), "agent") is None
+    assert _refused_at((_tool("look", "web"), _tool("look", "client_web")), "agent") is None
 
 
-def test_two_groups_that_the_model_would_see_as_one_are_refused() -> None:
-    assert _refused_at((_tool("look", "mcp__a"), _tool("look", "client_mcp__a")), "agent") == "tools[1]"
+@pytest.mark.parametrize("length", [65, 128, 129, 256])
+def test_a_name_over_64_characters_is_shortened_and_stays_apart_from_others(length: int) -> None:
+    names = ["x" * length, "x" * (length - 1) + "y", "x" * 64]
+    assert {len(to_model(name)) for name in names} == {64}
+    assert len({to_model(name) for name in names}) == 3
+    assert all(len(to_model(f"{start}{'x' * 62}")) == 64 for start in ("mcp__", "client_mcp__"))
+    assert len(group_to_model("x" * length)) == 64
 
 
 @pytest.mark.parametrize(
@@ -69,6 +78,11 @@ def test_two_groups_that_the_model_would_see_as_one_are_refused() -> None:
         ("look", "look"),
         ("exec_command", "client_exec_command"),
         ("request_user_input", "client_request_user_input"),
+        ("client_exec_command", "client_client_exec_command"),
+        ("mcp", "client_mcp"),
+        ("apply_patch", "client_apply_patch"),
+        ("web", "web"),
+        ("x" * 65, "x" * 51 + "_" + "9537c5fdf120"),
         ("mcp__clock__now", "client_mcp__clock__now"),
         ("mcp_clock", "mcp_clock"),
         ("shell", "shell"),
@@ -79,9 +93,22 @@ def test_a_name_that_codex_keeps_for_itself_is_marked(name: str, seen: str) -> N
     assert to_model(name) == seen
 
 
+@pytest.mark.parametrize(
+    ("name", "seen"), [("web", "client_web"), ("mcp", "client_mcp"), ("mcp__a", "client_mcp__a"), ("shop", "shop")]
+)
+def test_the_name_of_a_group_that_codex_or_the_api_keeps_is_marked(name: str, seen: str) -> None:
+    assert group_to_model(name) == seen
+
+
+def test_the_place_of_a_refused_tool_is_found_by_the_name_that_codex_knows() -> None:
+    tools = tuple(msgspec.structs.replace(_tool(name), place=f"tools[{place}]") for place, name in enumerate(("look", "mcp")))
+    assert place_of("dynamic tool input schema is not supported for client_mcp: invalid type", tools) == "tools[1]"
+    assert place_of("dynamic tool something else", tools) == "tools"
+
+
 @_fixed
 @given(st.lists(_names, max_size=5, unique=True))
-@example(["client_exec_command"])
+@example(["client_exec_command", "exec_command"])
 def test_every_tool_that_passes_the_check_is_called_by_its_own_name(names: list[str]) -> None:
     offered = tuple(_tool(name) for name in names)
     if _refused_at(offered, "chat") is not None:

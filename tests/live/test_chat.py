@@ -244,7 +244,7 @@ async def test_chat_mode_is_the_bare_model_with_nothing_of_the_agent(proxy: Prox
     answer = await proxy.chat(model="gpt-5.5 chat", messages=messages)
     assert answer.headers["x-codex-sandbox"] == "none: no command can run"
     seen = model.requests[-1]
-    assert not {"exec_command", "shell", "view_image", "web_search"} & set(seen.tool_names)
+    assert set(seen.tool_names) <= {"apply_patch"}  # which 0.169.0 cannot be brought to leave out for a model that takes patches
     texts = [(item["role"], item["content"][0]["text"]) for item in seen.input]
     base = [("developer", "You are a helpful assistant.")]  # 0.147.0 sends it apart
     assert (base if seen.body.get("instructions") else []) + texts == [*base, ("developer", "Be brief."), ("user", "Hi")]
