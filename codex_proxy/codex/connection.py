@@ -76,7 +76,7 @@ class Connection:
             self._limit = None
         if line.error is None:
             return wire.decode(line.result, answer)
-        raise refusal(method, line.error)
+        raise refusal(method, line.error, brought=brought is not None)
 
     async def post(self, method: str, params: Any) -> int:
         """Send a request without waiting for its answer, which is dropped; returns its id."""

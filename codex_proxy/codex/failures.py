@@ -26,10 +26,10 @@ _RETRY_AFTER = 20.0  # seconds; a provider's 429 reaches us without its own
 _QUOTA_RETRY_AFTER, _LOGIN_RETRY_AFTER = 300.0, 60.0
 _INVALID_REQUEST, _INVALID_PARAMS = -32600, -32602
 _LONGEST_REASON = 500  # characters
-_TOOL_REFUSED = "dynamic tool "  # so begins what Codex says of a client's tool; its name is in there
 _BAD_ITEM = re.compile(r"items\[\d+\] is not a valid response item: ")  # of the history, whose numbers are not the request's
-_WITH_THE_REQUEST = ("thread/inject_items", "turn/start")  # what a request brought goes with these, and tools with thread/start
+_NOT_OF_THE_CLIENTS = ("thread ", "failed to load configuration")  # of threads that are gone, and of the operator's own files
 _ADDRESS = re.compile(r"\b\w+://\S+")
+_PATH = re.compile(r"(?<![\w.])/[\w.-][^\s:,'\"`]*")
 
 
 def failure(error: wire.TurnError) -> ProxyError:
@@ -59,18 +59,18 @@ def failure(error: wire.TurnError) -> ProxyError:
             return _from_provider(error.message, detail)
 
 
-def refusal(method: str, error: wire.RpcError) -> ProxyError:
-    """What a client is told when Codex refuses one of our requests: its own fault where that had something of the client's."""
+def refusal(method: str, error: wire.RpcError, *, brought: bool) -> ProxyError:
+    """What a client is told when Codex refuses one of our requests; `brought`: something of the client's was in it."""
     said = error.message
     if error.code == _INVALID_PARAMS and "maximum length" in said:
         return ContextTooLong(said, param="messages")
-    reason = _ADDRESS.sub("…", said)[:_LONGEST_REASON]
-    if error.code == _INVALID_REQUEST and method == "thread/start" and said.startswith(_TOOL_REFUSED):
-        return InvalidRequest(f"Codex does not take this tool: {reason}", param="tools", detail=said)
-    if error.code == _INVALID_REQUEST and method in _WITH_THE_REQUEST and not said.startswith("thread "):
-        param = "input" if _BAD_ITEM.match(said) else None
-        return InvalidRequest(f"Codex does not take this request: {_BAD_ITEM.sub('', reason)}", param=param, detail=said)
-    return WorkerFailed("The Codex CLI refused the request.", detail=f"{method}: {said}")
+    if error.code != _INVALID_REQUEST or not brought or said.startswith(_NOT_OF_THE_CLIENTS):
+        return WorkerFailed("The Codex CLI refused the request.", detail=f"{method}: {said}")
+    reason = _BAD_ITEM.sub("", _PATH.sub("…", _ADDRESS.sub("…", said)))[:_LONGEST_REASON]
+    what, param = (
+        ("the tools", "tools") if method == "thread/start" else ("this request", "input" if _BAD_ITEM.match(said) else None)
+    )
+    return InvalidRequest(f"Codex does not take {what}: {reason}", param=param, detail=f"{method}: {said}")
 
 
 def _word_and_status(info: str | dict[str, Any] | None) -> tuple[str, int | None]:

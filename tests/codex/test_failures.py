@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from codex_proxy.codex.failures import failure
+from codex_proxy.codex import wire
+from codex_proxy.codex.failures import failure, refusal
 from codex_proxy.codex.wire import TurnError
 from codex_proxy.errors import (
     ContextTooLong,
@@ -99,3 +100,33 @@ def test_what_the_provider_wrote_is_cut() -> None:
 )
 def test_a_message_that_is_no_refusal_of_a_provider_is_a_broken_connection(said: str) -> None:
     assert type(failure(TurnError(said, "other"))) is UpstreamFailed
+
+
+@pytest.mark.parametrize(
+    ("method", "code", "said", "brought", "kind", "param"),
+    [
+        ("thread/start", -32600, "dynamic tool name is reserved: mcp", True, InvalidRequest, "tools"),
+        ("thread/start", -32600, "Invalid request: recursion limit exceeded", True, InvalidRequest, "tools"),
+        ("thread/start", -32600, "failed to load configuration: /root/x", True, WorkerFailed, None),
+        ("thread/start", -32600, "Invalid request: unknown field", False, WorkerFailed, None),
+        (
+            "thread/inject_items",
+            -32600,
+            "items[3] is not a valid response item: missing field `type`",
+            True,
+            InvalidRequest,
+            "input",
+        ),
+        ("turn/start", -32600, "Invalid request: unknown variant `x`, in /home/me https://a.example/b", True, InvalidRequest, None),
+        ("turn/start", -32600, "thread not found: 01a2", True, WorkerFailed, None),
+        ("turn/start", -32602, "Input exceeds the maximum length of 1048576", True, ContextTooLong, "messages"),
+        ("turn/start", -32603, "internal", True, WorkerFailed, None),
+    ],
+)
+def test_a_refusal_is_the_requests_fault_where_it_brought_what_is_refused(
+    method: str, code: int, said: str, brought: bool, kind: type[ProxyError], param: str | None
+) -> None:
+    told = refusal(method, wire.RpcError(code, said), brought=brought)
+    assert (type(told), told.param) == (kind, param)
+    assert not any(secret in told.message for secret in ("/home", "/root", "example", "items[3]"))
+    assert kind is ContextTooLong or said in told.detail

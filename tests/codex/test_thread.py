@@ -118,7 +118,12 @@ def test_the_params_of_a_chat_thread() -> None:
         "environments": [],
         "baseInstructions": "You are a helpful assistant.",
         "config": {
-            "tools": {"view_image": False},
+            "tools": {
+                "view_image": False,
+                "experimental_request_user_input": {"enabled": False},
+                "update_plan": {"enabled": False},
+            },
+            "orchestrator": {"skills": {"enabled": False}, "mcp": {"enabled": False}},
             "include_apply_patch_tool": False,
             "include_permissions_instructions": False,
             "include_environment_context": False,

@@ -24,7 +24,7 @@ _GROUPS = (
 
 def _calls_all(request: ModelRequest) -> list[Call]:
     """A call of every tool of the client's that the model sees: they are all described as "The …"."""
-    calls = []
+    calls: list[Call] = []
     for tool in request.body["tools"]:
         for inner in tool.get("tools", [tool]):
             if re.fullmatch(r"The \S+\.", inner.get("description") or ""):
