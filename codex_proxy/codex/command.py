@@ -37,8 +37,11 @@ _LOOPBACK = "localhost,127.0.0.1,::1"
 
 # Features belong to the process: in a thread's config they cost up to 300 ms of CPU. Those that an installed
 # version does not know are left out, because the CLI ends at an unknown name.
-_OFF_ALWAYS = ("shell_snapshot", "plugins", "apps")
-_OFF_FOR_CHAT = ("shell_tool", "unified_exec", "goals", "multi_agent", "skill_search", "tool_search", "tool_suggest", "view_image")
+# Sub-agents use models of their own choice, whatever the key allows, and their tokens are in no turn's usage (0.163.0). A goal
+# is pursued after its turn has ended.
+_ON_THEIR_OWN = ("goals", "multi_agent", "multi_agent_v2", "multi_agent_mode", "enable_fanout", "agent_message_board")
+_OFF_ALWAYS = ("shell_snapshot", "plugins", "apps", *_ON_THEIR_OWN)
+_OFF_FOR_CHAT = ("shell_tool", "unified_exec", "skill_search", "tool_search", "tool_suggest", "view_image")
 _CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false")
 _NO_LOGIN = "cli_auth_credentials_store=ephemeral"  # one that is found is renewed at its issuer, needed or not
 
