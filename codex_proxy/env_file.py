@@ -1,14 +1,24 @@
 """The env file: where it is, and what stands in it. Only `settings.py` reads it."""
 
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-import dotenv
+import msgspec
+from dotenv import parser
 
 from codex_proxy.settings_values import existing_file
 
 NAMED_BY = "CODEX_ENV_FILE"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Assigned(msgspec.Struct, frozen=True):
+    """A value of the file, and in which line it stands."""
+
+    value: str
+    line: int
 
 
 def find(environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -22,15 +32,24 @@ def find(environ: Mapping[str, str], cwd: Path) -> Path | None:
     return usual if usual.is_file() else None
 
 
-def read(file: Path) -> dict[str, str]:
-    """Its values. Raises ValueError when somebody else could have written it, or it cannot be read."""
+def read(file: Path) -> dict[str, Assigned]:
+    """What it assigns, by name. Raises ValueError when others could have written it, it cannot be read, or a line is bad."""
     try:
         if others_may_write(file):
             raise ValueError(refusal(file))
-        values = dotenv.dotenv_values(file, interpolate=False)
+        with file.open(encoding="utf-8") as stream:
+            bindings = list(parser.parse_stream(stream))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} cannot be read: {error}.") from error
-    return {name: value for name, value in values.items() if value is not None}
+    found: dict[str, Assigned] = {}
+    for binding in bindings:
+        blank = len(binding.original.string) - len(binding.original.string.lstrip())
+        line = binding.original.line + binding.original.string[:blank].count("\n")
+        if binding.error or (binding.key is not None and (binding.value is None or not _NAME.fullmatch(binding.key))):
+            raise ValueError(f"{file}, line {line}, is not an assignment. Write NAME=value, or begin a comment with #.")
+        if binding.key is not None:
+            found[binding.key] = Assigned(binding.value or "", line)
+    return found
 
 
 def others_may_write(file: Path) -> bool:

@@ -184,6 +184,7 @@ SETTINGS = (
 )
 
 DEPRECATED = ("CODEX_MODEL",)
+_KEYS = ("PROXY_API_KEY", "PROXY_API_KEYS_FILE")  # where empty is not the same as unset
 _BELONGS_TO_CODEX = ("CODEX_HOME", "OPENAI_API_KEY")
 _NAMES = (*(setting.name for setting in SETTINGS), *DEPRECATED, *_BELONGS_TO_CODEX, env_file.NAMED_BY)
 
@@ -208,10 +209,15 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
         for name in (env_file.NAMED_BY, *_BELONGS_TO_CODEX)
         if name in from_file
     ]
-    values = {**from_file, **environ}
+    values = {name: assigned.value for name, assigned in from_file.items()} | dict(environ)
     warnings += [f"{name} is deprecated and has no effect." for name in DEPRECATED if values.get(name)]
     warnings += near_misses(values, _NAMES)
-    problems: list[str] = []
+    problems = [
+        f"{name} is empty {'in the environment' if name in environ else f'in {file}, line {from_file[name].line}'}: "
+        "the server would be open to everybody who reaches it. Give it a value, or take it out."
+        for name in _KEYS
+        if name in values and not values[name].strip()
+    ]
     members: dict[str, Any] = {}
     for setting in SETTINGS:
         if (given := values.get(setting.name)) is None or not given.strip():

@@ -62,7 +62,7 @@ def test_codex_home_of_the_os_environment_is_used_where_no_config_dir_is_given(t
 
 
 def test_values_of_the_file_are_taken_as_they_stand(tmp_path: Path) -> None:
-    _write(tmp_path / ".env", "# a comment\nexport PROXY_API_KEY='a$HOME${PATH}b'\nPROXY_HOST\n\nCODEX_PATH=\"/opt/my codex\"\n")
+    _write(tmp_path / ".env", "# a comment\nexport PROXY_API_KEY='a$HOME${PATH}b'\n\nCODEX_PATH=\"/opt/my codex\"\n")
     settings, _ = load({"HOME": "/nowhere"}, tmp_path)
     assert (settings.api_key, settings.host, settings.codex_path) == ("a$HOME${PATH}b", "127.0.0.1", "/opt/my codex")
 
@@ -128,6 +128,29 @@ def test_an_env_file_that_others_may_write_is_refused(tmp_path: Path, mode: int)
 def test_an_env_file_that_only_its_owner_may_write_is_read(tmp_path: Path, mode: int) -> None:
     _write(tmp_path / ".env", "PROXY_PORT=1111\n").chmod(mode)
     assert load({}, tmp_path)[0].port == 1111
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("PROXY_API_KEY", "PROXY_API_KEY: secret", "PROXY_API_KEY secret", "PROXY_API_KEY:secret=x", "PROXY-API-KEY=secret"),
+        *('PROXY_API_KEY="secret', "PROXY_API_KEY='secret", "just words", "=secret", '"PROXY_API_KEY"=secret', "export"),
+    ],
+)
+def test_a_line_that_is_no_assignment_ends_the_start(tmp_path: Path, line: str) -> None:
+    env_file = _write(tmp_path / ".env", f"# keys\n\nPROXY_PORT=1111\n\n{line}\n")
+    error = _error({}, tmp_path)
+    assert error.startswith(f"{env_file}, line 5, ")
+    assert "secret" not in error
+
+
+@pytest.mark.parametrize("name", ["PROXY_API_KEY", "PROXY_API_KEYS_FILE"])
+def test_an_empty_key_ends_the_start(tmp_path: Path, name: str) -> None:
+    env_file = _write(tmp_path / ".env", f"\n# keys\n{name}=\n")
+    assert f"{name} is empty in {env_file}, line 3" in _error({}, tmp_path)
+    assert load({name: str(tmp_path / "keys" / "x")}, tmp_path)[0].has_keys
+    for empty in ("", "  "):
+        assert f"{name} is empty in the environment" in _error({name: empty}, tmp_path)
 
 
 def test_an_env_file_that_is_not_text_is_refused(tmp_path: Path) -> None:

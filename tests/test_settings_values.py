@@ -148,7 +148,8 @@ def test_every_setting_is_read_into_its_member(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["", " ", "\t"])
 def test_a_blank_value_counts_as_unset(tmp_path: Path, value: str) -> None:
-    blank = {setting.name: value for setting in SETTINGS}
+    keys = ("PROXY_API_KEY", "PROXY_API_KEYS_FILE")  # which end the start instead
+    blank = {setting.name: value for setting in SETTINGS if setting.name not in keys}
     settings, _ = load(blank, tmp_path)
     assert settings == Settings(environ=blank)
 
