@@ -26,8 +26,9 @@ from typing import Annotated
 import msgspec
 import tomli
 
+from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.roots import nested
-from codex_proxy.settings import SANDBOXES, Settings, SettingsError, refuse_if_others_may_write
+from codex_proxy.settings import Settings, SettingsError, refuse_if_others_may_write
 from codex_proxy.settings_values import path
 
 _log = logging.getLogger(__name__)

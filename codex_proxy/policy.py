@@ -8,9 +8,10 @@ import os
 from pathlib import Path
 
 from codex_proxy.catalog import Facts, effort_for
+from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.errors import Forbidden, InvalidRequest, NotAllowedHere, NotReady, SandboxNotAllowed
 from codex_proxy.keys import Scope
-from codex_proxy.settings import SANDBOXES, Settings
+from codex_proxy.settings import Settings
 from codex_proxy.turns import Mode, Sandbox, Summary, Turn, WebSearch, Wish
 
 _SANDBOXES: tuple[Sandbox, ...] = ("read-only", "workspace-write", "danger-full-access")  # lowest first

@@ -5,13 +5,14 @@ value is read from its text is `settings_values.py`; README.md lists the same na
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from codex_proxy import env_file
+from codex_proxy.ceilings import SANDBOXES, over_the_ceilings
 from codex_proxy.near_misses import near_misses
 from codex_proxy.roots import nested, root_of
 from codex_proxy.settings_values import (
@@ -36,7 +37,6 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 FIRST_WORKDIR = Path("/workspace")
 _RATE_LIMIT = 60
 _SECOND_WORKDIR = "codex-workspace"  # in the home directory
-SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 
 
@@ -268,7 +268,13 @@ def _contradictions(settings: Settings) -> list[str]:
             f"PROXY_HOST={settings.host} (or the socket of systemd) is reachable by others, and there is no PROXY_API_KEY. "
             "Set a key, listen on 127.0.0.1, or say PROXY_ALLOW_UNAUTHENTICATED=1."
         )
-    problems += _over_the_ceilings(settings)
+    problems += over_the_ceilings(
+        settings.sandbox,
+        settings.sandbox_ceiling,
+        danger=settings.allow_danger,
+        network=settings.workspace_network,
+        network_ceiling=settings.network_ceiling,
+    )
     if settings.api_key is not None and not settings.api_key.isascii():
         problems.append("PROXY_API_KEY=… is not valid: a bearer token is ASCII.")
     outside = (
@@ -288,23 +294,3 @@ def _contradictions(settings: Settings) -> list[str]:
             "Change CODEX_WORKDIR or CODEX_WORKSPACES, or set CODEX_SANDBOX_CEILING=read-only."
         )
     return problems
-
-
-def _over_the_ceilings(settings: Settings) -> Iterator[str]:
-    """Defaults that no request could ask for, and ceilings that contradict each other."""
-    danger, highest = SANDBOXES[-1], settings.sandbox_ceiling
-    for name, mode in (("CODEX_SANDBOX_MODE", settings.sandbox), ("CODEX_SANDBOX_CEILING", highest)):
-        if mode == danger and not settings.allow_danger:
-            yield f"{name}={danger} needs CODEX_ALLOW_DANGER_FULL_ACCESS=1 as well."
-            return
-    if SANDBOXES.index(settings.sandbox) > SANDBOXES.index(highest):
-        yield f"CODEX_SANDBOX_MODE={settings.sandbox} is wider than CODEX_SANDBOX_CEILING={highest}. Change one of them."
-    if settings.network_ceiling:
-        return
-    if settings.workspace_network:
-        yield "CODEX_WORKSPACE_NETWORK_ACCESS=1 contradicts CODEX_NETWORK_CEILING=0. Unset one of them."
-    if highest == danger:
-        yield (
-            f"CODEX_NETWORK_CEILING=0 contradicts CODEX_ALLOW_DANGER_FULL_ACCESS=1: {danger} has no sandbox that could keep "
-            f"the network out. Unset one of them, or set CODEX_SANDBOX_CEILING={SANDBOXES[-2]}."
-        )

@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.1, 30.0  # seconds between failing starts
 _LOGIN_CHECKED_EVERY = 2.0  # seconds, while no turn can run for want of a login
+_LOOKED_AFTER_EVERY = 15.0  # seconds; an idle worker may be stopped or stuck, and nobody would know before the next turn
 _STEP_LIMIT = 300.0  # seconds for anything but a turn and the wait for one; starts queue up behind one another
 _INTERRUPT_GRACE = 2.0  # seconds from turn/interrupt, seen to take 2 to 50 ms, to the end of the turn
 
@@ -60,6 +61,8 @@ class Supervisor:
                         await self._see_to_its_end(job, workers)
                 elif not self._serves(idle.facts) and idle.outdated:  # somebody has logged in, or mended the configuration
                     workers.discard(idle)
+                else:
+                    await workers.look_after()
 
     async def _warm_up(self, workers: WarmWorkers) -> None:
         """Have the worker of the default mode warm, however long that takes."""
@@ -80,9 +83,9 @@ class Supervisor:
                 return
 
     async def _next_job(self, idle: Worker) -> Job | None:
-        """The next job; None when the idle worker died while waiting for it, or could serve none for some time already."""
+        """The next job; None when the idle worker died while waiting for it, or when it is time to look at it."""
         self._due = math.inf
-        patience = None if self._serves(idle.facts) else _LOGIN_CHECKED_EVERY
+        patience = _LOOKED_AFTER_EVERY if self._serves(idle.facts) else _LOGIN_CHECKED_EVERY
         taking = spawn("take a job", self._jobs.take())
         watching = spawn("watch an idle worker", idle.gone.wait())
         try:
@@ -117,13 +120,14 @@ class Supervisor:
         await workers.settle()
 
     async def _run(self, job: Job, workers: WarmWorkers, limit: asyncio.Timeout) -> None:
-        """Run it; once more on a fresh worker when the first broke before Codex was told of the turn."""
+        """Run it; once more on a fresh worker when the first broke before Codex had taken the turn."""
         try:
             await self._run_once(job, workers, limit)
         except WorkerFailed as error:
             if job.begun or job.interrupted.is_set():
                 raise
             _log.info("the turn had not begun, and is given to a fresh worker: %s %s", error, error.detail)
+            await workers.stopped()  # so that nothing of it is done twice, should it have begun after all
             await self._run_once(job, workers, limit)
 
     async def _run_once(self, job: Job, workers: WarmWorkers, limit: asyncio.Timeout) -> None:

@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from codex_proxy.catalog import Catalog, Facts, Model
+from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.errors import Forbidden, InvalidRequest, ModelNotFound, NotAllowedHere, NotReady, SandboxNotAllowed
 from codex_proxy.keys import Scope
 from codex_proxy.policy import decide
-from codex_proxy.settings import SANDBOXES, Settings
+from codex_proxy.settings import Settings
 from codex_proxy.turns import Image, Message, Mode, Sandbox, Text, Turn, Wish
 
 _READ: Sandbox = "read-only"

@@ -7,6 +7,7 @@ pipe, and not our memory. One caller at a time, except for `post`, which any tas
 import asyncio
 import itertools
 import logging
+import time
 from collections import Counter, deque
 from typing import Any, TypeVar
 
@@ -49,8 +50,14 @@ class Connection:
         self._read_in_a_row = 0
         self._limit: asyncio.Timeout | None = None  # of the request that is being answered
         self._not_understood = ""  # why it was not, once Codex says so
+        self._heard = time.monotonic()  # when the latest line came
         self.unknown: Counter[str] = Counter()  # methods that we do not know, and how often they came
         process.hear_stderr = self._hear_stderr
+
+    @property
+    def idle_for(self) -> float:
+        """Seconds since the latest line of the process."""
+        return time.monotonic() - self._heard
 
     async def request(
         self, method: str, params: Any, answer: type[_T], timeout: float = ANSWER_TIMEOUT, brought: Brought | None = None
@@ -112,6 +119,7 @@ class Connection:
         while True:
             await self._let_others_run()
             raw = await self._process.read_line()
+            self._heard = time.monotonic()
             try:
                 line = _decoder.decode(raw)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -30,11 +30,12 @@ from codex_proxy.turns import (
 )
 
 _ITEMS_A_SECOND = 1000  # of a history, that Codex takes on a machine under load; on an idle one ten times as many
+_TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged; it takes milliseconds. Then a fresh worker gets the turn
 _REMINDER = (Text("Answer by calling one of the functions that you have been given, not with text."),)
 
 
 class Exchange:
-    """`begun`: Codex has been told to; `clean`: the turn has ended as it should, so that the process may serve another one."""
+    """`begun`: Codex has taken the turn; `clean`: the turn has ended as it should, so that the process may serve another one."""
 
     def __init__(self, connection: Connection, turn: Turn) -> None:
         self.begun = False
@@ -82,11 +83,11 @@ class Exchange:
                 await self._post_interrupt()
 
     async def _start(self, turn: Turn) -> None:
-        self.begun = True
         params = turn_params(self._thread_id, turn)
         brought = Brought("the input or the schema of the answer")
-        begun = await self._connection.request("turn/start", params, wire.TurnNews, PROMPT_TIMEOUT, brought)
-        self._turn_id = begun.turn.id
+        taken = await self._connection.request("turn/start", params, wire.TurnNews, _TAKEN_TIMEOUT, brought)
+        self.begun = True
+        self._turn_id = taken.turn.id
         if self._interrupt_wanted:
             await self._post_interrupt()
 

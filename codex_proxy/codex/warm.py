@@ -68,6 +68,17 @@ class WarmWorkers:
         worker.spent = True
         self.give_back(worker)
 
+    async def look_after(self) -> None:
+        """Ask every idle worker whether it lives; one that does not answer is replaced."""
+        for kept in list(self._kept.values()):
+            if (worker := kept.at_hand) is not None and not worker.gone.is_set() and not await worker.lives():
+                self.give_back(worker)
+
+    async def stopped(self) -> None:
+        """Wait until every worker that was given back for good has ended, and with it all that it did."""
+        if tasks := [kept.task for kept in self._leaving if kept.released.is_set()]:
+            await asyncio.wait(tasks)
+
     async def settle(self) -> None:
         """Have every worker start its next thread before it is needed; one that cannot is replaced."""
         for kept in list(self._kept.values()):

@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 START_TIMEOUT = 60.0  # seconds from spawn to the end of the handshake, and from there to the first waiting thread
 _MEMORY_CHECKED_EVERY = 10  # turns
+_LIFE_TIMEOUT = 5.0  # seconds for an answer that takes a millisecond
+_IDLE = 1.0  # seconds without a line, after which a process is asked whether it lives before it gets a turn
 
 
 class Worker:
@@ -96,7 +98,7 @@ class Worker:
 
     @property
     def begun(self) -> bool:
-        """Whether Codex has been told of the latest turn."""
+        """Whether Codex has taken the latest turn."""
         return self._exchange is not None and self._exchange.begun
 
     @property
@@ -145,6 +147,7 @@ class Worker:
         recipe = self._recipe(turn)
         exchange = self._exchange = Exchange(self._connection, self._with_documents(turn, recipe.view))
         try:
+            await self._wake()
             async with aclosing(exchange.events(await self._take_thread(recipe))) as events:
                 async for event in events:
                     self.ending = self.ending or exchange.ran_something
@@ -159,6 +162,21 @@ class Worker:
         """End the running turn early; `run` still tells its end. From any task; twice does no harm."""
         if self._exchange is not None:
             await self._exchange.interrupt()
+
+    async def lives(self) -> bool:
+        """Whether it answers; to be asked only while it is idle. One that does not is spent."""
+        try:
+            await self._connection.request("account/read", {}, wire.Account, _LIFE_TIMEOUT)
+        except WorkerFailed as error:
+            _log.info("an idle worker does not answer, and is replaced: %s %s", error, error.detail)
+            self.spent = True
+            return False
+        return True
+
+    async def _wake(self) -> None:
+        """Find out in time whether a process that has been idle was stopped meanwhile: a thread may take 30 s to start."""
+        if self._connection.idle_for > _IDLE:
+            await self._connection.request("account/read", {}, wire.Account, _LIFE_TIMEOUT)
 
     async def sandbox_trouble(self) -> str | None:
         """What is wrong with Codex's sandbox here; None when it works."""

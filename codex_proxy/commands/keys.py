@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from codex_proxy import keys, keys_file
+from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.commands import place
 from codex_proxy.commands.terminal import table
 from codex_proxy.keys import Entry
-from codex_proxy.settings import SANDBOXES
 
 _HEADINGS = {"rate_limit_per_minute": "PER MINUTE", "parallel_turns": "PARALLEL"}
 
