@@ -5,6 +5,7 @@ import os
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from codex_proxy import keys, keys_file
@@ -79,6 +80,22 @@ def test_a_workspace_of_a_key_is_a_directory_of_the_servers(settings: Settings, 
     found = Keyring(settings).find(_TOKEN)
     assert found is not None
     assert found.scope.workspaces == (tmp_path / "more",)
+
+
+def test_a_workspace_of_one_key_inside_anothers_is_refused_where_both_may_write(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "work" / "deep").mkdir()
+    inner = f'{_ENTRY}workspaces = ["{tmp_path}/work/deep"]'
+    outer = f'[keys.outer]\nsha256 = "{"0" * 64}"\n'
+    _write(settings, f"{inner}\n{outer}")
+    with pytest.raises(SettingsError, match="work/deep of one key lies inside"):
+        Keyring(settings)
+    _write(settings, inner)
+    with pytest.raises(SettingsError, match="work/deep of one key lies inside"):
+        Keyring(msgspec.structs.replace(settings, api_key="sk-everything"))
+    _write(settings, f'{inner}\n{outer}sandbox = "read-only"')
+    assert len(Keyring(settings)) == 2
+    _write(settings, f"{inner}\n{outer}")
+    assert len(Keyring(msgspec.structs.replace(settings, sandbox_ceiling="read-only"))) == 2
 
 
 def test_a_missing_file_says_how_to_make_one(settings: Settings) -> None:
