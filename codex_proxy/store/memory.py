@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import time
 import weakref
+from collections import Counter
 from typing import TypeVar
 
 import msgspec
@@ -24,10 +25,15 @@ class _Claimed(msgspec.Struct):
     holder: str
     ends_at: float
     claim: Claim
+    number: int = 0  # of its answer, by its coming
+
+    @property
+    def size(self) -> int:
+        return len(self.claim.answer or b"")
 
 
 class MemoryStore:
-    """Within `ttl` seconds and `max_bytes`, oldest goes first."""
+    """Within `ttl` seconds and `max_bytes`, the oldest of the largest owner goes first."""
 
     def __init__(self, ttl: float, max_bytes: int) -> None:
         self._ttl = ttl
@@ -36,14 +42,14 @@ class MemoryStore:
         self._claims: dict[str, _Claimed] = {}
         self._leases: dict[str, float] = {}  # holder -> end of its lease
         self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # of records that somebody waits for
-        self._bytes = 0
+        self._bytes = Counter[str]()  # by owner
         self._numbers = itertools.count(1)
 
     async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
         if record.id in self._kept:
             return
         self._kept[record.id] = kept = _Kept(record, input_items, conversation, next(self._numbers))
-        self._bytes += kept.size
+        self._bytes[record.owner] += kept.size
         self._shrink()
 
     async def update(self, change: Change) -> bool:
@@ -55,7 +61,7 @@ class MemoryStore:
             raise RecordEnded(ENDED_MESSAGE)
         before = kept.size
         kept.take(change)
-        self._bytes += kept.size - before
+        self._bytes[kept.record.owner] += kept.size - before
         self._tell(change.id)
         self._shrink()
         return True
@@ -107,7 +113,7 @@ class MemoryStore:
     async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
         now = time.monotonic()
         for old in [old for old, claimed in self._claims.items() if claimed.ends_at < now]:
-            del self._claims[old]
+            self._bytes[self._claims[old].owner] -= self._claims.pop(old).size
         claimed = self._claims.setdefault(key, _Claimed(owner, holder, now + lease, Claim(fingerprint)))
         return None if claimed.holder == holder else claimed.claim
 
@@ -121,8 +127,10 @@ class MemoryStore:
 
     async def answer(self, key: str, holder: str, answer: bytes) -> None:
         if (claimed := self._claimed(key, holder)) is not None:
-            claimed.claim = msgspec.structs.replace(claimed.claim, answer=answer)
+            claimed.number = next(self._numbers)
+            self._replace_answer(claimed, answer)
             self._tell(key)
+            self._shrink()
 
     async def release(self, key: str, holder: str) -> None:
         if (claimed := self._claimed(key, holder)) is not None and claimed.claim.answer is None:
@@ -166,16 +174,31 @@ class MemoryStore:
     def _running(self) -> list[Record]:
         return [kept.record for kept in self._kept.values() if kept.record.running]
 
+    def _replace_answer(self, claimed: _Claimed, answer: bytes) -> None:
+        self._bytes[claimed.owner] += len(answer) - claimed.size
+        claimed.claim = msgspec.structs.replace(claimed.claim, answer=answer)
+
     def _forget(self, record_id: str) -> None:
-        self._bytes -= self._kept.pop(record_id).size
+        kept = self._kept.pop(record_id)
+        self._bytes[kept.record.owner] -= kept.size
         self._tell(record_id)
 
     def _shrink(self) -> None:
-        ended = (record_id for record_id, kept in list(self._kept.items()) if not kept.record.running)
-        for record_id in ended:
-            if self._bytes <= self._max_bytes:
-                return
-            self._forget(record_id)
+        largest = iter(self._bytes.most_common())
+        while self._bytes.total() > self._max_bytes and (owner := next(largest, None)) is not None:
+            if self._forget_oldest(owner[0]):
+                largest = iter(self._bytes.most_common())
+
+    def _forget_oldest(self, owner: str) -> bool:
+        """Forget a record of an owner that has ended, or an answer; False when there is none."""
+        kept = next((one for one in self._kept.values() if one.record.owner == owner and not one.record.running), None)
+        answered = (one for one in self._claims.values() if one.owner == owner and one.claim.answer)
+        claimed = min(answered, key=lambda one: one.number, default=None)
+        if claimed is not None and (kept is None or claimed.number < kept.number):
+            self._replace_answer(claimed, b"")
+        elif kept is not None:
+            self._forget(kept.record.id)
+        return kept is not None or claimed is not None
 
 
 class _Kept:

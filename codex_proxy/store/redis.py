@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class RedisStore:
-    """Within `ttl` seconds and `max_bytes`, oldest goes first; every instance on a server has the same bounds."""
+    """Within `ttl` seconds and `max_bytes`, the oldest of the largest owner goes first. All instances have the same bounds."""
 
     def __init__(self, client: Redis, password: str | None, ttl: float, max_bytes: int) -> None:
         self._client = client
@@ -82,14 +82,14 @@ class RedisStore:
         fields = [*_fields(record), "input_items", input_items, "conversation", conversation]
         bounds = (size, self._life, self._max_bytes, record.created_at)
         lease = self._lease if record.holder == self._holder else 0
-        await self._run(redis_scripts.CREATE, record.id, *bounds, record.holder or "", lease, *fields)
+        await self._run_with_room(redis_scripts.CREATE, record.id, *bounds, record.holder or "", lease, *fields)
 
     async def update(self, change: Change) -> bool:
         parts = [part for one in change.parts for part in (one.number, one.content)]
         events = [part for one in change.events for part in (one.number, msgspec.msgpack.encode(one))]
         bounds = (change.size, self._life, self._max_bytes)
         state = (change.status, change.last_event, int(change.body is not None), change.body or b"")
-        done = await self._run(redis_scripts.UPDATE, change.id, *bounds, *state, len(parts), *parts, *events)
+        done = await self._run_with_room(redis_scripts.UPDATE, change.id, *bounds, *state, len(parts), *parts, *events)
         if done < 0:
             raise RecordEnded(ENDED_MESSAGE)
         return bool(done)
@@ -125,7 +125,7 @@ class RedisStore:
         await self._changes.wait(record_id, timeout)
 
     async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
-        found = await self._run(redis_scripts.CLAIM, key, owner, fingerprint, holder, _milliseconds(lease))
+        found = await self._run_with_room(redis_scripts.CLAIM, key, owner, fingerprint, holder, _milliseconds(lease))
         if not found:
             return None
         fingerprint_of_it, answer, response_id = found
@@ -136,7 +136,7 @@ class RedisStore:
         return bool(await self._run(redis_scripts.BIND, key, holder, _milliseconds(ttl), *more))
 
     async def answer(self, key: str, holder: str, answer: bytes) -> None:
-        await self._run(redis_scripts.ANSWER, key, holder, answer)
+        await self._run(redis_scripts.ANSWER, key, holder, answer, self._life, self._max_bytes)
 
     async def release(self, key: str, holder: str) -> None:
         await self._run(redis_scripts.RELEASE, key, holder)
@@ -167,6 +167,15 @@ class RedisStore:
         if self._listener is not None:
             await tasks.see_out(self._listener)
         await self._client.aclose()
+
+    async def _run_with_room(self, script: str, *arguments: str | bytes | float) -> Any:
+        """Where the server is full, what is old makes room for what is new; Redis does nothing of a step that it refuses."""
+        while True:
+            try:
+                return await self._run(script, *arguments)
+            except StorageFull:
+                if not await self._run(redis_scripts.MAKE_ROOM):
+                    raise
 
     async def _run(self, script: str, *arguments: str | bytes | float) -> Any:  # Any: each script has its own answer
         cancels = _cancels()

@@ -8,10 +8,13 @@ CHANGES = "codex-proxy:changes"  # the channel: the id, or the idempotency key, 
 ALIVE = "codex-proxy:alive:"  # and the holder: a channel that nobody says anything in; who listens to it is connected
 
 # Keys: `record:ID` a hash; `events:ID` a sorted set by number; `ages` ids by created_at and, within a second, by their
-# coming; `sizes` bytes by id, with the events; `totals` bytes of all and the count of those that came; `running` ids.
+# coming; `sizes` bytes by id, with the events; `totals` bytes of all and the count of those that came; `running` ids. What
+# counts is a record, by its id, or an answer, by `claim:KEY`: `whose` says its owner, `owners` the bytes of each, `surplus:OWNER`
+# what may be forgotten, oldest first; `answers` when those end.
 SHARED = """
 local P = 'codex-proxy:'
 local AGES, SIZES, TOTALS, RUNNING = P .. 'ages', P .. 'sizes', P .. 'totals', P .. 'running'
+local OWNERS, WHOSE, ANSWERS = P .. 'owners', P .. 'whose', P .. 'answers'
 local function record(id) return P .. 'record:' .. id end
 local function events(id) return P .. 'events:' .. id end
 local function tell(name) redis.call('PUBLISH', P .. 'changes', name) end
@@ -31,27 +34,59 @@ local function alive(holder)
     local length = tonumber(redis.call('GET', lease(holder)))
     return not length or left > length * 5 or redis.call('PUBLISH', P .. 'alive:' .. holder, '') > 0
 end
+local function surplus(owner) return P .. 'surplus:' .. owner end
+local function weigh(name, growth)
+    redis.call('HINCRBY', SIZES, name, growth)
+    redis.call('HINCRBY', TOTALS, 'bytes', growth)
+    redis.call('ZINCRBY', OWNERS, growth, redis.call('HGET', WHOSE, name) or '')
+end
+local function strike(name)
+    local owner = redis.call('HGET', WHOSE, name) or ''
+    weigh(name, -(redis.call('HGET', SIZES, name) or 0))
+    redis.call('HDEL', SIZES, name)
+    redis.call('HDEL', WHOSE, name)
+    redis.call('ZREM', surplus(owner), name)
+    redis.call('ZREMRANGEBYSCORE', OWNERS, '-inf', 0)
+end
 local function forget(id)
     redis.call('DEL', record(id), events(id))
-    redis.call('HINCRBY', TOTALS, 'bytes', -(redis.call('HGET', SIZES, id) or 0))
-    redis.call('HDEL', SIZES, id)
+    strike(id)
     redis.call('ZREM', AGES, id)
     redis.call('SREM', RUNNING, id)
     tell(id)
 end
+-- Of a claim only its answer goes: that there was one must not be forgotten, or a command would run again.
+local function forget_answer(name)
+    if redis.call('EXISTS', P .. name) == 1 then redis.call('HSET', P .. name, 'answer', '') end
+    strike(name)
+    redis.call('ZREM', ANSWERS, name)
+end
 local function shrink(most)
-    local kept = 0
+    local rank = 0
     while tonumber(redis.call('HGET', TOTALS, 'bytes') or 0) > tonumber(most) do
-        local id = redis.call('ZRANGE', AGES, kept, kept)[1]
-        if not id then return end
-        if runs(id) then kept = kept + 1 else forget(id) end
+        local owner = redis.call('ZREVRANGE', OWNERS, rank, rank)[1]
+        if not owner then return end
+        local name = redis.call('ZRANGE', surplus(owner), 0, 0)[1]
+        if not name then
+            rank = rank + 1
+        else
+            if string.sub(name, 1, 6) == 'claim:' then forget_answer(name) else forget(name) end
+            redis.call('ZREM', surplus(owner), name)
+            rank = 0
+        end
     end
 end
 local function keep(id, growth, life, most)
-    redis.call('HINCRBY', SIZES, id, growth)
-    redis.call('HINCRBY', TOTALS, 'bytes', growth)
-    redis.call(runs(id) and 'SADD' or 'SREM', RUNNING, id)
-    extend(life, {record(id), events(id), AGES, SIZES, TOTALS, RUNNING})
+    local owner = redis.call('HGET', record(id), 'owner')
+    redis.call('HSET', WHOSE, id, owner)
+    weigh(id, growth)
+    if runs(id) then
+        redis.call('SADD', RUNNING, id)
+    else
+        redis.call('SREM', RUNNING, id)
+        redis.call('ZADD', surplus(owner), redis.call('ZSCORE', AGES, id) or 0, id)
+    end
+    extend(life, {record(id), events(id), surplus(owner), AGES, SIZES, TOTALS, RUNNING, OWNERS, WHOSE})
     tell(id)
     shrink(most)
 end
@@ -104,6 +139,7 @@ local id, size, life, most, status, last_event, has_body, body, parts = unpack(A
 local kept = redis.call('HMGET', record(id), 'status', 'body', 'last_event', 'parts')
 if not kept[1] then return 0 end
 if not running(kept[1]) then return (kept[1] == status and kept[2] == body) and 1 or -1 end
+if not running(status) then redis.call('DEL', P .. 'nothing') end -- an end is written however full the server is
 local growth = tonumber(size)
 redis.call('HSET', record(id), 'status', status, 'last_event', math.max(last_event, kept[3] or -1))
 if has_body == '1' then
@@ -165,11 +201,20 @@ return 1
 """
 
 ANSWER = """
-local claim = P .. 'claim:' .. ARGV[1]
-if redis.call('HGET', claim, 'holder') == ARGV[2] then
-    redis.call('HSET', claim, 'answer', ARGV[3])
-    tell(ARGV[1])
-end
+local key, holder, answer, life, most = unpack(ARGV)
+local name = 'claim:' .. key
+if redis.call('HGET', P .. name, 'holder') ~= holder then return end
+redis.call('DEL', P .. 'nothing') -- as an end
+redis.call('HSET', P .. name, 'answer', answer)
+if redis.call('HGET', SIZES, name) then strike(name) end
+local owner, clock = redis.call('HGET', P .. name, 'owner'), redis.call('TIME')
+redis.call('HSET', WHOSE, name, owner)
+weigh(name, #answer)
+redis.call('ZADD', surplus(owner), clock[1], name)
+redis.call('ZADD', ANSWERS, clock[1] + math.ceil(redis.call('PTTL', P .. name) / 1000), name)
+extend(life, {surplus(owner), ANSWERS, SIZES, TOTALS, OWNERS, WHOSE})
+tell(key)
+shrink(most)
 """
 
 RELEASE = """
@@ -233,20 +278,45 @@ end
 return {granted and 1 or 0, math.max(0, amount - count), oldest() and oldest() + window - now or 0}
 """
 
+# The books of an earlier version did not say whose a record is: what is in `ages` and in nobody's books is entered.
 SWEEP = """
 local before, life, most, at_once = unpack(ARGV)
 local forgotten = 0
+redis.call('DEL', P .. 'nothing') -- a full server refuses nothing after this
+if redis.call('HSETNX', TOTALS, 'by owner', 1) == 1 then
+    for _, id in ipairs(redis.call('ZRANGE', AGES, 0, -1)) do
+        local owner = redis.call('HGET', record(id), 'owner')
+        if owner and not redis.call('HGET', WHOSE, id) then
+            redis.call('HSET', WHOSE, id, owner)
+            redis.call('ZINCRBY', OWNERS, redis.call('HGET', SIZES, id) or 0, owner)
+            if not runs(id) then redis.call('ZADD', surplus(owner), redis.call('ZSCORE', AGES, id), id) end
+            extend(life, {surplus(owner)})
+        end
+    end
+end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', AGES, '-inf', '(' .. before, 'LIMIT', 0, at_once)) do
     if not runs(id) then
         forget(id)
         forgotten = forgotten + 1
     end
 end
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', ANSWERS, '-inf', redis.call('TIME')[1])) do
+    strike(name)
+    redis.call('ZREM', ANSWERS, name)
+end
 for _, id in ipairs(redis.call('SMEMBERS', RUNNING)) do extend(life, {record(id), events(id)}) end
-extend(life, {AGES, SIZES, TOTALS, RUNNING})
+extend(life, {AGES, SIZES, TOTALS, RUNNING, OWNERS, WHOSE, ANSWERS})
 shrink(most)
 return forgotten
 """
 
+# Where the server itself is full: a tenth of what we keep goes, and says how much that leaves.
+MAKE_ROOM = """
+redis.call('DEL', P .. 'nothing')
+local bytes = tonumber(redis.call('HGET', TOTALS, 'bytes') or 0)
+shrink(math.floor(bytes * 0.9))
+return bytes - tonumber(redis.call('HGET', TOTALS, 'bytes') or 0)
+"""
+
 ALL: tuple[str, ...] = (PING, GET, INPUT_ITEMS, CONVERSATION, LATEST, CREATE, UPDATE, DELETE, WANT_CANCEL, EVENTS)
-ALL += (CLAIM, BIND, ANSWER, RELEASE, RENEW, ORPHANS, HELD, HIT, SWEEP)
+ALL += (CLAIM, BIND, ANSWER, RELEASE, RENEW, ORPHANS, HELD, HIT, SWEEP, MAKE_ROOM)

@@ -33,27 +33,29 @@ POLL_INTERVAL = 0.2  # seconds between two looks for changes of other processes
 _SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "
 _SELECT_LATEST = """SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event, input_items, number
     FROM kept JOIN input ON input.record = number WHERE owner = ? AND number < ? ORDER BY number DESC LIMIT ?"""
-_UPDATE = """UPDATE kept SET status = ?, running = ?, changed_at = ?, body = coalesce(?, body), last_event = max(last_event, ?)
-    WHERE id = ? AND running RETURNING id"""
+_UPDATE = """UPDATE kept SET status = ?, running = ?, changed_at = ?, body = coalesce(?, body), last_event = max(last_event, ?),
+    size = size + ? WHERE id = ? AND running RETURNING id"""
 _ADD_EVENT = "INSERT OR REPLACE INTO event SELECT number, ?, ?, ? FROM record WHERE id = ?"
 _ADD_PART = "INSERT OR REPLACE INTO part SELECT number, ?, ? FROM record WHERE id = ?"
 _SELECT_CONVERSATION = """SELECT conversation FROM (
     SELECT -1 AS place, conversation FROM input WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2)
     UNION ALL SELECT number, content FROM part WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2))
     ORDER BY place"""
-# The inner LIMITs let SQLite look at one record and one claim only, which every write does.
+# Each LIMIT lets SQLite look at one record, owner or claim only, which every write does.
 _SELECT_SURPLUS = """
     WITH bound AS (SELECT (page_count - freelist_count) * page_size > ? AS is_over
         FROM pragma_page_count, pragma_freelist_count, pragma_page_size)
-    SELECT 'record', id FROM (SELECT id, created_at FROM record WHERE NOT running ORDER BY created_at, number LIMIT 1), bound
-        WHERE created_at < ? OR is_over
-    UNION ALL SELECT 'claim', key FROM (SELECT key FROM claim WHERE answer NOT NULL ORDER BY ends_at LIMIT 1), bound
-        WHERE is_over ORDER BY 1 DESC"""
-_FORGET = {"record": "DELETE FROM record WHERE id = ?", "claim": "DELETE FROM claim WHERE key = ?"}
+    SELECT * FROM (SELECT 'record', id FROM record WHERE NOT running AND created_at < ? ORDER BY created_at, number LIMIT 1)
+    UNION ALL SELECT * FROM (SELECT 'record', (SELECT id FROM record WHERE owner = share.owner AND NOT running
+            ORDER BY created_at, number LIMIT 1) AS oldest FROM bound CROSS JOIN share
+        WHERE is_over AND (oldest NOT NULL OR EXISTS (SELECT 1 FROM claim WHERE owner = share.owner AND length(answer) > 0))
+        ORDER BY bytes DESC LIMIT 1)"""
+_SELECT_ANSWER = """SELECT key FROM share JOIN claim ON claim.owner = share.owner WHERE length(answer) > 0
+    ORDER BY bytes DESC, ends_at LIMIT 1"""
 
 
 class SqliteStore:
-    """Within `ttl` seconds and about `max_bytes` of file, oldest goes first. Made by `opened`."""
+    """Within `ttl` seconds and about `max_bytes` of file, the oldest of the largest owner goes first. Made by `opened`."""
 
     def __init__(self, path: Path, ttl: float, max_bytes: int, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
         self._path = path
@@ -80,10 +82,11 @@ class SqliteStore:
                 return
             await run(
                 db,
-                "INSERT INTO record (id, owner, created_at, status, running, holder, cancel_wanted, changed_at, last_event)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO record (id, owner, created_at, status, running, holder, cancel_wanted, changed_at, last_event, size)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 *(record.id, record.owner, record.created_at, record.status, record.running, record.holder),
                 *(record.cancel_wanted, time.time_ns(), record.last_event),
+                len(record.body) + len(input_items) + len(conversation),
             )
             [(number,)] = await run(db, "SELECT last_insert_rowid()")
             await run(db, "INSERT INTO body VALUES (?, ?)", number, record.body)
@@ -92,7 +95,8 @@ class SqliteStore:
         self._tell(gone)
 
     async def update(self, change: Change) -> bool:
-        state = (change.status, change.status in RUNNING, time.time_ns(), change.body, change.last_event, change.id)
+        changed = (change.status, change.status in RUNNING, time.time_ns(), change.body)
+        state = (*changed, change.last_event, change.size, change.id)
         gone: list[str] = []
         if change.parts or change.events:
             async with self._transaction() as db:
@@ -286,14 +290,18 @@ class SqliteStore:
         return bool(gone)
 
     async def _forget_surplus(self, db: aiosqlite.Connection, too_old: float = -math.inf) -> list[str]:
-        """Forget ended records, oldest first, and when there are none more, answers of claims; gives their names."""
+        """Forget what is too old, and of what is too much the largest owner's, records before answers; gives the names."""
         gone: list[str] = []
         while len(gone) < FORGET_AT_ONCE:
             surplus = await run(db, _SELECT_SURPLUS, self._max_bytes, too_old)
             if not surplus:
                 break
-            kind, name = surplus[0]
-            await run(db, _FORGET[kind], name)
+            name = surplus[0][1]
+            if name is not None:
+                await run(db, "DELETE FROM record WHERE id = ?", name)
+            else:  # its owner has answers only; that there was one is not forgotten, or a command would run again
+                [(name,)] = await run(db, _SELECT_ANSWER)
+                await run(db, "UPDATE claim SET answer = x'' WHERE key = ?", name)
             gone.append(name)
         return gone
 

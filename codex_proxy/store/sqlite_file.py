@@ -89,6 +89,39 @@ MIGRATIONS: list[tuple[str, ...]] = [
         "DROP TABLE lease",
         "CREATE TABLE lease (holder TEXT PRIMARY KEY, ends_at REAL NOT NULL, silent_until REAL NOT NULL)",
     ),
+    (  # so that the owner of most of it is known without looking at it all
+        "ALTER TABLE record ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
+        """UPDATE record SET size = (SELECT length(content) FROM body WHERE record = number)
+            + (SELECT length(input_items) + length(conversation) FROM input WHERE record = number)
+            + (SELECT coalesce(sum(length(content)), 0) FROM event WHERE event.record = record.number)
+            + (SELECT coalesce(sum(length(content)), 0) FROM part WHERE part.record = record.number)""",
+        "CREATE TABLE share (owner TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID",
+        """INSERT INTO share SELECT owner, sum(size) FROM (SELECT owner, size FROM record
+            UNION ALL SELECT owner, length(answer) FROM claim WHERE answer NOT NULL) GROUP BY owner""",
+        "CREATE INDEX share_bytes ON share (bytes)",
+        "CREATE INDEX record_of_owner ON record (owner, created_at, number) WHERE NOT running",
+        "CREATE INDEX claim_of_owner ON claim (owner, ends_at)",
+        """CREATE TRIGGER record_comes AFTER INSERT ON record BEGIN INSERT INTO share VALUES (NEW.owner, NEW.size)
+            ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes; END""",
+        """CREATE TRIGGER record_grows AFTER UPDATE OF size ON record BEGIN
+            UPDATE share SET bytes = bytes + NEW.size - OLD.size WHERE owner = NEW.owner; END""",
+        """CREATE TRIGGER record_goes AFTER DELETE ON record BEGIN
+            UPDATE share SET bytes = bytes - OLD.size WHERE owner = OLD.owner;
+            DELETE FROM share WHERE owner = OLD.owner AND bytes <= 0; END""",
+        """CREATE TRIGGER claim_is_answered AFTER UPDATE OF answer ON claim BEGIN INSERT INTO share VALUES
+            (NEW.owner, coalesce(length(NEW.answer), 0) - coalesce(length(OLD.answer), 0))
+            ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes; END""",
+        """CREATE TRIGGER claim_goes AFTER DELETE ON claim BEGIN
+            UPDATE share SET bytes = bytes - coalesce(length(OLD.answer), 0) WHERE owner = OLD.owner; END""",
+        "DROP VIEW kept",
+        """CREATE VIEW kept AS SELECT number, id, owner, created_at, status, running, holder, cancel_wanted, changed_at,
+            last_event, size, content AS body FROM record JOIN body ON body.record = record.number""",
+        """CREATE TRIGGER kept_changes INSTEAD OF UPDATE ON kept BEGIN
+            UPDATE record SET status = NEW.status, running = NEW.running, changed_at = NEW.changed_at,
+                last_event = NEW.last_event, size = NEW.size + length(NEW.body) - length(OLD.body) WHERE number = OLD.number;
+            UPDATE body SET content = NEW.body WHERE record = OLD.number AND content IS NOT NEW.body;
+            END""",
+    ),
 ]
 
 Row = tuple[Any, ...]  # of whatever the statement selects

@@ -425,6 +425,43 @@ class Contract:
             assert kept == list(range(200 - len(kept), 200))
             assert NARROW // 2 < len(kept) * 20_000 <= NARROW
 
+    async def test_what_one_owner_has_too_much_of_costs_nobody_else(self, open_store: Opener) -> None:
+        async with open_store(TTL, NARROW) as store:
+            for number in range(10):
+                await put(store, msgspec.structs.replace(a_record(f"bert {number}", age=300), owner="bert"))
+                await store.update(change(ended(a_record(f"bert {number}"))))
+            for number in range(100):
+                await put(store, ended(a_record(str(number), body=b"x" * 20_000)))
+                await claim(store, f"key {number}", "one")
+                await store.answer(f"key {number}", "one", b"x" * 20_000)
+            await store.sweep(int(time.time()))
+            assert all([await store.get("bert", f"bert {number}") for number in range(10)])
+            assert await store.get("anna", "0") is None
+
+    @pytest.mark.parametrize("kind", ["body", "input_items", "conversation", "part", "event", "answer"])
+    async def test_everything_that_is_stored_counts(self, open_store: Opener, kind: str) -> None:
+        content, plain = b"x" * 50_000, a_record()
+        async with open_store(TTL, NARROW) as store:
+            for number in range(60):
+                record = msgspec.structs.replace(plain, id=str(number), body=content if kind == "body" else b"{}")
+                given = (content if kind == "input_items" else b"[]", content if kind == "conversation" else b"[]")
+                await store.create(record, *given)
+                parts = [StoredPart(0, content)] if kind == "part" else []
+                events = [StoredEvent(0, "delta", content)] if kind == "event" else []
+                await store.update(Change(id=record.id, status="completed", parts=parts, events=events))
+                if kind == "answer":
+                    await claim(store, str(number), "one")
+                    await store.answer(str(number), "one", content)
+            await store.sweep(int(time.time()))
+            if kind == "answer":
+                found = [await claim(store, str(number), holder="another") for number in range(60)]
+                kept = [number for number, one in enumerate(found) if one is not None and one.answer == content]
+                assert {one.answer for one in found if one is not None} == {b"", content}  # nobody forgets that there was one
+            else:
+                kept = [number for number in range(60) if await store.get("anna", str(number))]
+            assert kept == list(range(60 - len(kept), 60))
+            assert NARROW // 2 < len(kept) * len(content) <= NARROW
+
     async def test_what_runs_is_kept_however_much_there_is(self, open_store: Opener) -> None:
         async with open_store(TTL, NARROW) as store:
             await put(store, a_record("running", age=300))

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -202,7 +203,7 @@ async def test_everything_expires_by_itself(server: RedisServer, store: RedisSto
     await store.renew("here", 60)
     async with Redis.from_url(server.url) as redis:
         keys = await redis.keys("*")
-        assert len(keys) == 10
+        assert len(keys) == 12
         assert [key for key in keys if await redis.pttl(key) < 0] == []
 
 
@@ -341,7 +342,7 @@ async def test_a_full_server_refuses_what_is_new_and_keeps_the_rest(server: Redi
         await put(store, _running("resp_2"))
     assert "used memory" in raised.value.detail
     with pytest.raises(StorageFull):
-        await store.update(change(_ended(), [_event(1)]))
+        await store.update(change(_running(), [_event(1)]))
     with pytest.raises(StorageFull):
         await claim(store, "key", "first")
     assert await _keys(server) == before
@@ -349,9 +350,38 @@ async def test_a_full_server_refuses_what_is_new_and_keeps_the_rest(server: Redi
     assert await store.events("ann", "resp_1", -1) == [_event(0)]
     await store.renew("here", 60)
     assert await store.orphans() == []
+    await store.update(change(_ended(), [_event(1)]))  # an end is written all the same
+    assert await store.events("ann", "resp_1", 0) == [_event(1)]
     await store.sweep(_NOW)
     assert await store.delete("ann", "resp_1")
     assert await _total(server) == 0
+
+
+async def test_on_a_full_server_the_old_makes_room_for_the_new(server: RedisServer) -> None:
+    """Whose memory is less than PROXY_STORE_MAX_MB, and who forgets nothing by himself."""
+    async with RedisStore.opened(server.url, _TTL, 64_000_000) as store, Redis.from_url(server.url) as redis:
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set("maxmemory", (await redis.info("memory"))["used_memory"] + 2_000_000)
+        for number in range(100):
+            await put(store, _running(f"resp_{number}", body=b"x" * 50_000))
+            await store.update(change(_ended(f"resp_{number}", body=b"x" * 50_000)))
+        kept = [number for number in range(100) if await _there(store, number)]
+        assert kept == list(range(100 - len(kept), 100))
+        assert len(kept) >= 15
+
+
+async def test_the_records_of_an_earlier_version_get_into_the_books(server: RedisServer) -> None:
+    async with RedisStore.opened(server.url, _TTL, 1000) as store, Redis.from_url(server.url) as redis:
+        for number in range(2):
+            old: Any = {"owner": "ann", "created_at": _NOW, "status": "completed", "body": "{}", "holder": "", "cancel_wanted": 0}
+            await redis.hset(f"codex-proxy:record:resp_{number}", mapping=old | {"input_items": "[]", "conversation": "[]"})
+            await redis.zadd("codex-proxy:ages", {f"resp_{number}": _NOW + number / 10})
+            await redis.hset("codex-proxy:sizes", f"resp_{number}", 450)
+        await redis.hset("codex-proxy:totals", "bytes", 900)
+        assert await store.get("ann", "resp_0") == msgspec.structs.replace(_ended("resp_0"), holder=None)
+        await store.sweep(_NOW)
+        await put(store, _running("resp_2", body=b"x" * 265))
+        assert [await _there(store, number) for number in (0, 1, 2)] == [False, True, True]
 
 
 async def test_a_cancelled_call_ends_as_cancelled_and_spoils_no_connection(store: RedisStore) -> None:
