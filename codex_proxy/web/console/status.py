@@ -21,7 +21,6 @@ from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.server import Server
 
 State = Literal["queued", "running", "stopping"]
-_STARTED_AT = time.time()
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -112,6 +111,7 @@ class Board:
         self.server = server
         self.census = census
         self.cli_version = cli_version
+        self.started_at = _epoch(time.monotonic())
 
     def view_of(self, request: web.Request) -> "View":
         """What the sender of a request may see. Raises InvalidApiKey."""
@@ -139,7 +139,7 @@ class View:
         provider = facts.provider if facts and self._caller.operator else None
         return Status(
             now=time.time(),
-            started_at=_STARTED_AT,
+            started_at=self._board.started_at,
             version=__version__,
             cli_version=self._board.cli_version,
             ready=reason is None,

@@ -86,8 +86,6 @@ function update() {
   state.querySelector(".mark")?.setAttribute("data-mark", kind);
   setText(byId("state-text", HTMLElement), words);
   setText(byId("version", HTMLElement), status ? `codex-proxy ${status.version}` : "");
-  const running = status?.turns.filter((turn) => turn.state !== "queued").length ?? 0;
-  document.documentElement.dataset.running = String(Math.min(running, 99));
   lost.hidden = link !== "lost";
   setText(lost, "The connection is lost. What you see may be old; trying again.");
   const face = link === "refused" ? `refused ${live.problem} ${live.wrongKey}` : status ? "there" : link;

@@ -103,6 +103,7 @@ function blocks(text, from) {
       found.push({end: at, node: () => { const node = h("p", {class: "heading"}); inline(node, HEADING.exec(line)?.[1] ?? ""); return node; }});
     } else {
       const isList = LIST.test(line);
+      /** @type {string[]} */
       const lines = [];
       while (at < text.length) {
         const one = next();

@@ -10,7 +10,7 @@ import {ago, duration, tick} from "./times.js";
 
 /** What the server's reasons mean, and what to do. @type {[RegExp, string, string, string?][]} */
 const REMEDIES = [
-  [/not logged in/, "Not logged in.", "Run this on the server; then this page updates by itself.", "codex-proxy codex login"],
+  [/not logged in/, "Not logged in.", "Run this on the server; then this page updates by itself.", "codex-proxy login"],
   [/shutting down/, "Shutting down.", "Running turns end first. This page comes back with the server."],
   [/queue full/, "The queue is full.", "New turns are refused until one of those below ends. Stop what you do not need."],
   [/provider is not local/, "The model provider is not local.", "CODEX_LOCAL_ONLY=1 allows none that is elsewhere. Change the provider in Codex's config.toml, or that setting."],
@@ -128,12 +128,13 @@ class Row {
 
 /** @param {HTMLElement} node @param {Status} status */
 function renderHealth(node, status) {
-  const told = `${status.ready}${status.reason}`;
+  const waits = status.turns.filter((turn) => turn.state !== "queued").length >= status.workers.parallel;
+  const told = `${status.ready}${status.reason}${waits}`;
   if (node.dataset.told === told) return;
   node.dataset.told = told;
   const [, title, remedy, command] = REMEDIES.find(([reason]) => reason.test(status.reason ?? "")) ?? [null, "No turn can run.", status.reason ?? ""];
   node.className = `health ${status.ready ? "good" : "bad"}`;
-  if (status.ready) node.replaceChildren(mark("good"), h("p", {}, h("strong", {}, "Ready."), " A turn starts at once."));
+  if (status.ready) node.replaceChildren(mark("good"), h("p", {}, h("strong", {}, "Ready."), waits ? " All workers are busy: the next turn waits for one." : " A turn starts at once."));
   else node.replaceChildren(mark("bad"), h("div", {}, h("p", {}, h("strong", {}, title)), h("p", {}, remedy), command ? h("p", {class: "address"}, h("code", {}, command), copyButton(() => command, "the command")) : null));
 }
 
