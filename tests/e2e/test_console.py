@@ -6,6 +6,7 @@ With CONSOLE_PICTURES=DIR the pictures of all places and states are written ther
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
-from tests.conftest import Proxy, ProxyStarter
+from codex_proxy.web.console import pages
+from tests.clients.test_node_sdk import output_of
+from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
 from tests.e2e import console_script
 from tests.e2e.devtools import Browser, Page, browsing
 from tests.key_file import write_keys
@@ -314,3 +317,78 @@ async def test_two_keys_see_nothing_of_each_other_and_the_operator_the_turns_of_
             await pages[name].until("document.querySelector('.kept a, .listing .empty:not(:empty)')")
             listed = await pages[name].run("document.querySelector('.listing').innerText")
             assert f"says {other}" not in listed
+
+
+async def test_the_last_request_runs_as_curl_and_as_python(console: Proxy, model: ModelServer, browser: Browser) -> None:
+    awkward = 'it\'s "quoted", $HOME `id` \\n ü 日本 🎈\nand two lines'
+    page = await browser.tab()
+    await page.go(f"{console.address}/#playground")
+    await ask(page, awkward)
+    await answered(page)
+    await page.click(".tools button")
+    await page.sees("As Python")
+    curl, python = await page.run("[...document.querySelectorAll('dialog code')].map((one) => one.textContent)")
+    for command in (("bash", "-c", curl), (sys.executable, "-c", python)):
+        code, output, problems = await output_of(*command, cwd=Path.cwd(), limit=TURN_LIMIT)
+        assert (code, "Hello from the scripted model." in output) == (0, True), problems
+    assert [request.prompt for request in model.requests] == [awkward] * 3
+
+
+async def test_a_plan_a_search_and_a_call_of_a_server_have_rows_too(console: Proxy, browser: Browser) -> None:
+    """Of kinds that the CLI of today does not make with the scripted model."""
+    page = await browser.tab()
+    await page.go(f"{console.address}/")
+    await page.sees("Ready.")
+    plan = {"plan": [{"step": "Read", "status": "completed"}, {"step": "<b>Write</b>", "status": "in_progress"}, {"step": "Test"}]}
+    items = [
+        {"type": "mcp_call", "id": "1", "name": "update_plan", "status": "completed", "arguments": json.dumps(plan)},
+        {"type": "web_search_call", "id": "2", "status": "completed", "action": {"type": "search", "query": "cats"}},
+        {
+            "type": "web_search_call",
+            "id": "3",
+            "status": "completed",
+            "action": {"type": "open_page", "url": "javascript:alert(1)"},
+        },
+        {
+            "type": "mcp_call",
+            "id": "4",
+            "name": "docs.find",
+            "status": "failed",
+            "arguments": "{}",
+            "error": {"content": [{"text": "gone"}]},
+        },
+        {"type": "mcp_call", "id": "5", "name": "shell", "status": "failed", "arguments": "not JSON", "output": "x"},
+    ]
+    told = await page.run(
+        f"import('./console/{pages.version()}/work.js').then((work) => {json.dumps(items)}.map((item) => {{"
+        " const row = work.workRow(item, null); document.querySelector('main').append(row); return row.innerText; }))"
+    )
+    assert "Plan, 1 of 3 done" in told[0]
+    assert "<b>Write</b>" in told[0]
+    assert [
+        label
+        for label in ("done", "in progress", "to do")
+        if await page.run(f"Boolean(document.querySelector('.plan [aria-label=\"{label}\"]'))")
+    ] == ["done", "in progress", "to do"]
+    assert told[1].split() == ["searched", "cats"]
+    assert await page.run("document.querySelectorAll('.work a').length") == 0
+    assert "gone" in told[3]
+    assert "shell" in told[4]
+
+
+async def test_ten_thousand_tokens_leave_the_page_still(console: Proxy, browser: Browser) -> None:
+    page = await browser.tab()
+    await page.go(f"{console.address}/#playground")
+    await page.run(
+        "window.shifts = []; new PerformanceObserver((list) => list.getEntries().forEach((one) => window.shifts.push("
+        "[one.value, ...one.sources.map(({node}) => node?.className || node?.nodeName)])))"
+        ".observe({type: 'layout-shift', buffered: true})"
+    )
+    await ask(page, "stream")
+    await answered(page)
+    text = await page.run("document.querySelector('.answer .prose').innerText")
+    assert text.split() == [f"word{number}" for number in range(10_000)]
+    assert await page.run("document.querySelectorAll('.answer .prose p').length") > 100
+    assert page.errors == []
+    shifts = await page.run("window.shifts")
+    assert sum(shift[0] for shift in shifts) <= 0.02, shifts

@@ -27,30 +27,32 @@ export function create() {
   const file = h("input", {type: "file", accept: "image/png,image/jpeg,image/webp,image/gif", class: "unseen", tabindex: "-1", "aria-label": "Image"});
   const attach = h("button", {type: "button", class: "plain"}, icon("image"), h("span", {}, "Image"));
   const selects = {model: h("select"), mode: h("select"), effort: h("select"), sandbox: h("select"), cwd: h("select")};
+  const status = h("span", {class: "status"});
   const labels = {model: "Model", mode: "Mode", effort: "Effort", sandbox: "Sandbox", cwd: "Directory"};
   for (const [name, label] of Object.entries(labels)) selects[/** @type {keyof typeof selects} */ (name)].setAttribute("aria-label", label);
   const form = h("form", {class: "composer", "aria-label": "Message to Codex"}, images, input,
-    h("div", {class: "actions"}, h("div", {class: "choices"}, ...Object.values(selects)), attach, file, send));
+    h("div", {class: "actions"}, h("div", {class: "choices"}, ...Object.values(selects)), status, attach, file, send));
   const dialog = h("dialog", {"aria-label": "The last request as code"});
   const node = h("div", {class: "playground"}, h("div", {class: "top"}, h("h1", {}, "Playground"), h("div", {class: "tools"}, code, fresh)), hello, log, bottom, form, dialog);
   const pinned = new Pinned(bottom);
 
-  /** @type {{id: string | null, running: string | null, body: Body | null, control: AbortController, attached: string[]}} */
-  const state = {id: null, running: null, body: null, control: new AbortController(), attached: []};
+  /** @type {{id: string | null, running: string | null, body: Body | null, control: AbortController, attached: string[], stop: boolean}} */
+  const state = {id: null, running: null, body: null, control: new AbortController(), attached: [], stop: false};
   /** @type {any[]} */
   let models = [];
 
   function buttons() {
-    send.textContent = state.running ? "Stop" : "Send";
-    send.classList.toggle("primary", !state.running);
+    attach.hidden = state.running !== null;
+    send.textContent = state.running !== null ? "Stop" : "Send";
+    send.classList.toggle("primary", state.running === null);
     code.disabled = !state.body;
-    fresh.disabled = Boolean(state.running) || !log.childElementCount;
+    fresh.disabled = state.running !== null || !log.childElementCount;
     hello.hidden = log.childElementCount > 0;
   }
 
   /** @param {Body} body @param {unknown} shown */
   async function run(body, shown) {
-    const view = new AnswerView({onUpdate: () => pinned.keep()});
+    const view = new AnswerView({onUpdate: () => pinned.keep(), status});
     log.append(h("section", {class: "turn"}, userMessage(shown), view.node));
     state.body = body;
     state.running = "";
@@ -88,6 +90,7 @@ export function create() {
           if (data.response?.id && state.running !== data.response.id) {
             state.running = data.response.id;
             remember(data.response.id);
+            if (state.stop) stop();
           }
           if (data.sequence_number > seen) view.apply(data);
           [seen, attempt] = [Math.max(seen, data.sequence_number ?? seen), 0];
@@ -108,7 +111,7 @@ export function create() {
   function done(view) {
     const ended = view.response && ENDED.has(view.response.status);
     if (ended && view.response?.status !== "failed") state.id = view.response?.id ?? state.id;
-    state.running = null;
+    Object.assign(state, {running: null, stop: false});
     remember(state.id);
     buttons();
     announce(view.foot.textContent ?? "");
@@ -119,7 +122,7 @@ export function create() {
     if (state.running === null) return;
     const id = state.running;
     if (id) await json(`v1/responses/${id}/cancel`, {method: "POST"}).catch((error) => announce(sentence(error)));
-    else state.control.abort();
+    else state.stop = true; // as soon as it has a name
   }
 
   function submit() {
@@ -215,7 +218,7 @@ export function create() {
 
   /** @param {import("./kept.js").KeptTurn} turn that still runs */
   async function goOn({response, input: items}) {
-    const view = new AnswerView({onUpdate: () => pinned.keep()});
+    const view = new AnswerView({onUpdate: () => pinned.keep(), status});
     view.began = response.created_at * 1000;
     const said = items.filter((item) => item.type === "message" && item.role === "user").map((item) => userMessage(item.content));
     log.append(h("section", {class: "turn"}, ...said, view.node));

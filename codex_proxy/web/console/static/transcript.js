@@ -55,10 +55,11 @@ export function inputNodes(items) {
 
 /** One answer while it is made. */
 export class AnswerView {
-  /** @param {{onUpdate?: () => void}} [options] */
-  constructor({onUpdate} = {}) {
+  /** @param {{onUpdate?: () => void, status?: HTMLElement}} [options] `status`: where it says what it does, beside the text that grows */
+  constructor({onUpdate, status} = {}) {
     this.body = h("div", {class: "answer-body"});
     this.foot = h("p", {class: "foot", role: "status"});
+    this.status = status ?? this.foot;
     this.node = h("article", {class: "answer", "aria-label": "Answer", "aria-busy": "true"}, this.body, this.foot);
     this.onUpdate = onUpdate ?? (() => undefined);
     /** @type {Map<string, {node: HTMLElement, began: number, text: string, growing?: Growing, item: Item, free: number, render?: () => void}>} */
@@ -92,10 +93,8 @@ export class AnswerView {
 
   /** @param {string} words @param {boolean} [running] */
   state(words, running = false) {
-    this.foot.className = "foot";
-    const clock = tick(h("span", {class: "clock"}), () => (running ? duration((Date.now() - this.began) / 1000) : ""));
-    this.foot.replaceChildren(mark(running ? "work" : "wait"), h("span", {}, words), clock);
-    if (!running) clock.remove();
+    const clock = tick(h("span", {class: "clock"}), () => duration((Date.now() - this.began) / 1000));
+    this.status.replaceChildren(mark(running ? "work" : "wait"), h("span", {}, words), ...(running ? [clock] : []));
   }
 
   /** @param {Item} item */
@@ -170,6 +169,7 @@ export class AnswerView {
       failed: [mark("bad"), clean(response.error?.message ?? "The turn failed.")],
       incomplete: [mark("warn"), response.max_output_tokens ? `This answer was cut at ${response.max_output_tokens.toLocaleString("en-US")} tokens.` : "This answer was cut."],
     }[response.status] ?? [mark("wait"), response.status];
+    this.status.replaceChildren();
     this.foot.className = response.status === "failed" ? "foot bad" : "foot";
     this.foot.replaceChildren(words[0], h("span", {}, words[1]));
     if (took && response.status === "completed") this.foot.append(h("span", {class: "clock"}, took));
@@ -180,6 +180,7 @@ export class AnswerView {
   /** @param {string} message */
   fail(message) {
     this.node.removeAttribute("aria-busy");
+    this.status.replaceChildren();
     this.foot.className = "foot bad";
     this.foot.replaceChildren(mark("bad"), h("span", {}, clean(message)));
     this.onUpdate();
