@@ -150,6 +150,12 @@ class QueueFull(ProxyError):
     code = "server_overloaded"
 
 
+class ServerFull(ProxyError):
+    """The bodies that are read or wait are together as large as they may be."""
+
+    code = "server_overloaded"
+
+
 class TooManyConnections(ProxyError):
     """As many connections are at work as there may be."""
 

@@ -13,9 +13,11 @@ from codex_proxy import logs
 from codex_proxy.changes import Changes
 from codex_proxy.errors import NotReady, QueueFull, ShuttingDown
 from codex_proxy.outcome import Course, Hear, Outcome
+from codex_proxy.packing import Packed, unpack
 from codex_proxy.turns import Turn, TurnCompleted, TurnEnd, TurnEvent, TurnFailed
 
 EVENTS_AHEAD = 256  # events that may wait for a client that does not read
+_QUICKLY_UNPACKED = 65_536  # bytes
 _RETRY_AFTER = 5.0  # seconds; a turn takes seconds to minutes, and the queue moves with every one
 
 
@@ -24,15 +26,18 @@ class Job:
 
     def __init__(
         self,
-        turn: Turn,
+        turn: Turn | Packed,
         whose: str = "",
         on_end: Callable[["Job", Outcome], None] = lambda _, __: None,
         on_change: Callable[[], None] = lambda: None,
         *,
         last: bool = False,
+        let_go: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_change` is called when what the turn is doing is not what it was."""
-        self.turn = turn
+        """`on_change` is called when what the turn is doing is not what it was, `let_go` when a packed one is not kept any more."""
+        self.packed = turn if isinstance(turn, Packed) else None  # until Codex has been told of the turn
+        self.turn = turn = turn.turn if isinstance(turn, Packed) else turn
+        self._let_go = let_go
         self.whose = whose
         self.last = last  # behind every other turn
         self.course = Course(turn)
@@ -58,6 +63,7 @@ class Job:
             self.end(event)
             return
         self.begun = True
+        self._unpacked()
         if self.course.note(event):
             self._on_change()
         await self._room.wait()
@@ -70,11 +76,21 @@ class Job:
             if isinstance(event, TurnFailed):
                 event.error.begun = self.begun
             self._append(event)
+            self._unpacked()
             self.over.set()
             outcome = self.course.outcome(event, left=self.abandoned, interrupted=self.interrupted.is_set())
             with logs.about(self.course.about):
                 outcome.log()
             self._on_end(self, outcome)
+
+    async def whole_turn(self) -> Turn:
+        """The turn with all that is in it, before it has begun."""
+        packed = self.packed
+        if packed is None:
+            return self.turn
+        if len(packed.content) <= _QUICKLY_UNPACKED:
+            return unpack(packed)
+        return await asyncio.to_thread(unpack, packed)
 
     async def next_event(self) -> TurnEvent:
         """The next event, in order, up to the last one. For one reader; cancelled while it waits, it loses none."""
@@ -99,6 +115,10 @@ class Job:
             self.interrupt()
             self._events.clear()
             self._room.set()
+
+    def _unpacked(self) -> None:
+        self.packed = None
+        self._let_go()
 
     def _append(self, event: TurnEvent) -> None:
         self._events.append(event)
@@ -141,7 +161,15 @@ class JobQueue:
     def full(self) -> bool:
         return self.waiting >= self.size
 
-    def submit(self, turn: Turn, whose: str = "", parallel_turns: int | None = None, *, last: bool = False) -> Job:
+    def submit(
+        self,
+        turn: Turn | Packed,
+        whose: str = "",
+        parallel_turns: int | None = None,
+        *,
+        last: bool = False,
+        let_go: Callable[[], None] = lambda: None,
+    ) -> Job:
         """Queue a turn of a caller, who may have so many run at once. Raises QueueFull or ShuttingDown at once.
 
         One that comes `last` waits behind every other turn, and is not run in the last free slot.
@@ -151,7 +179,7 @@ class JobQueue:
             self.withdraw(self._gives_way(whose, last=last), TurnFailed(self._busy()))
         caller = self._callers.setdefault(whose, _Caller())
         caller.parallel_turns = parallel_turns
-        job = Job(turn, whose, self._ended, self.changes.ring, last=last)
+        job = Job(turn, whose, self._ended, self.changes.ring, last=last, let_go=let_go)
         caller.waiting[job] = asyncio.get_running_loop().call_later(self._queue_timeout, self._expire, job)
         self._arrived.set()
         self.changes.ring()

@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[Proxy, ...] = ()
     max_body_mb: int = 32
+    max_bodies_mb: int | None = None  # of all that are read or wait; None: twice max_body_mb
     image_fetch: bool = False
     console: bool = True
     store: str = "sqlite"  # memory, sqlite (in state_directory), sqlite:///path, redis://…
@@ -145,6 +146,7 @@ SETTINGS = (
     Setting("PROXY_CORS_ORIGINS", "cors_origins", comma_list),
     Setting("PROXY_TRUSTED_PROXIES", "trusted_proxies", proxies),
     Setting("PROXY_MAX_BODY_MB", "max_body_mb", whole(1, 1024)),
+    Setting("PROXY_MAX_BODIES_MB", "max_bodies_mb", whole(1, 1_048_576)),
     Setting("PROXY_IMAGE_FETCH", "image_fetch", flag),
     Setting("PROXY_CONSOLE", "console", flag),
     Setting("PROXY_STORE", "store", store_address),
@@ -275,6 +277,8 @@ def _contradictions(settings: Settings) -> list[str]:
         network=settings.workspace_network,
         network_ceiling=settings.network_ceiling,
     )
+    if (most := settings.max_bodies_mb) is not None and most < settings.max_body_mb:
+        problems.append(f"PROXY_MAX_BODIES_MB={most} is less than PROXY_MAX_BODY_MB={settings.max_body_mb}.")
     if settings.api_key is not None and not settings.api_key.isascii():
         problems.append("PROXY_API_KEY=… is not valid: a bearer token is ASCII.")
     outside = (

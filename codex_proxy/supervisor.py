@@ -134,7 +134,7 @@ class Supervisor:
         worker = await workers.take(job.turn.mode)
         interrupter = spawn("interrupt a turn", _interrupt_when_asked(job, worker, limit))
         try:
-            async with aclosing(worker.run(job.turn)) as events:
+            async with aclosing(worker.run(await job.whole_turn())) as events:
                 async for event in events:
                     await job.publish(event)
                     if worker.ending:

@@ -5,6 +5,7 @@ client comes back with a history that has the call and its output. What the clie
 the provider breaks off in the middle of an answer, the turn fails instead of beginning the answer again.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -18,6 +19,7 @@ from codex_proxy.codex.thread import history_items, turn_params
 from codex_proxy.codex.translate import Translator
 from codex_proxy.errors import UpstreamFailed, WorkerFailed
 from codex_proxy.turns import (
+    History,
     MessageCompleted,
     MessageDelta,
     MessageStarted,
@@ -32,6 +34,11 @@ from codex_proxy.turns import (
 _ITEMS_A_SECOND = 1000  # of a history, that Codex takes on a machine under load; on an idle one ten times as many
 _TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged; it takes milliseconds. Then a fresh worker gets the turn
 _REMINDER = (Text("Answer by calling one of the functions that you have been given, not with text."),)
+
+
+def _injection(thread_id: str, history: tuple[History, ...]) -> msgspec.Raw:
+    """The params of thread/inject_items."""
+    return msgspec.Raw(msgspec.json.encode({"threadId": thread_id, "items": history_items(history)}))
 
 
 class Exchange:
@@ -55,9 +62,8 @@ class Exchange:
         """All events of the turn, its TurnCompleted or TurnFailed last. Raises WorkerFailed, ContextTooLong, InvalidRequest."""
         self._thread_id = thread_id
         if self._turn.history:
-            items = history_items(self._turn.history)
-            timeout = PROMPT_TIMEOUT + len(items) / _ITEMS_A_SECOND
-            params = {"threadId": thread_id, "items": items}
+            timeout = PROMPT_TIMEOUT + len(self._turn.history) / _ITEMS_A_SECOND
+            params = await asyncio.to_thread(_injection, thread_id, self._turn.history)  # it may have many megabytes
             await self._connection.request("thread/inject_items", params, Any, timeout, Brought("the conversation"))
         await self._start(self._turn)
         yield TurnStarted()

@@ -3,6 +3,7 @@
 Unknown methods and items give no event. The end of the turn is not translated here but read by the worker.
 """
 
+import functools
 import re
 import shlex
 from collections.abc import Callable
@@ -155,8 +156,13 @@ class Translator:
         """
         if self.usage is None and (found := bytes(params).count(b'"text":"' + _LEFT_OUT)):
             self._left_out += found
-            if self._left_out > msgspec.json.encode((self._turn.history, self._turn.input)).count(_LEFT_OUT):
+            if self._left_out > self._said_to_be_left_out:
                 raise InvalidRequest("An image of the conversation could not be decoded: it is damaged, or too large for Codex.")
+
+    @functools.cached_property
+    def _said_to_be_left_out(self) -> int:
+        """How often the request itself has these words. Counted once: each of its texts may have them."""
+        return msgspec.json.encode((self._turn.history, self._turn.input)).count(_LEFT_OUT)
 
     def _raw_item(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _raw.decode(params).item

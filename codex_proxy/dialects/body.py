@@ -17,7 +17,7 @@ _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)(?:`|$)", re.DOTALL)
 
 
-def decode(body: bytes, type_: type[_T]) -> _T:
+def decode(body: bytes | bytearray, type_: type[_T]) -> _T:
     """Decode a JSON object. Raises InvalidRequest; `param` is the path of the member at fault, like messages[0].content."""
     try:
         outline.check(body)
@@ -37,7 +37,7 @@ def convert(value: object, type_: type[_T], place: str) -> _T:
         raise InvalidRequest(found.message, param=f"{place}.{found.param}" if found.param else place) from error
 
 
-def ignored(body: bytes, type_: type[msgspec.Struct], without_effect: tuple[str, ...]) -> tuple[str, ...]:
+def ignored(body: bytes | bytearray, type_: type[msgspec.Struct], without_effect: tuple[str, ...]) -> tuple[str, ...]:
     """Which members of a body that `decode` has accepted have no effect: those named, and those that `type_` does not know.
 
     Only names that can stand in a header, and not without end.

@@ -64,6 +64,8 @@ def check_number(images: Sequence[Image], place: str) -> None:
 
 def put_in(wish: Wish, fetched: Mapping[str, str]) -> Wish:
     """The wish with data: URLs for its addresses: `fetched` has one for each of them."""
+    if not fetched:
+        return wish
     return msgspec.structs.replace(wish, history=put_in_history(wish.history, fetched), input=_filled(wish.input, fetched))
 
 

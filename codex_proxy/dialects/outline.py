@@ -21,14 +21,14 @@ _BACKSLASH, _QUOTE = b"\x01\x01", b"\x01\x02"  # what stands for them where they
 _SHOWN_STEPS = 4
 
 
-def check(body: bytes) -> None:
+def check(body: bytes | bytearray) -> None:
     """Raises InvalidRequest."""
     outline = _Outline()
     for piece in _pieces(body):
         outline.feed(piece)
 
 
-def _pieces(body: bytes) -> Iterator[bytes]:
+def _pieces(body: bytes | bytearray) -> Iterator[bytes]:
     """The body in pieces that no escape is cut by, and escaped quotes hidden. Raises InvalidRequest for bytes that are no text."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     start = 0

@@ -95,7 +95,7 @@ class Claims:
         self._outbox = outbox
         self._patience = patience
 
-    async def enter(self, owner: str, path: str, given: str, raw: bytes) -> Held | KeptAnswer:
+    async def enter(self, owner: str, path: str, given: str, fingerprint: str) -> Held | KeptAnswer:
         """The claim of a request with this key, or what the first one was answered, waiting for it.
 
         Raises InvalidRequest, IdempotencyConflict, StoreUnavailable, StorageFull.
@@ -106,7 +106,7 @@ class Claims:
         held = Held(self._store, self._outbox, key)
         try:
             async with asyncio.timeout(self._patience):
-                found = await self._first_answer(held, key, owner, hashlib.sha256(raw).hexdigest())
+                found = await self._first_answer(held, key, owner, fingerprint)
         except TimeoutError:  # its server died, say: nobody knows how far it came
             held.free()
             raise _conflict(_NO_ANSWER) from None

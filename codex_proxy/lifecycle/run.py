@@ -77,7 +77,12 @@ class Run:
         """The id of its record, None when there is none."""
         return self.id if self.asked.store else None
 
-    async def create(self) -> None:
+    def given(self) -> tuple[bytes, bytes]:
+        """The input and the conversation before the answer, as they are kept."""
+        asked = self.asked
+        return stored.input_items(asked.asked.input, self.id), stored.encode_conversation(asked.conversation(()))
+
+    async def create(self, given: bytes, conversation: bytes) -> None:
         """Make the record, before the turn begins. Raises StorageFull and StoreUnavailable."""
         if self.asked.store:
             self._instance.live[self.id] = self
@@ -90,8 +95,12 @@ class Run:
                 body=msgspec.json.encode(response),
                 holder=self._instance.name,
             )
-            given = stored.input_items(self.asked.asked.input, self.id)
-            await self._instance.store.create(record, given, stored.encode_conversation(self.asked.conversation(())))
+            await self._instance.store.create(record, given, conversation)
+
+    def forget_conversation(self, turn: Turn) -> None:
+        """The record has it, and the turn that will be run; `turn` is that without it."""
+        self.asked = self.asked.without_conversation()
+        self.turn = turn
 
     def start(self, job: Job) -> None:
         """Its turn is on its way."""

@@ -100,6 +100,7 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
 
     async def clean_up(_: web.Application) -> None:  # when the handlers have ended too
         await server.backgrounds.over()
+        server.decoding.close()
         await stack.aclose()
 
     app.on_startup.append(start)

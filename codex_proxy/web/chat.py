@@ -15,22 +15,31 @@ from codex_proxy.dialects.chat.request import ChatRequest
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.jobs import Job
 from codex_proxy.lifecycle.claims import Held
+from codex_proxy.packing import pack
 from codex_proxy.web import errors, idempotency, sse
 from codex_proxy.web.gates.auth import Caller
+from codex_proxy.web.gates.bodies import Body
 from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers, unix_now
 
 
 async def create(request: web.Request) -> web.StreamResponse:
     """Run one turn, and answer with a completion or a stream of chunks."""
     server = request.app[SERVER]
-    who, raw = await server.admit(request)
-    return await idempotency.once(request, who.owner, raw, lambda held: _create(request, server, who, raw, held))
+    who, body = await server.admit_body(request)
+    try:
+        return await idempotency.once(request, who.owner, body, lambda held: _create(request, server, who, body, held))
+    finally:
+        if not body.queued:
+            body.let_go()
 
 
-async def _create(request: web.Request, server: Server, who: Caller, raw: bytes, held: Held | None) -> web.StreamResponse:
-    asked = chat_request.decode(raw)
+async def _create(request: web.Request, server: Server, who: Caller, body: Body, held: Held | None) -> web.StreamResponse:
+    asked = await server.decoding.run(len(body.content), chat_request.decode, body.content)
+    body.decoded()
     asked = asked.with_images(await server.images_of(asked.wish, who))
-    job = await server.begin(server.decide(asked.wish, who), who, held)
+    packed = await server.decoding.run(body.size, pack, server.decide(asked.wish, who))
+    asked = asked.without_conversation()
+    job = await server.begin(packed, body, who, held)
     try:
         return await _Exchange(request, asked, job).run()
     finally:

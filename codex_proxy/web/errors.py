@@ -43,6 +43,7 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
     errors.UpstreamFailed: (502, _SERVER),
     errors.WorkerFailed: (502, _SERVER),
     errors.QueueFull: (503, _SERVER),
+    errors.ServerFull: (503, _SERVER),
     errors.TooManyConnections: (503, _SERVER),
     errors.ShuttingDown: (503, _SERVER),
     errors.NotReady: (503, _SERVER),

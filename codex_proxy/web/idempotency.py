@@ -1,5 +1,6 @@
 """Idempotency-Key on HTTP: what a first answer looked like is kept with its claim, and given again to a repetition."""
 
+import hashlib
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -7,6 +8,7 @@ from aiohttp import web
 from codex_proxy.errors import IdempotencyConflict, ProxyError
 from codex_proxy.lifecycle.claims import Held, KeptAnswer
 from codex_proxy.web import errors, sse
+from codex_proxy.web.gates.bodies import Body
 from codex_proxy.web.server import SERVER
 
 _KEPT_HEADERS = ("x-codex-sandbox", "x-codex-ignored", "x-should-retry", "Retry-After")
@@ -15,7 +17,7 @@ _KEPT_HEADERS = ("x-codex-sandbox", "x-codex-ignored", "x-should-retry", "Retry-
 async def once(
     request: web.Request,
     owner: str,
-    raw: bytes,
+    body: Body,
     run: Callable[[Held | None], Awaitable[web.StreamResponse]],
     follow: Callable[[KeptAnswer], Awaitable[web.StreamResponse]] | None = None,
 ) -> web.StreamResponse:
@@ -23,10 +25,16 @@ async def once(
     given = request.headers.get("Idempotency-Key")
     if given is None:
         return await run(None)
-    found = await request.app[SERVER].claims.enter(owner, request.path, given, raw)
+    server = request.app[SERVER]
+    fingerprint = await server.decoding.run(len(body.content), _fingerprint, body)
+    found = await server.claims.enter(owner, request.path, given, fingerprint)
     if isinstance(found, Held):
         return await _first(request, found, run)
     return await _again(request, found) if found.follows is None or follow is None else await follow(found)
+
+
+def _fingerprint(body: Body) -> str:
+    return hashlib.sha256(body.content).hexdigest()
 
 
 async def _first(

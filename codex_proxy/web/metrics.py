@@ -157,7 +157,7 @@ async def show(request: web.Request) -> web.Response:
     if not _from_here(request):
         if not server.settings.has_keys:
             raise Forbidden("The metrics are for the server's own machine, and for holders of a key; this server has no keys.")
-        server.check_key(request)
+        await server.admit(request)
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return web.Response(body=encode(request.app[METRICS].registry), headers={"Content-Type": content_type})
 

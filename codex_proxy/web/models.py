@@ -52,7 +52,7 @@ class ModelList(msgspec.Struct, frozen=True, omit_defaults=True):
 async def list_all(request: web.Request) -> web.Response:
     """All that the key may use, its default first."""
     server = request.app[SERVER]
-    scope = server.check_key(request).scope
+    scope = (await server.admit(request)).scope
     catalog, chosen = server.facts().catalog, server.settings
     names = _names(catalog, scope, efforts=chosen.list_models == "all")
     data = tuple(_entry(name, choice, chosen.default_mode) for name, choice in names)
@@ -63,7 +63,7 @@ async def list_all(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """One that the key may use; every name that a request may use is known here, whether it is listed or not."""
     server = request.app[SERVER]
-    scope = server.check_key(request).scope
+    scope = (await server.admit(request)).scope
     name = request.match_info["id"]
     try:
         choice = server.facts().catalog.choose(name)

@@ -13,8 +13,10 @@ from codex_proxy.dialects.responses.request import ResponsesRequest
 from codex_proxy.errors import InvalidRequest, ProxyError, ResponseNotFound
 from codex_proxy.lifecycle.claims import Held, KeptAnswer
 from codex_proxy.lifecycle.run import Run
+from codex_proxy.packing import pack
 from codex_proxy.web import errors, idempotency, sse
 from codex_proxy.web.gates.auth import Caller
+from codex_proxy.web.gates.bodies import Body
 from codex_proxy.web.responses_kept import follow, told_again
 from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers
 
@@ -22,63 +24,81 @@ from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers
 async def create(request: web.Request) -> web.StreamResponse:
     """Run one turn, and answer with a response object or a stream of events; in the background with a queued one."""
     server = request.app[SERVER]
-    who, raw = await server.admit(request)
+    who, body = await server.admit_body(request)
 
     async def run(held: Held | None) -> web.StreamResponse:
-        asked = await _asked(server, who, raw)
-        run = Run(server.instance, server.jobs, who.owner, asked, server.decide(asked.wish, who))
-        return await (_background if asked.background else _foreground)(request, who, run, held)
+        run = await _run(server, who, body)
+        return await (_background if run.asked.background else _foreground)(request, who, run, body, held)
 
     async def again(kept: KeptAnswer) -> web.StreamResponse:
-        return await told_again(request, who.owner, kept, stream=responses_request.decode(raw).stream)
+        asked = await server.decoding.run(len(body.content), responses_request.decode, body.content)
+        return await told_again(request, who.owner, kept, stream=asked.stream)
 
-    return await idempotency.once(request, who.owner, raw, run, again)
-
-
-async def _foreground(request: web.Request, who: Caller, run: Run, held: Held | None) -> web.StreamResponse:
     try:
-        await run.create()
-        run.start(await request.app[SERVER].begin(run.turn, who, held, run.stored_id))
+        return await idempotency.once(request, who.owner, body, run, again)
+    finally:
+        if not body.queued:
+            body.let_go()
+
+
+async def _begin(server: Server, who: Caller, run: Run, body: Body, held: Held | None) -> None:
+    """Make the record and queue the turn; from then on, what may be large of the request is bytes."""
+    if run.asked.store:
+        await run.create(*await server.decoding.run(body.size, run.given))
+    packed = await server.decoding.run(body.size, pack, run.turn)
+    run.forget_conversation(packed.turn)
+    run.start(await server.begin(packed, body, who, held, run.stored_id))
+
+
+async def _foreground(request: web.Request, who: Caller, run: Run, body: Body, held: Held | None) -> web.StreamResponse:
+    try:
+        await _begin(request.app[SERVER], who, run, body, held)
         headers = turn_headers(run.turn, run.asked.ignored)
         return await (_streamed(request, run, headers) if run.asked.stream else _whole(run, headers))
     finally:
         run.leave()
 
 
-async def _background(request: web.Request, who: Caller, run: Run, held: Held | None) -> web.StreamResponse:
+async def _background(request: web.Request, who: Caller, run: Run, body: Body, held: Held | None) -> web.StreamResponse:
     server, headers = request.app[SERVER], turn_headers(run.turn, run.asked.ignored)
     try:
-        await run.create()
-        run.start(await server.begin(run.turn, who, held, run.stored_id))
+        await _begin(server, who, run, body, held)
     except BaseException:
         run.leave()
         raise
-    body = msgspec.json.encode(run.stream.response)
+    queued = msgspec.json.encode(run.stream.response)
     server.backgrounds.start(run)
     if held is not None:
         held.answer(KeptAnswer(200, headers, follows=run.id))
     if run.asked.stream:
         return await follow(request, who.owner, run.id, -1, headers)
-    answer = errors.json_response(body)
+    answer = errors.json_response(queued)
     answer.headers.update(headers)
     return answer
 
 
-async def _asked(server: Server, who: Caller, raw: bytes) -> ResponsesRequest:
+async def _run(server: Server, who: Caller, body: Body) -> Run:
     """What a request asks for, with the conversation that it continues and what its images' addresses gave."""
-    decoded = responses_request.decode(raw)
-    previous = decoded.asked.previous_response_id
+    asked = await server.decoding.run(len(body.content), responses_request.decode, body.content)
+    body.decoded()
+    previous = asked.asked.previous_response_id
     if previous is not None:
-        record = await server.store.get(who.owner, previous)
-        conversation = await server.store.conversation(who.owner, previous)
-        if record is None or conversation is None:
-            raise ResponseNotFound(f"Previous response with id {previous!r} not found.", param="previous_response_id")
-        if record.running:
-            raise InvalidRequest("The previous response is still in progress.", param="previous_response_id")
-        asked = decoded.continuing(stored.decode_conversation(conversation))
+        asked = await _continuing(server, who, asked, previous, body.size)
     else:
-        asked = decoded.continuing(())
-    return asked.with_images(await server.images_of(asked.wish, who))
+        asked = await server.decoding.run(body.size, asked.continuing, ())
+    asked = asked.with_images(await server.images_of(asked.wish, who))
+    return Run(server.instance, server.jobs, who.owner, asked, server.decide(asked.wish, who))
+
+
+async def _continuing(server: Server, who: Caller, asked: ResponsesRequest, previous: str, size: int) -> ResponsesRequest:
+    record = await server.store.get(who.owner, previous)
+    conversation = await server.store.conversation(who.owner, previous)
+    if record is None or conversation is None:
+        raise ResponseNotFound(f"Previous response with id {previous!r} not found.", param="previous_response_id")
+    if record.running:
+        raise InvalidRequest("The previous response is still in progress.", param="previous_response_id")
+    size += sum(map(len, conversation))
+    return await server.decoding.run(size, lambda: asked.continuing(stored.decode_conversation(conversation)))
 
 
 async def _whole(run: Run, headers: dict[str, str]) -> web.Response:

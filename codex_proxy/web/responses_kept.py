@@ -23,6 +23,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     if not responses_stored.is_background(record.body):
         raise InvalidRequest("Only a response that was made with background=true can be streamed again.", param="stream")
     after = _whole_number(request, "starting_after", -1, -1, 2**53)
+    request.app[SERVER].followers.check(owner)
     return await follow(request, owner, record.id, after, {})
 
 
@@ -53,12 +54,19 @@ async def input_items(request: web.Request) -> web.Response:
     order = request.query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise InvalidRequest("Invalid value for 'order': allowed are asc and desc.", param="order")
-    page = responses_stored.page(items, after=request.query.get("after"), limit=limit, newest_first=order == "desc")
-    return errors.json_response(msgspec.json.encode(page))
+    after = request.query.get("after")
+    decoding = request.app[SERVER].decoding
+    page = await decoding.run(len(items), responses_stored.page, items, after=after, limit=limit, newest_first=order == "desc")
+    return errors.json_response(page)
 
 
 async def follow(request: web.Request, owner: str, name: str, after: int, headers: dict[str, str]) -> web.StreamResponse:
     """Stream the events of a background response after number `after`, up to its end, or an error where there is none to be had."""
+    with request.app[SERVER].followers.one(owner):
+        return await _follow(request, owner, name, after, headers)
+
+
+async def _follow(request: web.Request, owner: str, name: str, after: int, headers: dict[str, str]) -> web.StreamResponse:
     async with await sse.opened(request, headers) as stream:
         try:
             async for event in background.follow(request.app[SERVER].store, owner, name, after):
@@ -89,7 +97,7 @@ async def told_again(request: web.Request, owner: str, kept: KeptAnswer, *, stre
 
 async def _record(request: web.Request) -> tuple[str, Record]:
     server = request.app[SERVER]
-    owner = server.check_key(request).owner
+    owner = (await server.admit(request)).owner
     name = request.match_info["id"]
     record = await server.store.get(owner, name)
     if record is None:

@@ -17,13 +17,17 @@ from codex_proxy.lifecycle.background import Backgrounds
 from codex_proxy.lifecycle.claims import Claims, Held
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.outcome import Hear
+from codex_proxy.packing import Packed
 from codex_proxy.settings import Settings
 from codex_proxy.store.keeper import Store
 from codex_proxy.supervisor import Supervisors
 from codex_proxy.systemd import Systemd
 from codex_proxy.turns import Turn, Wish
+from codex_proxy.web.decoding import Decoding
+from codex_proxy.web.followers import Followers
 from codex_proxy.web.gates.auth import Caller, Callers
-from codex_proxy.web.gates.limits import RateLimit, read_json
+from codex_proxy.web.gates.bodies import Bodies, Body
+from codex_proxy.web.gates.limits import RateLimit
 from codex_proxy.web.image_fetch import ImageFetch
 
 _QUIET = 1.0  # seconds; a health check comes about as often
@@ -51,20 +55,23 @@ class Server:
         self._last_asked = -math.inf  # monotonic seconds
         self.callers = Callers(settings)
         self.image_fetch = ImageFetch(allowed=settings.image_fetch, most_bytes=settings.max_body_mb * 1024 * 1024)
+        most = settings.max_bodies_mb or 2 * settings.max_body_mb
+        self.bodies = Bodies(settings.max_body_mb * 1024 * 1024, most * 1024 * 1024)
+        self.decoding = Decoding()
+        self.followers = Followers()
         self.rate = RateLimit(settings.rate_limit_per_minute, store)
 
-    async def admit(self, request: web.Request) -> tuple[Caller, bytes]:
-        """Key, rate and body of a request that asks for a turn: who asks, and its bytes. Raises what is wrong with them."""
+    async def admit_body(self, request: web.Request) -> tuple[Caller, Body]:
+        """Key, rate and body of a request: who asks, and its bytes, to be let go of. Raises what is wrong with them."""
         self._last_asked = time.monotonic()
-        who = self.check_key(request)
-        await self.rate.count(request, who.known_as, who.rate_limit)
-        return who, await read_json(request)
+        return await self.admit(request), await self.bodies.read(request)
 
-    def check_key(self, request: web.Request) -> Caller:
-        """Who asks. Raises InvalidApiKey."""
+    async def admit(self, request: web.Request) -> Caller:
+        """Key and rate of any request that needs a key: who asks. Raises InvalidApiKey and RateLimited."""
         who = self.callers.identify(request)
         if self.settings.has_keys:
             logs.say_also({"key": self.callers.name_of(who.known_as)})
+        await self.rate.count(request, who.known_as, who.rate_limit)
         return who
 
     async def quiet(self) -> None:
@@ -87,12 +94,13 @@ class Server:
             self.decide(wish, who)
         return await self.image_fetch.fetch(links)
 
-    async def begin(self, turn: Turn, who: Caller, held: Held | None, response_id: str | None = None) -> Job:
-        """Queue a turn, for which somebody may hold an idempotency key. Raises what `check_room`, `submit` and `bind` do."""
+    async def begin(self, turn: Packed, body: Body, who: Caller, held: Held | None, response_id: str | None = None) -> Job:
+        """Queue a turn in place of its body. Raises what `check_room`, `submit` and `bind` do."""
         self.jobs.check_room(who.known_as)
         if held is not None:
             await held.bind(response_id)
-        job = self.jobs.submit(turn, who.known_as, who.parallel_turns)
+        job = self.jobs.submit(turn, who.known_as, who.parallel_turns, let_go=body.let_go)
+        body.queue(len(turn.content))
         if held is not None:
             held.job = job
         return job

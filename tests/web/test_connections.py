@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from codex_proxy.web import errors
-from codex_proxy.web.gates import connections, limits
+from codex_proxy.web.gates import bodies, connections, limits
 from codex_proxy.web.gates.connections import Bounds
 from tests.web.refusals import Error
 
@@ -79,7 +79,7 @@ class Front:
         return web.Response(status=401, text="no")
 
     async def read(self, request: web.Request) -> web.Response:
-        return web.Response(body=await limits.read_json(request, timeout=_SOON))
+        return web.Response(body=(await bodies.Bodies(_MB, 8 * _MB).read(request, timeout=_SOON)).content)
 
     async def pour(self, _: web.Request) -> web.Response:
         return web.Response(body=bytes(64 * _MB))

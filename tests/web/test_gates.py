@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import io
+import re
+import zlib
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -10,6 +12,7 @@ import aiohttp
 import pytest
 
 from codex_proxy.demo.model import ModelServer
+from codex_proxy.web import app
 from tests.conftest import Proxy, ProxyStarter
 from tests.sessions import http_session
 from tests.web.refusals import GOOD_BODY, post, refusal
@@ -140,8 +143,26 @@ async def test_a_body_over_the_bound_is_413_and_one_of_its_size_is_read(guarded:
 
 
 async def test_a_body_that_is_not_what_its_encoding_says_is_400(guarded: Proxy) -> None:
-    answer = await post(guarded, b"not gzip", {"Content-Encoding": "gzip"})
-    assert (answer.status, (await refusal(answer)).type) == (400, "invalid_request_error")
+    for encoding in ("gzip", "deflate"):
+        for body in (b"not compressed", gzip.compress(GOOD_BODY)[:-9], zlib.compress(GOOD_BODY)[:-1]):
+            answer = await post(guarded, body, {"Content-Encoding": encoding})
+            assert (answer.status, (await refusal(answer)).type) == (400, "invalid_request_error")
+
+
+async def test_a_compressed_body_is_read_and_an_unknown_compression_is_415(guarded: Proxy) -> None:
+    bare = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    halves = gzip.compress(GOOD_BODY[:9]) + gzip.compress(GOOD_BODY[9:])
+    compressed = {
+        "gzip": (gzip.compress(GOOD_BODY), halves, gzip.compress(b" " * 900_000 + GOOD_BODY)),
+        "deflate": (zlib.compress(GOOD_BODY), bare.compress(GOOD_BODY) + bare.flush()),
+        "identity": (GOOD_BODY,),
+    }
+    for encoding, bodies in compressed.items():
+        for body in bodies:
+            assert (await post(guarded, body, {"Content-Encoding": encoding})).status == 200
+    for encoding in ("br", "zstd", "gzip, gzip", "strange"):
+        answer = await post(guarded, GOOD_BODY, {"Content-Encoding": encoding})
+        assert (answer.status, (await refusal(answer)).code) == (415, "unsupported_media_type")
 
 
 async def test_an_expectation_is_looked_at_after_the_host_and_refused_in_openais_form(guarded: Proxy) -> None:
@@ -168,8 +189,19 @@ async def test_the_third_request_in_a_minute_of_two_is_429(
         assert refused.headers["x-ratelimit-remaining-requests"] == "0"
         assert 1 <= int(refused.headers["x-ratelimit-reset-requests"].removesuffix("s")) <= 60
         assert model.calls == 1
+
+
+async def test_every_route_that_needs_a_key_is_limited_and_no_other(one_worker: dict[str, str], start_proxy: ProxyStarter) -> None:
+    one_worker |= {"RATE_LIMIT_PER_MINUTE": "1", "PROXY_API_KEY": _KEY}
+    async with start_proxy() as proxy:
         assert (await proxy.http.get(f"{proxy.base_url}/models")).status == 200
-        assert (await proxy.http.get(f"{proxy.address}/health")).status == 200
+        unlimited = []
+        for method, path, _ in app.ROUTES:
+            route = re.sub(r"\{.*\}", "x", path)
+            answer = await proxy.http.request(method, proxy.address + route, headers={"X-Forwarded-For": "192.0.2.1"})
+            if answer.status != 429:
+                unlimited.append(route)
+        assert unlimited == ["/health", "/ready", "/openapi.json"]
 
 
 async def test_a_sane_request_id_is_echoed_and_another_replaced(guarded: Proxy, stranger: aiohttp.ClientSession) -> None:

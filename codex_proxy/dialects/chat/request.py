@@ -138,8 +138,12 @@ class ChatRequest(msgspec.Struct, frozen=True):
         """The request with what its images' addresses gave."""
         return msgspec.structs.replace(self, wish=images.put_in(self.wish, fetched))
 
+    def without_conversation(self) -> "ChatRequest":
+        """What is needed for the answer, once the turn has been made."""
+        return msgspec.structs.replace(self, wish=msgspec.structs.replace(self.wish, history=(), input=(), tools=()))
 
-def decode(raw: bytes) -> ChatRequest:
+
+def decode(raw: bytes | bytearray) -> ChatRequest:
     """Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
     asked = body.decode(raw, Body)
     _refuse_unsupported(asked)

@@ -93,6 +93,14 @@ class Body(msgspec.Struct, frozen=True):
     user: _Name | None = None
 
 
+class Echo(msgspec.Struct, frozen=True):
+    """What every answer repeats of the request and may be large: as JSON text, which is written as it is."""
+
+    text: TextEcho
+    tool_choice: msgspec.Raw
+    tools: list[Any]  # Any: msgspec.Raw, where the answer has objects
+
+
 class ResponsesRequest(msgspec.Struct, frozen=True):
     """A decoded request: what is asked of Codex (`wish`), how the answer is to be shown, and what is echoed in it.
 
@@ -104,6 +112,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     instructions: tuple[Message, ...]
     given: tuple[History, ...]
     form: OutputFormat
+    echo: "Echo"
     show_activity: bool
     show_encrypted: bool
     json: bool  # the answer is to be JSON and nothing else
@@ -133,8 +142,16 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
     def with_images(self, fetched: Mapping[str, str]) -> "ResponsesRequest":
         """The request with what its images' addresses gave, also for the continuation."""
+        if not fetched:
+            return self
         given = images.put_in_history(self.given, fetched)
         return msgspec.structs.replace(self, wish=images.put_in(self.wish, fetched), given=given)
+
+    def without_conversation(self) -> "ResponsesRequest":
+        """What is needed for the answer, once the turn has been made."""
+        asked = msgspec.structs.replace(self.asked, input="", include=None, tools=None, tool_choice=None, text=None)
+        wish = msgspec.structs.replace(self.wish, history=(), input=(), tools=())
+        return msgspec.structs.replace(self, wish=wish, asked=asked, given=())
 
     def conversation(self, recorded: Sequence[Verbatim]) -> tuple[History, ...]:
         """What a continuation of the answer begins with, once the answer is `recorded`."""
@@ -144,7 +161,6 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     def blank_response(self, response_id: str, created_at: int, turn: Turn) -> Response:
         """The response object as it is when the turn begins."""
         asked = self.asked
-        text = asked.text or TextOptions()
         return Response(
             id=response_id,
             created_at=created_at,
@@ -162,9 +178,9 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
             safety_identifier=asked.safety_identifier,
             service_tier=turn.service_tier or "default",
             temperature=1.0 if asked.temperature is None else asked.temperature,
-            text=TextEcho(_format_echo(text), text.verbosity or msgspec.UNSET),
-            tool_choice=asked.tool_choice or "auto",
-            tools=[_tool_echo(tool) for tool in asked.tools or []],
+            text=self.echo.text,
+            tool_choice=self.echo.tool_choice,
+            tools=self.echo.tools,
             top_p=1.0 if asked.top_p is None else asked.top_p,
             presence_penalty=asked.presence_penalty or 0.0,
             frequency_penalty=asked.frequency_penalty or 0.0,
@@ -174,7 +190,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         )
 
 
-def decode(raw: bytes) -> ResponsesRequest:
+def decode(raw: bytes | bytearray) -> ResponsesRequest:
     """Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
     asked = body.decode(raw, Body)
     _refuse_unsupported(asked)
@@ -213,6 +229,7 @@ def decode(raw: bytes) -> ResponsesRequest:
         instructions=instructions,
         given=history,
         form=form,
+        echo=_echo(asked),
         show_activity=extra.activity != "none",
         show_encrypted=_ENCRYPTED in (asked.include or ()),
         json=form.is_json,
@@ -243,10 +260,23 @@ def _format(asked: Body) -> OutputFormat:
             return OutputFormat()
 
 
+def _echo(asked: Body) -> Echo:
+    text = asked.text or TextOptions()
+    return Echo(
+        text=TextEcho(_format_echo(text), text.verbosity or msgspec.UNSET),
+        tool_choice=_raw(asked.tool_choice or "auto"),
+        tools=[_raw(_tool_echo(tool)) for tool in asked.tools or []],
+    )
+
+
+def _raw(value: Any) -> msgspec.Raw:  # Any: JSON
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
 def _format_echo(text: TextOptions) -> dict[str, Any]:
     match text.format:
         case JsonSchemaFormat() as wanted:
-            described = {"name": wanted.name, "description": wanted.description, "schema": wanted.schema}
+            described = {"name": wanted.name, "description": wanted.description, "schema": _raw(wanted.schema)}
             return {"type": "json_schema", **described, "strict": wanted.strict or False}
         case JsonObjectFormat():
             return {"type": "json_object"}

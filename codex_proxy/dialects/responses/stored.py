@@ -57,15 +57,26 @@ def input_items(given: str | list[dict[str, Any]], response_id: str) -> bytes:
     return msgspec.json.encode([_with_id(item, response_id, number) for number, item in enumerate(given)])
 
 
-def page(kept: bytes, *, after: str | None, limit: int, newest_first: bool) -> ItemList:
-    """A page of input items: at most `limit` that come after the item `after`, in the order asked for."""
-    items: list[dict[str, Any]] = msgspec.json.decode(kept)
+def page(kept: bytes, *, after: str | None, limit: int, newest_first: bool) -> bytes:
+    """A page of input items as JSON: at most `limit` that come after the item `after`, in the order asked for.
+
+    Of the others only the ids are looked at: the input may have many megabytes.
+    """
+    items = msgspec.json.decode(kept, type=list[msgspec.Raw])
     if newest_first:
         items.reverse()
-    start = next((place + 1 for place, item in enumerate(items) if item["id"] == after), 0) if after else 0
-    found = items[start : start + limit]
-    ids = [item["id"] for item in found]
-    return ItemList(found, ids[0] if ids else None, ids[-1] if ids else None, start + limit < len(items))
+    start = next((place + 1 for place, item in enumerate(items) if _id_of(item) == after), 0) if after else 0
+    found: list[Any] = items[start : start + limit]  # Any: msgspec.Raw, written as it is
+    ids = [_id_of(item) for item in found]
+    return msgspec.json.encode(ItemList(found, ids[0] if ids else None, ids[-1] if ids else None, start + limit < len(items)))
+
+
+def _id_of(item: msgspec.Raw) -> Any:  # Any: the client's own may be null
+    return msgspec.json.decode(item, type=_Identified).id
+
+
+class _Identified(msgspec.Struct):
+    id: Any  # Any: the client's own may be null
 
 
 def ended_body(body: bytes, status: str, code: str | None = None, message: str = "") -> bytes:

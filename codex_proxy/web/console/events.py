@@ -39,10 +39,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 async def stream(request: web.Request) -> web.StreamResponse:
     """An event `status` with a Status, then an event `change` for each Change."""
     board = request.app[BOARD]
-    view = board.view_of(request)
-    async with await sse.opened(request, {}, _STALL_TIMEOUT) as answer:
-        await _tell(answer, board, view)
-        return answer
+    view = await board.view_of(request)
+    board.server.followers.check(view.owner)
+    with board.server.followers.one(view.owner):
+        async with await sse.opened(request, {}, _STALL_TIMEOUT) as answer:
+            await _tell(answer, board, view)
+            return answer
 
 
 async def _tell(answer: EventSourceResponse, board: Board, view: View) -> None:

@@ -79,7 +79,7 @@ _items = msgspec.json.Decoder(list[_Item])
 async def page(request: web.Request) -> web.Response:
     """A page of them."""
     board = request.app[BOARD]
-    owner = board.server.check_key(request).owner
+    owner = (await board.server.admit(request)).owner
     query = request.query
     limit, after = _limit(query.get("limit")), query.get("after", "")
     words = query.get("search", "")[:_LONGEST_SEARCH].casefold().split()

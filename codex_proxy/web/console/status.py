@@ -113,9 +113,9 @@ class Board:
         self.cli_version = cli_version
         self.started_at = _epoch(time.monotonic())
 
-    def view_of(self, request: web.Request) -> "View":
-        """What the sender of a request may see. Raises InvalidApiKey."""
-        return View(self, self.server.check_key(request))
+    async def view_of(self, request: web.Request) -> "View":
+        """What the sender of a request may see. Raises InvalidApiKey and RateLimited."""
+        return View(self, await self.server.admit(request))
 
 
 BOARD = web.AppKey("board", Board)
@@ -130,6 +130,10 @@ class View:
         self._server = server
         self._caller = caller
         self._you = _you(server, caller)
+
+    @property
+    def owner(self) -> str:
+        return self._caller.owner
 
     def status(self) -> Status:
         """As it is now."""
@@ -208,7 +212,7 @@ def _epoch(monotonic: float) -> float:
 
 async def show(request: web.Request) -> web.Response:
     """The status, for whoever has a key."""
-    view = request.app[BOARD].view_of(request)
+    view = await request.app[BOARD].view_of(request)
     answer = errors.json_response(msgspec.json.encode(view.status()))
     answer.headers["Cache-Control"] = "no-store"
     return answer

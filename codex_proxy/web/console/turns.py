@@ -18,7 +18,7 @@ class Stopping(msgspec.Struct, frozen=True):
 async def cancel(request: web.Request) -> web.Response:
     """Stop it. A turn that has ended, or that is not the caller's to see, is not found."""
     board = request.app[BOARD]
-    view = board.view_of(request)
+    view = await board.view_of(request)
     turn_id = request.match_info["id"]
     job = view.turn(turn_id)
     if job is None:

@@ -170,7 +170,8 @@ class Connections(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         loop = asyncio.get_running_loop()
-        return Connection(self, self._bounds, loop=loop, access_log=None, keepalive_timeout=_IDLE_TIMEOUT, lingering_time=_LINGER)
+        times = {"keepalive_timeout": _IDLE_TIMEOUT, "lingering_time": _LINGER}
+        return Connection(self, self._bounds, loop=loop, access_log=None, auto_decompress=False, **times)  # bodies.py does that
 
     def has_room(self) -> bool:
         """Count one more connection, and whether it may stay; the one that has waited longest makes room."""

@@ -1,4 +1,4 @@
-"""How much a caller may ask: requests a minute, and the size and kind of a body."""
+"""How often a caller may ask: requests a minute."""
 
 import asyncio
 import logging
@@ -7,22 +7,13 @@ import time
 
 from aiohttp import web
 
-from codex_proxy.errors import (
-    BodyTooLarge,
-    InvalidRequest,
-    RateLimited,
-    RequestTimeout,
-    StorageFull,
-    StoreUnavailable,
-    UnsupportedMediaType,
-)
+from codex_proxy.errors import RateLimited, StorageFull, StoreUnavailable
 from codex_proxy.store.keeper import Store
 from codex_proxy.store.rates import Hit, Rates
 
 _WINDOW = 60.0  # seconds
 _SHARED_TIMEOUT = 1.0  # seconds that a request waits for the count of all instances; then this one counts alone
 _ALONE_FOR = 5.0  # seconds until one request tries the common count again
-_BODY_TIMEOUT = 30.0  # seconds
 _HEADERS = web.RequestKey("rate_headers", dict[str, str])
 _log = logging.getLogger(__name__)
 
@@ -88,21 +79,4 @@ async def show_rate(request: web.Request, response: web.StreamResponse) -> None:
 
 
 async def not_yet(_: web.Request) -> None:
-    """What becomes of an Expect header before any gate: nothing. `read_json` tells the client to go on."""
-
-
-async def read_json(request: web.Request, timeout: float = _BODY_TIMEOUT) -> bytes:
-    """The bytes of a JSON body. Raises UnsupportedMediaType, BodyTooLarge, RequestTimeout, InvalidRequest."""
-    if request.content_type != "application/json":
-        raise UnsupportedMediaType("The body is to be JSON. Send the header: Content-Type: application/json")
-    if (request.content_length or 0) > request.client_max_size:
-        raise BodyTooLarge("The body is larger than this server takes.")  # before it is waited for
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    try:
-        async with asyncio.timeout(timeout):
-            return await request.read()
-    except TimeoutError:
-        raise RequestTimeout(f"The body did not come within {timeout:g} seconds.") from None
-    except web.RequestPayloadError as error:
-        raise InvalidRequest("The body is not what its headers say.") from error
+    """What becomes of an Expect header before any gate: nothing. `Bodies.read` tells the client to go on."""

@@ -1,0 +1,35 @@
+"""A turn that waits is kept as bytes: as objects, what is in it takes many times the memory of the body that it came in."""
+
+import msgspec
+
+from codex_proxy.turns import History, Part, Tool, Turn
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """`turn` without what can be large: its tools have their names only, the rest is in `content`."""
+
+    turn: Turn
+    content: bytes
+
+
+class _Content(msgspec.Struct, frozen=True):
+    history: tuple[History, ...]
+    input: tuple[Part, ...]
+    tools: tuple[Tool, ...]
+    output_schema: str | None
+
+
+def pack(turn: Turn) -> Packed:
+    content = msgspec.msgpack.encode(_Content(turn.history, turn.input, turn.tools, turn.output_schema))
+    names = tuple(msgspec.structs.replace(tool, description="", parameters="{}") for tool in turn.tools)
+    return Packed(msgspec.structs.replace(turn, history=(), input=(), tools=names, output_schema=None), content)
+
+
+def unpack(packed: Packed) -> Turn:
+    found = _decoder.decode(packed.content)
+    return msgspec.structs.replace(
+        packed.turn, history=found.history, input=found.input, tools=found.tools, output_schema=found.output_schema
+    )
+
+
+_decoder = msgspec.msgpack.Decoder(_Content)

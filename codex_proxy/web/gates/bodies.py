@@ -1,0 +1,175 @@
+"""The bodies of requests: read within bounds on each, on all together, and on what compression may make of one.
+
+A body counts from its first byte until its turn has begun, whether it is being read or waits in the queue. The sum has a
+part for small ones only, so that the large ones of some client keep no other from asking.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from codex_proxy.errors import BodyTooLarge, InvalidRequest, RequestTimeout, ServerFull, UnsupportedMediaType
+
+_READ_TIMEOUT = 30.0  # seconds
+_RETRY_AFTER = 5.0  # seconds
+_SMALL = 65_536  # bytes
+_FOR_SMALL_ONES = 8  # one part of so many
+_PIECE = 65_536  # bytes that are decompressed before others may run
+_RATIO = 100  # that a compressed body may grow by, once it has a megabyte: JSON grows by 5 to 20, the worst of gzip by 1030
+_FREE_OF_RATIO = 1024 * 1024
+_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+
+
+class Body:
+    """The bytes of one request."""
+
+    def __init__(self, all_of_them: "Bodies") -> None:
+        self.content = bytearray()
+        self.queued = False
+        self._all = all_of_them
+        self._counted = 0
+
+    def add(self, piece: bytes) -> None:
+        """Raises BodyTooLarge and ServerFull."""
+        size = len(self.content) + len(piece)
+        if size > self._all.largest:
+            raise _too_large()
+        self._all.check(size, self._counted)
+        self.content += piece
+        self.count(size)
+
+    def count(self, size: int) -> None:
+        """So many bytes are kept of it now."""
+        self._all.note(self._counted, size)
+        self._counted = size
+
+    @property
+    def size(self) -> int:
+        """What it counts for."""
+        return self._counted
+
+    def decoded(self) -> None:
+        """Its bytes are not needed any more; what was made of them counts for as much."""
+        self.content = bytearray()
+
+    def queue(self, size: int) -> None:
+        """Its turn waits, in so many bytes: now it is the job that lets go of it."""
+        self.queued = True
+        self._replace(size)
+
+    def let_go(self) -> None:
+        """Nothing is kept of it any more; twice does no harm."""
+        self._replace(0)
+
+    def _replace(self, size: int) -> None:
+        self.content = bytearray()
+        self.count(size)
+
+
+class Bodies:
+    """All that are read or wait: one has at most `largest` bytes; all together have `most`, or little more."""
+
+    def __init__(self, largest: int, most: int) -> None:
+        self.largest = largest
+        self._most_of_small_ones = most // _FOR_SMALL_ONES
+        self._most_of_large_ones = max(largest, most - self._most_of_small_ones)
+        self._small = self._large = 0  # bytes
+
+    @property
+    def held(self) -> int:
+        return self._small + self._large
+
+    def check(self, size: int, before: int) -> None:
+        """Whether there is room for a body of this size, which has had the size `before`. Raises ServerFull."""
+        if size <= _SMALL:
+            full = self._small + size - before > self._most_of_small_ones
+        else:
+            full = self._large + size - (before if before > _SMALL else 0) > self._most_of_large_ones
+        if full:
+            problem = "The server holds as many bytes of requests as it may (PROXY_MAX_BODIES_MB). Try again."
+            raise ServerFull(problem, retry_after=_RETRY_AFTER)
+
+    def note(self, before: int, size: int) -> None:
+        """A body has another size."""
+        for change in (-before, size):
+            if abs(change) <= _SMALL:
+                self._small += change
+            else:
+                self._large += change
+
+    async def read(self, request: web.Request, timeout: float = _READ_TIMEOUT) -> Body:
+        """The JSON body of a request. Raises UnsupportedMediaType, BodyTooLarge, RequestTimeout, InvalidRequest, ServerFull."""
+        if request.content_type != "application/json":
+            raise UnsupportedMediaType("The request body must be JSON. Send the header: Content-Type: application/json")
+        inflated = _Inflated(request.headers.get("Content-Encoding", "identity").strip().lower())
+        if (request.content_length or 0) > self.largest:
+            raise _too_large()  # before it is waited for
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = Body(self)
+        try:
+            async with asyncio.timeout(timeout):
+                await _fill(body, request, inflated)
+        except BaseException as error:
+            body.let_go()
+            if isinstance(error, TimeoutError):
+                raise RequestTimeout(f"The body did not come within {timeout:g} seconds.") from None
+            if isinstance(error, web.RequestPayloadError | zlib.error | EOFError):
+                raise InvalidRequest("The body is not what its headers say.") from error
+            raise
+        return body
+
+
+async def _fill(body: Body, request: web.Request, inflated: "_Inflated") -> None:
+    while chunk := await request.content.readany():
+        for piece in inflated.pieces(chunk):
+            body.add(piece)
+            if piece is not chunk:
+                await asyncio.sleep(0)
+    inflated.close()
+
+
+class _Inflated:
+    """What a compressed body is, piece by piece. Raises zlib.error and EOFError for what is not of its encoding."""
+
+    def __init__(self, encoding: str) -> None:
+        """Raises UnsupportedMediaType."""
+        if encoding not in ("identity", *_WINDOWS):
+            raise UnsupportedMediaType("The body may be compressed with gzip or deflate, and with nothing else.")
+        self._encoding = encoding
+        self._inside: zlib._Decompress | None = None
+        self._given = self._made = 0
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """Raises BodyTooLarge."""
+        if self._encoding == "identity":
+            yield chunk
+            return
+        self._given += len(chunk)
+        while True:
+            if self._inside is None or (self._inside.eof and chunk):  # gzip files may follow one another
+                self._inside = zlib.decompressobj(self._window(chunk[0]))
+            piece = self._inside.decompress(chunk, _PIECE)
+            self._made += len(piece)
+            if self._made > max(_FREE_OF_RATIO, self._given * _RATIO):
+                raise BodyTooLarge(f"The compressed body grows by more than {_RATIO} times.")
+            yield piece
+            chunk = self._inside.unused_data if self._inside.eof else self._inside.unconsumed_tail
+            if not chunk and len(piece) < _PIECE:
+                return
+
+    def close(self) -> None:
+        """The body has ended."""
+        if self._inside is not None and not self._inside.eof:
+            raise EOFError
+
+    def _window(self, first: int) -> int:
+        """As zlib wants it; some clients send deflate without its header."""
+        bare = self._encoding == "deflate" and first & 0xF != zlib.DEFLATED
+        return -zlib.MAX_WBITS if bare else _WINDOWS[self._encoding]
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge("The body is larger than this server takes.")
