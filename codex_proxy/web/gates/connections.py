@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from codex_proxy.errors import InternalError, InvalidRequest, ProxyError, RequestTimeout, TooManyConnections
 from codex_proxy.web import errors
@@ -29,6 +29,8 @@ _MOST = 4000  # connections, and at most half of the descriptors; each takes 8 k
 _IDLE_TIMEOUT = 75.0  # seconds; longer than the 60 that reverse proxies keep one, or they would use it as it ends
 _LINGER = 1.0  # seconds to read on, and to forget, so that a client which is still sending sees its answer
 _RETRY_AFTER = 5.0  # seconds
+_PASSED_OVER = b"HTTP/1.1 100 Continue\r\n\r\n"  # by clients, however often
+_FIRST_PROBE, _PROBED_EVERY = 0.05, 0.5  # seconds between writes that find out whether a client has left
 _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -54,6 +56,8 @@ class Connection(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._rest_timer: asyncio.TimerHandle | None = None
+        self._probe_timer: asyncio.TimerHandle | None = None
+        self._request: web.BaseRequest | None = None  # that a handler is at work on
         self._head_began = False
         self._deaf = False  # what still comes is forgotten
 
@@ -70,7 +74,7 @@ class Connection(web.RequestHandler):
         self._time_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        for timer in (self._head_timer, self._stall_timer, self._rest_timer):
+        for timer in (self._head_timer, self._stall_timer, self._rest_timer, self._probe_timer):
             if timer is not None:
                 timer.cancel()
         self._all.waiting.pop(self, None)
@@ -86,6 +90,32 @@ class Connection(web.RequestHandler):
                 self._time_head()
         super().data_received(data)
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own form: True keeps the connection
+        """The client sends no more. Either it has left, or it waits for its answer, as HTTP lets it: a write will tell.
+
+        A kernel whose program has closed the connection answers a write with a reset, and the next write fails. So we write
+        what every client passes over, until the answer begins; who closes in the middle of an answer has left.
+        """
+        coming = self._head_began if self._request is None else not self._request.writer.output_size
+        if coming and not self._deaf and self._socket is not None:
+            self._probe()
+        return coming
+
+    def _probe(self, delay: float = _FIRST_PROBE) -> None:
+        request = self._request
+        if request is not None:
+            if not request.content.is_eof():
+                self.force_close()  # its body cannot come any more
+                return
+            if request.writer.output_size or self._socket is None:
+                return
+            if request.version >= HttpVersion11:  # older ones know of no answer before the answer
+                self._socket.write(_PASSED_OVER)
+        elif delay > _FIRST_PROBE:
+            self.force_close()  # there is no whole head
+            return
+        self._probe_timer = self._later(delay, self._probe, _PROBED_EVERY)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._socket is not None:
@@ -96,8 +126,9 @@ class Connection(web.RequestHandler):
         if self._stall_timer is not None:
             self._stall_timer.cancel()
 
-    def work(self) -> None:
+    def work(self, request: web.BaseRequest) -> None:
         """A request has its head."""
+        self._request = request
         self._all.waiting.pop(self, None)
         self._head_began = False
         if self._head_timer is not None:
@@ -108,6 +139,11 @@ class Connection(web.RequestHandler):
 
     def wait(self, answer: web.StreamResponse | None, request: web.BaseRequest) -> None:
         """A request has its answer; None: it has ended without one. The body that it did not wait for is not read."""
+        self._request = None
+        if self._probe_timer is not None:
+            self._probe_timer.cancel()
+            if answer is not None:
+                answer.force_close()
         if self.connected:
             self._all.waiting[self] = None
             self._time_rest()
@@ -191,7 +227,7 @@ class Connections(web.Server):
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         assert isinstance(connection, Connection)
-        connection.work()
+        connection.work(request)
         answer = None
         try:
             answer = await self._handler(request)
