@@ -25,16 +25,21 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
     (
         "Start",
         (
+            Command("init", "init", "write a .env file after three questions"),
             Command("login", "login", "log in to Codex"),
             Command("serve", "serve", "serve the API until Ctrl-C or SIGTERM; --demo needs no login"),
             Command("doctor", "doctor", "check whether the server can run here, and say what to do if not"),
+            Command("service", "service", "install, remove or show the systemd service"),
         ),
     ),
     (
         "Use",
         (
             Command("chat", "chat", "talk to Codex through a running server"),
+            Command("client", "client", "print ready configuration for a client: codex, aider, continue, zed, …"),
             Command("models", "models", "list the models"),
+            Command("status", "status", "show what a running server is doing"),
+            Command("smoke", "smoke", "check a running server end to end"),
         ),
     ),
     (

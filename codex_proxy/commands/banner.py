@@ -44,7 +44,7 @@ def _screen(server: Server, address: str, cli: Command, trouble: str | None, sty
 def _rows(server: Server, address: str, cli: Command) -> Iterator[tuple[str, str]]:
     chosen, facts = server.settings, server.facts()
     yield "API", f"{address}/v1"
-    if getattr(chosen, "console", False):
+    if chosen.console:
         yield "Console", f"{address}/"
     login = "not logged in" if not facts.usable else "logged in" if facts.provider == "openai" else facts.provider_url or ""
     yield "Codex", f"{cli.dotted_version}, provider {facts.provider}, {login}".rstrip(", ")
@@ -79,7 +79,7 @@ def _suggestions(chosen: Settings, address: str) -> list[str]:
     elsewhere = "" if port == "8000" else f" --base-url {address}/v1"
     key = f" -H {shlex.quote(f'Authorization: Bearer {chosen.api_key}')}" if chosen.api_key else ""
     body = '{"stream": true, "messages": [{"role": "user", "content": "Hello! Please run: `uname -a`"}]}'
-    opened = [f"  {address}/", ""] if getattr(chosen, "console", False) else []
+    opened = [f"  {address}/", ""] if chosen.console else []
     return [
         "The real Codex CLI answers from a built-in offline model. Try:",
         "",

@@ -80,3 +80,16 @@ async def terminal(environ: Mapping[str, str], *arguments: str) -> AsyncIterator
             process.kill()
         await process.wait()
         os.close(master)
+
+
+async def piped(environ: Mapping[str, str], given: str, *arguments: str) -> tuple[int | None, str, str]:
+    """The same with pipes: exit code, stdout, stderr. `given` is its stdin."""
+    program = shutil.which("codex-proxy", path=environ["PATH"])
+    assert program is not None
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        program, *arguments, env=environ, cwd=environ["HOME"], stdin=pipe, stdout=pipe, stderr=pipe
+    )
+    async with asyncio.timeout(LIMIT):
+        out, err = await process.communicate(given.encode())
+    return process.returncode, out.decode(), err.decode()

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator
 
 from codex_proxy.commands.chat_view import clean
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Refuse, Say, Step, words
-from tests.commands.terminal import CTRL_C, CTRL_D, LIMIT, terminal
+from tests.commands.terminal import CTRL_C, CTRL_D, LIMIT, piped, terminal
 from tests.conftest import Proxy, process_with, processes_with
 
 _PROMPT = "› "
@@ -76,10 +75,10 @@ async def test_a_pipe_gets_the_answer_alone_and_gives_text_to_ask_about(
             yield Say(words("All is well."), phase="final_answer")
 
     model.script = script
-    code, out, err = await _piped(environ, "the change\n", "chat", "Review", "this", "--base-url", proxy.base_url)
+    code, out, err = await piped(environ, "the change\n", "chat", "Review", "this", "--base-url", proxy.base_url)
     assert (code, out, err) == (0, "All is well.\n", "")
     assert model.requests[-1].prompt == "Review this\n\nthe change"
-    code, out, _ = await _piped(environ, "", "chat", "--continue", "And?", "--base-url", proxy.base_url)
+    code, out, _ = await piped(environ, "", "chat", "--continue", "And?", "--base-url", proxy.base_url)
     assert (code, out) == (0, "All is well.\n")
     assert "Review this" in json.dumps(model.requests[-1].input)
 
@@ -89,7 +88,7 @@ async def test_a_turn_that_fails_ends_with_1_and_a_sentence(proxy: Proxy, model:
         yield Refuse(400)
 
     model.script = script
-    code, out, err = await _piped(environ, "", "chat", "Go", "--base-url", proxy.base_url)
+    code, out, err = await piped(environ, "", "chat", "Go", "--base-url", proxy.base_url)
     assert (code, out) == (1, "")
     assert err.startswith("The model provider refused the request")
     assert "Traceback" not in err
@@ -99,32 +98,20 @@ async def test_a_conversation_that_is_gone_begins_anew(proxy: Proxy, environ: di
     memory = home.root / ".local" / "state" / "codex-proxy" / "chat.json"
     memory.parent.mkdir(parents=True, exist_ok=True)
     memory.write_text(json.dumps({proxy.base_url: "resp_gone"}))
-    code, out, err = await _piped(environ, "", "chat", "--continue", "Go", "--base-url", proxy.base_url)
+    code, out, err = await piped(environ, "", "chat", "--continue", "Go", "--base-url", proxy.base_url)
     assert (code, out) == (0, "Hello from the scripted model.\n")
     assert err == "The server no longer keeps this conversation; a new one begins.\n"
 
 
 async def test_where_no_server_answers_it_says_how_to_start_one(environ: dict[str, str]) -> None:
-    code, _, err = await _piped(environ, "", "chat", "Go", "--base-url", "http://127.0.0.1:9")
+    code, _, err = await piped(environ, "", "chat", "Go", "--base-url", "http://127.0.0.1:9")
     assert code == 1
     assert err == (
         "No server answers at http://127.0.0.1:9: Connection refused. Start one: codex-proxy serve. Or name it: --base-url URL\n"
     )
-    code, _, err = await _piped(environ, "", "chat", "Go", "--base-url", "ftp://x")
+    code, _, err = await piped(environ, "", "chat", "Go", "--base-url", "ftp://x")
     assert err == "--base-url ftp://x is not an address. It looks like http://127.0.0.1:8000/v1\n"
 
 
 def test_an_answer_cannot_steer_the_terminal() -> None:
     assert clean("a\x1b[2Jb\x07\r\x9b1mc\td\n日本 é") == "a[2Jb1mc\td\n日本 é"
-
-
-async def _piped(environ: dict[str, str], given: str, *arguments: str) -> tuple[int | None, str, str]:
-    program = shutil.which("codex-proxy", path=environ["PATH"])
-    assert program is not None
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        program, *arguments, env=environ, cwd=environ["HOME"], stdin=pipe, stdout=pipe, stderr=pipe
-    )
-    async with asyncio.timeout(LIMIT):
-        out, err = await process.communicate(given.encode())
-    return process.returncode, out.decode(), err.decode()

@@ -1,0 +1,80 @@
+"""`status`, `smoke` and `client` with a running server, the real CLI and the demo's model."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from codex_proxy import __version__
+from codex_proxy.commands.status import duration
+from codex_proxy.demo import script
+from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import ModelRequest, Say, Step, words
+from tests.commands.terminal import CTRL_C, piped, terminal
+from tests.conftest import Proxy, ProxyStarter
+
+
+async def test_status_tells_what_runs_now(proxy: Proxy, model: ModelServer, environ: dict[str, str]) -> None:
+    asked, let_go = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: ModelRequest) -> AsyncIterator[Step]:
+        asked.set()
+        await let_go.wait()
+        yield Say(words("done"))
+
+    model.script = wait
+    code, out, err = await piped(environ, "", "status", "--base-url", proxy.address)
+    assert (code, err) == (0, "")
+    assert out.startswith("● Ready\n")
+    assert f"codex-proxy {__version__}, up " in out
+    assert "No turn is running." in out
+    turn = asyncio.ensure_future(proxy.chat(prompt="go"))
+    await asked.wait()
+    code, out, _ = await piped(environ, "", "status", "--base-url", proxy.base_url)
+    header, row = out.splitlines()[-2:]
+    assert header.split() == ["KEY", "MODEL", "MODE", "SANDBOX", "TIME", "DOING"]
+    assert row.split()[:2] == ["127.0.0.1", "gpt-5.5"]
+    code, out, _ = await piped(environ, "", "status", "--json", "--base-url", proxy.base_url)
+    assert [turn["state"] for turn in json.loads(out)["turns"]] == ["running"]
+    let_go.set()
+    assert (await turn).status == 200
+
+
+async def test_status_watches_until_ctrl_c(proxy: Proxy, environ: dict[str, str]) -> None:
+    async with terminal(environ, "status", "--watch", "--base-url", proxy.base_url) as screen:
+        await screen.shows("\x1b[32m● Ready")
+        await screen.shows("\x1b[H\x1b[J")
+        await screen.shows("No turn is running.")
+        screen.press(CTRL_C)
+        assert await screen.ends() == 130
+
+
+def test_a_duration_is_as_short_as_it_can_be() -> None:
+    assert [duration(seconds) for seconds in (-1, 42.9, 3723, 97_200)] == ["0:00", "0:42", "1:02:03", "1 d 3 h"]
+
+
+async def test_smoke_passes_on_a_server_that_works_and_fails_on_one_that_does_not(
+    proxy: Proxy, model: ModelServer, environ: dict[str, str]
+) -> None:
+    model.script = script.script
+    code, out, _ = await piped(environ, "", "smoke", "--base-url", proxy.base_url)
+    assert (code, out.count("✓"), out.splitlines()[-1]) == (0, 8, "All checks passed")
+
+    async def say_little(_: ModelRequest) -> AsyncIterator[Step]:
+        yield Say(words("hm"))
+
+    model.script = say_little
+    code, out, _ = await piped(environ, "", "smoke", "--json", "--base-url", proxy.base_url)
+    failed = {result["check"]: result["message"] for result in json.loads(out) if not result["ok"]}
+    assert code == 1
+    assert failed.keys() == {"tool loop", "structured", "conversation"}
+    assert failed["tool loop"] == "the model did not call the tool"
+
+
+async def test_a_wrong_key_is_one_sentence(environ: dict[str, str], start_proxy: ProxyStarter) -> None:
+    environ["PROXY_API_KEY"] = "right"
+    async with start_proxy() as proxy:
+        code, out, err = await piped(environ | {"PROXY_API_KEY": "wrong"}, "", "status", "--base-url", proxy.base_url)
+        assert (code, out) == (1, "")
+        assert "API key" in err
+        code, out, _ = await piped(environ, "", "client", "curl", "--base-url", proxy.base_url)
+        assert (code, proxy.base_url in out, "Bearer right" in out) == (0, True, True)
