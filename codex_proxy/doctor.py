@@ -1,12 +1,17 @@
-"""`codex-proxy doctor`: could the server serve here, and if not, what to do. It changes nothing but missing directories.
+"""`codex-proxy doctor`: could the server serve here, and if not, what to do. It leaves nothing behind: what is missing and
+would be made at the start is only tried, and the CLI runs in a stand-in for a home that is not there yet.
 
-Each check is one Finding. Where a check fails that the next ones stand on, these are left out.
+Each check is one Finding. Where a check fails that the next ones stand on, these are said to be skipped.
 """
 
 import asyncio
 import contextlib
+import errno
+import http.client
 import socket
-from collections.abc import AsyncIterator, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -29,7 +34,11 @@ _FOR_A_SANDBOX = "It needs user namespaces. See: sysctl user.max_user_namespaces
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _OPENAI = "https://api.openai.com"
 
-Status = Literal["ok", "warning", "failed"]
+_HEALTH_TIMEOUT = 2.0
+_OF_THE_CLI = ("login", "provider", "sandbox")
+_OF_THE_SETTINGS = ("places", "keys", "address", "store", "codex", *_OF_THE_CLI)
+
+Status = Literal["ok", "warning", "failed", "skipped"]
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,6 +60,8 @@ async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Findin
     except SettingsError as error:
         for sentence in str(error).splitlines():
             yield Finding("settings", "failed", sentence)
+        for check in _OF_THE_SETTINGS:
+            yield Finding(check, "skipped", "the settings come first")
         return
     for warning in warnings:
         yield Finding("settings", "warning", warning)
@@ -60,25 +71,62 @@ async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Findin
     found = _places(chosen)
     yield found
     yield _keys(chosen)
-    yield _address(chosen)
+    yield await _address(chosen)
     yield await _store(chosen)
     try:
         cli = command.find(chosen)
     except CommandNotFound as error:
         yield Finding("codex", "failed", str(error))
+        for check in _OF_THE_CLI:
+            yield Finding(check, "skipped", "it needs the Codex CLI")
         return
     yield _version(cli)
-    if found.status != "failed":
-        async for finding in _at_work(cli, chosen):
+    if found.status == "failed":
+        for check in _OF_THE_CLI:
+            yield Finding(check, "skipped", "it needs the places")
+        return
+    with _stand_ins(chosen) as settings_of_the_cli:
+        async for finding in _at_work(cli, settings_of_the_cli):
             yield finding
 
 
 def _places(chosen: Settings) -> Finding:
+    codex_home = home.codex_home(chosen)
+    missing = [place for place in (codex_home, chosen.workdir) if not place.exists()]
     try:
-        places.make_directories(chosen)
+        with _leaving_no_trace(missing):
+            places.make_directories(chosen)
     except SettingsError as error:
         return Finding("places", "failed", str(error))
-    return Finding("places", "ok", f"CODEX_HOME {home.codex_home(chosen)}, workspace {chosen.workdir}, sandbox {chosen.sandbox}")
+    told = f"CODEX_HOME {codex_home}, workspace {chosen.workdir}, sandbox {chosen.sandbox}"
+    if codex_home in missing and chosen.codex_home is not None:
+        remedy = "The start makes it, empty and without a login. Is the name right?"
+        return Finding("places", "warning", f"{told}. There is no {codex_home}.", remedy)
+    return Finding("places", "ok", f"{told}; the start makes {' and '.join(map(str, missing))}" if missing else told)
+
+
+@contextmanager
+def _leaving_no_trace(missing: Sequence[Path]) -> Iterator[None]:
+    """Take away what the block makes of these directories and of those that they lie in, as long as they are empty."""
+    steps = {step for place in missing for step in (place, *place.parents) if not step.exists()}
+    try:
+        yield
+    finally:
+        for step in sorted(steps, key=lambda one: len(one.parts), reverse=True):
+            with contextlib.suppress(OSError):
+                step.rmdir()
+
+
+@contextmanager
+def _stand_ins(chosen: Settings) -> Iterator[Settings]:
+    """The settings, with temporary directories for a home and a workspace that are not there yet."""
+    with tempfile.TemporaryDirectory(prefix="codex-proxy-doctor-", ignore_cleanup_errors=True) as name:
+        changes: dict[str, Path] = {}
+        for member, place in (("codex_home", home.codex_home(chosen)), ("workdir", chosen.workdir)):
+            if not place.exists():
+                changes[member] = Path(name).resolve() / member
+                changes[member].mkdir(mode=0o700)
+        yield msgspec.structs.replace(chosen, **changes)
 
 
 def _keys(chosen: Settings) -> Finding:
@@ -91,23 +139,48 @@ def _keys(chosen: Settings) -> Finding:
     return Finding("keys", "ok", f"{len(keyring) + (chosen.api_key is not None)}")
 
 
-def _address(chosen: Settings) -> Finding:
+async def _address(chosen: Settings) -> Finding:
     name = f"{chosen.host}:{chosen.port}"
     try:
         with socket.create_server((chosen.host, chosen.port), family=socket.AF_INET6 if ":" in chosen.host else socket.AF_INET):
             return Finding("address", "ok", f"{name} is free")
     except OSError as error:
-        remedy = "Is the server running already? Else set PROXY_HOST or PROXY_PORT."
-        return Finding("address", "failed", f"Cannot listen on {name}: {error.strerror or error}.", remedy)
+        if error.errno != errno.EADDRINUSE:
+            return Finding(
+                "address", "failed", f"Cannot listen on {name}: {error.strerror or error}.", "Set PROXY_HOST or PROXY_PORT."
+            )
+        if running := await asyncio.to_thread(_running, chosen):
+            return Finding("address", "ok", f"codex-proxy {running} is running at {name}")
+        return Finding("address", "failed", f"Another program listens on {name}.", "Set PROXY_PORT to a free port.")
+
+
+def _running(chosen: Settings) -> str | None:
+    """The version of the server that answers there; None where something else does."""
+    connection = http.client.HTTPConnection(chosen.host, chosen.port, timeout=_HEALTH_TIMEOUT)
+    try:
+        connection.request("GET", "/health", headers={"Host": (*chosen.allowed_hosts, "localhost")[0]})
+        told = msgspec.json.decode(connection.getresponse().read(10_000))
+        return str(told["version"]) if told["status"] == "ok" else None
+    except (OSError, http.client.HTTPException, msgspec.DecodeError, KeyError, TypeError):
+        return None
+    finally:
+        connection.close()
 
 
 async def _store(chosen: Settings) -> Finding:
+    kind, file = chosen.store.partition(":")[0], chosen.store_file
+    queue = f"{chosen.max_parallel} turns at once, {chosen.max_queued} may wait"
+    if file is not None and not file.exists():
+        try:
+            with _leaving_no_trace([file.parent]):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.NamedTemporaryFile(dir=file.parent):
+                    return Finding("store", "ok", f"{kind}, made at the start at {file}; {queue}")
+        except OSError as error:
+            return Finding("store", "failed", f"{file} cannot be made: {error.strerror}.", "Set PROXY_STORE.")
     try:
         async with opening.opened(chosen):
-            kind = chosen.store.partition(":")[0]
-            place = f" at {chosen.store_file}" if chosen.store_file else ""
-            queue = f"{chosen.max_parallel} turns at once, {chosen.max_queued} may wait"
-            return Finding("store", "ok", f"{kind}{place}; {queue}")
+            return Finding("store", "ok", f"{kind}{f' at {file}' if file else ''}; {queue}")
     except (StoreUnavailable, StorageFull) as error:
         return Finding("store", "failed", f"{error} {error.detail}.", "Set PROXY_STORE.")
 
@@ -121,17 +194,23 @@ def _version(cli: Command) -> Finding:
 
 async def _at_work(cli: Command, chosen: Settings) -> AsyncIterator[Finding]:
     """What only a running CLI tells."""
+    told = 0  # of _OF_THE_CLI
     try:
         async with Worker.started(cli, chosen, asyncio.Lock(), "agent", _START_TIMEOUT) as worker:
             yield _login(worker.facts)
+            told = 1
             yield await _provider(worker.facts, chosen)
+            told = 2
             trouble = await worker.sandbox_trouble()
+            told = 3
             if trouble is None:
                 yield Finding("sandbox", "ok", "commands run in it, and cannot write outside")
             else:
                 yield Finding("sandbox", "failed", f"Codex's sandbox does not work here: {trouble}.", _FOR_A_SANDBOX)
     except WorkerFailed as error:
         yield Finding("start", "failed", f"{error} {error.detail}.", f"To see more, run: {cli.path} app-server")
+        for check in _OF_THE_CLI[told:]:
+            yield Finding(check, "skipped", "it needs a Codex CLI that runs")
 
 
 def _login(facts: Facts) -> Finding:

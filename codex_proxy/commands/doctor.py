@@ -1,14 +1,21 @@
-"""`codex-proxy doctor`: the findings of `codex_proxy/doctor.py`, a line each, and a summary."""
+"""`codex-proxy doctor`: the findings of `codex_proxy/doctor.py`, a line each, and what to make of them."""
 
 import argparse
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from codex_proxy import doctor, settings
+from codex_proxy.commands import place
 from codex_proxy.commands.running import BROKE
+from codex_proxy.commands.terminal import Style
 from codex_proxy.doctor import Finding
+
+_STATUS, _CHECK = 8, 9  # columns
+
+EPILOG = "It costs no turn and leaves nothing behind. Exits with 1 when the server could not run turns here."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,15 +23,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return asyncio.run(_examine(as_json=arguments.json))
+    return asyncio.run(_examine(place.out_style(), as_json=arguments.json))
 
 
-async def _examine(*, as_json: bool) -> int:
+async def _examine(style: Style, *, as_json: bool) -> int:
     findings: list[Finding] = []
     async for finding in doctor.examine(settings.os_environment(), Path.cwd()):
         findings.append(finding)
         if not as_json:
-            print(finding.line(), flush=True)
+            print(line(finding, style), flush=True)
     if as_json:
         print(msgspec.json.encode(findings).decode())
+    else:
+        print(f"\n{summary(findings, style)}")
     return BROKE if any(finding.status == "failed" for finding in findings) else 0
+
+
+def line(finding: Finding, style: Style) -> str:
+    """One finding. What to do stands after it in bold."""
+    shown = {"ok": style.good, "warning": style.warn, "failed": style.bad, "skipped": style.dim}[finding.status]
+    remedy = f" {style.bold(finding.remedy)}" if finding.remedy else ""
+    return f"{shown(finding.status.ljust(_STATUS))} {finding.check.ljust(_CHECK)} {finding.message}{remedy}"
+
+
+def summary(findings: Sequence[Finding], style: Style) -> str:
+    """What all of them together mean."""
+    failed = [finding.check for finding in findings if finding.status == "failed"]
+    warned = [finding.check for finding in findings if finding.status == "warning"]
+    skipped = [finding.check for finding in findings if finding.status == "skipped"]
+    if failed:
+        problems = "1 problem" if len(failed) == 1 else f"{len(failed)} problems"
+        after = f" Not checked: {', '.join(skipped)}." if skipped else ""
+        return style.bad(f"{problems}: {', '.join(dict.fromkeys(failed))}.") + after
+    if warned:
+        return style.warn(f"The server can run turns here. See the warnings: {', '.join(dict.fromkeys(warned))}.")
+    return style.good("The server can run turns here.")

@@ -43,17 +43,22 @@ class Parser(argparse.ArgumentParser):
                     yield from below._words(options=options)
 
 
-def run(module: str, prog: str, summary: str, words: Sequence[str]) -> int:
-    """Run the command of a module with its arguments; its exit code."""
+def parser_of(module: str, prog: str, summary: str) -> tuple[Any, Parser]:  # Any: the module, one of this package
+    """The module of a command, and the parser of its arguments."""
     command = importlib.import_module(f"codex_proxy.commands.{module}")
-    description = f"{summary[0].upper()}{summary[1:]}."
     parser = Parser(
         prog=prog,
-        description=description,
+        description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=getattr(command, "EPILOG", None),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
+    return command, parser
+
+
+def run(module: str, prog: str, summary: str, words: Sequence[str]) -> int:
+    """Run the command of a module with its arguments; its exit code."""
+    command, parser = parser_of(module, prog, summary)
     arguments = parser.parse_args(words)
     try:
         code: int = command.run(arguments)

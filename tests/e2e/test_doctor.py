@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import stat
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
+from tests.conftest import RunningCommand
 from tests.machine import free_port
+
+StartCommand = Callable[..., Awaitable[RunningCommand]]
 
 _LIMIT = 10.0  # seconds: what doctor is given in all
 _NO_NAMESPACES = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all -- "
@@ -83,7 +87,7 @@ async def test_a_workspace_that_cannot_be_made(environ: dict[str, str], home: Ho
 async def test_a_port_that_is_taken(environ: dict[str, str], home: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environ["PROXY_PORT"] = str(taken.getsockname()[1])
-        assert "Is the server running already?" in await _failure(environ, home, "address")
+        assert "Another program listens on 127.0.0.1:" in await _failure(environ, home, "address")
 
 
 async def test_a_bad_value(environ: dict[str, str], home: Home) -> None:
@@ -153,3 +157,37 @@ async def _run(environ: dict[str, str], home: Home, *arguments: str, wrapper: tu
     async with asyncio.timeout(_LIMIT):
         text, _ = await process.communicate()
     return process.returncode, text.decode()
+
+
+async def test_a_server_that_runs_already_is_known(environ: dict[str, str], home: Home, start_command: StartCommand) -> None:
+    await start_command("--port", environ["PROXY_PORT"])
+    findings = await _examined(environ, home, expected=0)
+    [address] = [finding for finding in findings if finding["check"] == "address"]
+    assert (address["status"], "codex-proxy 0.1.0 is running at" in address["message"]) == ("ok", True)
+
+
+async def test_it_leaves_nothing_behind(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
+    mistyped = tmp_path / "a" / "mistyped"
+    changes = {
+        "CODEX_CONFIG_DIR": mistyped,
+        "CODEX_WORKDIR": tmp_path / "work",
+        "PROXY_STORE": f"sqlite://{tmp_path}/s/responses.sqlite",
+    }
+    findings = await _examined(environ | {name: str(value) for name, value in changes.items()}, home, expected=1)
+    by_check = {finding["check"]: finding for finding in findings}
+    assert by_check["places"]["status"] == "warning"
+    assert f"There is no {mistyped}" in by_check["places"]["message"]
+    assert by_check["login"]["status"] == "failed"  # of a home that is empty
+    assert "made at the start" in by_check["store"]["message"]
+    assert os.listdir(tmp_path) == []
+
+
+async def test_what_a_failed_check_leaves_out_is_said_and_the_end_sums_up(environ: dict[str, str], home: Home) -> None:
+    environ["CODEX_PATH"] = "/nowhere/codex"
+    code, text = await _run(environ, home, "doctor")
+    lines = text.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("skipped")] == ["login", "provider", "sandbox"]
+    assert (code, lines[-1]) == (1, "1 problem: codex. Not checked: login, provider, sandbox.")
+    del environ["CODEX_PATH"]
+    code, text = await _run(environ, home, "doctor")
+    assert (code, text.splitlines()[-1]) == (0, "The server can run turns here.")
