@@ -26,7 +26,7 @@ from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.store.keeper import Change, Record, StoredEvent, StoredPart
 from codex_proxy.turns import Turn
 
-_WRITTEN_WITHIN = 10.0  # seconds that a reader waits for the end to be written: a beat, and a call of the store that hangs
+_WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: a beat, and a call of the store that hangs
 
 
 class State(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What goes wrong in an hour of bad luck: processes killed and stopped, the model's faults, clients that leave, restarts."""
+"""What goes wrong in an hour of bad luck: processes killed and stopped, the model's and the store's faults, clients that leave."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from codex_proxy.codex import warden
 from codex_proxy.demo.steps import Cut, Fail, ModelRequest, Refuse, Say, Step
 from tests.conftest import RunningCommand, children_of, processes_with
+from tests.store.redis_server import RedisServer
 
 PIECES = 12  # of an answer
 PACE = 0.01  # seconds between two of them
 SILENCE = 300.0  # seconds: for ever
+STORE_AWAY = 3.0  # seconds at most, that the store is stopped or down
 TROUBLE = 0.3  # the share of the model's answers that go wrong, while there is trouble
 
 
@@ -50,15 +52,17 @@ def pieces_of(token: str) -> tuple[str, ...]:
 class Nemesis:
     """Does something bad every now and then. `server`: the running one, while there is one."""
 
-    def __init__(self, chance: random.Random, start: Callable[[], Awaitable[RunningCommand]]) -> None:
+    def __init__(self, chance: random.Random, start: Callable[[], Awaitable[RunningCommand]], store: RedisServer) -> None:
         self.server: RunningCommand
         self.done: dict[str, int] = {}
         self._chance = chance
         self._start = start
+        self._store = store
 
     async def rage(self, seconds: float, every: float) -> None:
         """Do bad things for so long, at random about so many seconds apart; the server runs in the end."""
-        deeds = (*(self.kill_cli, self.stop_cli, self.kill_warden) * 5, self.restart)  # which takes some seconds
+        often = (self.kill_cli, self.stop_cli, self.kill_warden) * 5
+        deeds = (*often, self.stop_store, self.kill_store, self.restart)  # which take some seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds) as limit:
                 while True:
@@ -83,6 +87,18 @@ class Nemesis:
         """SIGTERM, and a new server once the old one has ended."""
         assert await self.server.stop() == 0
         self.server = await self._start()
+
+    async def stop_store(self) -> None:
+        """It hangs for a while, and then does what it was asked for meanwhile."""
+        self._store.freeze()
+        await asyncio.sleep(self._chance.random() * STORE_AWAY)
+        self._store.thaw()
+
+    async def kill_store(self) -> None:
+        """It crashes, and comes back after a while with all that it had said to have kept."""
+        await self._store.kill()
+        await asyncio.sleep(self._chance.random() * STORE_AWAY)
+        await self._store.start()
 
     def _wardens(self) -> list[int]:
         return sorted(set(processes_with(warden.__file__)) & set(children_of(self.server.process.pid)))

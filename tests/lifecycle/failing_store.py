@@ -9,12 +9,19 @@ from codex_proxy.store.keeper import Store
 
 How = Literal["refused", "answer lost", "hangs"]
 HANGS_FOR = 5.0  # seconds, like a Redis that is stopped
+SLOW = 1.0  # seconds
 
 
 class FailingStore:
-    """Stands before a store. `calls` are counted from 1 on, those of the heart too."""
+    """Stands before a store. `calls` are counted from 1 on, those of the heart too.
+
+    Calls that fail by name: `broken` are refused, of those `lost` only the answer is; `slow` ones take a second more.
+    """
 
     def __init__(self, store: Store) -> None:
+        self.broken: set[str] = set()
+        self.lost: set[str] = set()
+        self.slow: set[str] = set()
         self.calls: list[str] = []
         self._store = store
         self._how: How = "refused"
@@ -39,19 +46,24 @@ class FailingStore:
 
         async def call(*arguments: Any) -> Any:
             self.calls.append(name)
-            if not self._fails():
-                return await method(*arguments)
-            if self._how == "answer lost":
-                await method(*arguments)
-            if self._how == "hangs":
+            how = self._fails(name)
+            answer = None if how in ("refused", "hangs") else await method(*arguments)
+            if how is None:
+                await asyncio.sleep(SLOW if name in self.slow else 0)
+                return answer
+            if how == "hangs":
                 await asyncio.sleep(HANGS_FOR)
             raise StoreUnavailable("The store is not available.")
 
         return call
 
-    def _fails(self) -> bool:
+    def _fails(self, name: str) -> How | None:
         now = asyncio.get_running_loop().time()
         if len(self.calls) == self._from:
             self._over_at = now + self._lasts
-            return True
-        return self._over_at is not None and now < self._over_at
+            return self._how
+        if self._over_at is not None and now < self._over_at:
+            return self._how
+        if name in self.broken:
+            return "refused"
+        return "answer lost" if name in self.lost else None

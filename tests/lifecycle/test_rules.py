@@ -20,7 +20,7 @@ from tests.lifecycle.bench import OWNER, Bench, Told
 from tests.lifecycle.failing_store import How
 
 MINUTE = 60.0
-MOST = 16  # calls from the first one of a scenario on: later ones are the heart's
+MOST = 12  # calls from the first one of a scenario on: later ones are the heart's
 SETTLED = 20.0  # seconds after the end of the fault
 LAST = ("response.completed", "response.incomplete", "response.failed")
 Scenario = Callable[[Bench], Awaitable[None]]
@@ -43,7 +43,7 @@ async def with_a_key(bench: Bench) -> None:
     later = await bench.ask("key")
     assert bench.turns == 1
     assert later.kept is not None
-    assert (again.kept or later.kept) == later.kept
+    assert again.kept in (None, later.kept) or again.response_id == told.response_id
     if told.kept is None:
         assert later.kept.body == (told.status if told.error is None else told.error.message)
     await _assert_ended(bench, told)
