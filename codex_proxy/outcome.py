@@ -38,6 +38,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         members = {
             "model": self.turn.model,
             "mode": self.turn.mode,
+            "ui_task": self.turn.task,
             "sandbox": "none" if self.turn.mode == "chat" else self.turn.sandbox,
             "outcome": self.ending,
             "queue_seconds": round(self.waited, 3),
@@ -59,6 +60,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         """For somebody who watches: ✓ gpt-5.5 agent  0.6 s  14k→36 tok"""
         sign = "✓" if self.ending == "completed" else "■" if self.ending in ("interrupted", "client_left") else "✗"
         parts = [f"{sign} {self.turn.model} {self.turn.mode}"]
+        if self.turn.task is not None:
+            parts.append(self.turn.task)
         if self.took is not None:
             parts.append(f"{self.took:.1f} s")
         if self.waited >= 1.0:

@@ -31,6 +31,9 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
     if wish.images and "image" not in choice.model.modalities:
         raise InvalidRequest(f"The model {choice.model.id} takes no images.", param="model")
     effort = effort_for(choice, wish.effort, settings.reasoning_effort, wish.effort_place)
+    task = wish.task if settings.ui_tasks == "chat" else None
+    if task is not None:
+        effort = next(iter(choice.model.efforts), None)  # the lowest comes first
     if not scope.has_model(choice.model.id):
         raise Forbidden(f"This key may not use the model {choice.model.id}. It may use: {', '.join(scope.models)}.", param="model")
     if settings.local_only and not facts.provider_local:
@@ -40,6 +43,8 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
     if sandbox == "danger-full-access" and wish.network is False:
         raise NotAllowedHere("danger-full-access has no sandbox that could keep the network out.", param="x_codex.network_access")
     mode: Mode = wish.mode or choice.mode or ("chat" if settings.default_mode == "chat" else "agent")
+    if task is not None:
+        mode = "chat"
     cwd, root = _place(wish, settings, scope)
     summary: Summary = "none" if settings.hide_reasoning or wish.hide_reasoning else wish.summary or "auto"
     return Turn(
@@ -58,6 +63,7 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
         one_call=wish.one_call,
         output_schema=wish.output_schema,
         record=wish.record,
+        task=task,
         summary=summary,
         raw_reasoning=wish.expose_reasoning and summary != "none",
         verbosity=wish.verbosity,

@@ -70,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     codex_home: Path | None = None  # CODEX_CONFIG_DIR, else CODEX_HOME; None: the CLI's own default
     profile_dir: Path | None = None  # of files for Codex's home; None: the usual one, see codex/profile.py
     extra_models: tuple[str, ...] = ()
+    ui_tasks: str = "chat"  # or agent: titles and tags of chat UIs are turns like any other
     list_models: str = "base"  # or all: every effort too
     model_aliases: tuple[tuple[str, str], ...] = ()  # (name, what it stands for)
     sandbox: str = "read-only"  # of a turn that asks for none
@@ -161,6 +162,7 @@ SETTINGS = (
     Setting("CODEX_EXTRA_MODELS", "extra_models", comma_list),
     Setting("CODEX_LIST_MODELS", "list_models", choice("base", "all")),
     Setting("CODEX_MODEL_ALIASES", "model_aliases", pairs),
+    Setting("PROXY_UI_TASKS", "ui_tasks", choice("chat", "agent")),
     Setting("CODEX_SANDBOX_MODE", "sandbox", choice(*SANDBOXES)),
     Setting("CODEX_SANDBOX_CEILING", "sandbox_ceiling", choice(*SANDBOXES)),
     Setting("CODEX_WORKSPACE_NETWORK_ACCESS", "workspace_network", flag),

@@ -102,6 +102,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     effort: str | None = None
     effort_place: str = "reasoning_effort"  # where the request says so, for an error
     mode: Mode | None = None
+    task: str | None = None  # of a chat UI, which sends it by itself: which one of which
     sandbox: Sandbox | None = None
     network: bool | None = None
     cwd: str | None = None
@@ -136,6 +137,7 @@ class Turn(msgspec.Struct, frozen=True):
     one_call: bool = False
     output_schema: str | None = None
     record: bool = False
+    task: str | None = None  # of a chat UI: it runs behind every turn that somebody waits for
     summary: Summary = "auto"
     raw_reasoning: bool = False
     verbosity: str | None = None

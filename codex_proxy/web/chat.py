@@ -7,12 +7,14 @@ import uuid
 import msgspec
 from aiohttp import web
 
+from codex_proxy.dialects import ui_tasks
 from codex_proxy.dialects.chat import request as chat_request
 from codex_proxy.dialects.chat.answer import Chunks, Completion
 from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure, Finish
 from codex_proxy.dialects.chat.objects import ChatCompletionChunk
 from codex_proxy.dialects.chat.request import ChatRequest
 from codex_proxy.dialects.final_only import FinalOnly
+from codex_proxy.errors import ProxyError
 from codex_proxy.jobs import Job
 from codex_proxy.lifecycle.claims import Held
 from codex_proxy.packing import pack
@@ -25,7 +27,7 @@ from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers, u
 async def create(request: web.Request) -> web.StreamResponse:
     """Run one turn, and answer with a completion or a stream of chunks."""
     server = request.app[SERVER]
-    who, body = await server.admit_body(request)
+    who, body = await server.admit_body(request, _is_task)
     try:
         return await idempotency.once(request, who.owner, body, lambda held: _create(request, server, who, body, held))
     finally:
@@ -44,6 +46,13 @@ async def _create(request: web.Request, server: Server, who: Caller, body: Body,
         return await _Exchange(request, asked, job).run()
     finally:
         server.jobs.abandon(job)
+
+
+def _is_task(raw: bytes | bytearray) -> bool:
+    try:
+        return ui_tasks.looks_like_one(raw) and chat_request.decode(raw).wish.task is not None
+    except ProxyError:
+        return False  # it is told what is wrong when it is decoded for good
 
 
 class _Exchange:

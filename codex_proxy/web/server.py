@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 import uuid
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -33,6 +34,9 @@ from codex_proxy.web.image_fetch import ImageFetch
 _QUIET = 1.0  # seconds; a health check comes about as often
 
 NOT_LOGGED_IN = "Codex is not logged in"
+_TASK_AT_MOST = 256 * 1024  # bytes of a chat UI's own request; what is larger is counted before it is read
+_TASKS_PER_REQUEST = 4  # that a chat UI sends for one message: title, tags, follow-ups, search queries
+IsTask = Callable[[bytes | bytearray], bool]
 COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before it commits to 200; a provider's 401 takes 6.5
 _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
 
@@ -61,17 +65,36 @@ class Server:
         self.followers = Followers()
         self.rate = RateLimit(settings.rate_limit_per_minute, store)
 
-    async def admit_body(self, request: web.Request) -> tuple[Caller, Body]:
-        """Key, rate and body of a request: who asks, and its bytes, to be let go of. Raises what is wrong with them."""
+    async def admit_body(self, request: web.Request, is_task: IsTask = lambda _: False) -> tuple[Caller, Body]:
+        """Key, rate and body of a request: who asks, and its bytes, to be let go of. Raises what is wrong with them.
+
+        What `is_task` knows for a chat UI's own doing is counted apart, and uses up nothing of a person's rate.
+        """
         self._last_asked = time.monotonic()
-        return await self.admit(request), await self.bodies.read(request)
+        if self.settings.ui_tasks != "chat" or (request.content_length or math.inf) > _TASK_AT_MOST:
+            return await self.admit(request), await self.bodies.read(request)
+        who = self._identify(request)
+        body = await self.bodies.read(request)
+        try:
+            if is_task(body.content):
+                await self.rate.count(request, f"{who.known_as} tasks", self.rate.of(who.rate_limit) * _TASKS_PER_REQUEST)
+            else:
+                await self.rate.count(request, who.known_as, who.rate_limit)
+        except BaseException:
+            body.let_go()
+            raise
+        return who, body
 
     async def admit(self, request: web.Request) -> Caller:
         """Key and rate of any request that needs a key: who asks. Raises InvalidApiKey and RateLimited."""
+        who = self._identify(request)
+        await self.rate.count(request, who.known_as, who.rate_limit)
+        return who
+
+    def _identify(self, request: web.Request) -> Caller:
         who = self.callers.identify(request)
         if self.settings.has_keys:
             logs.say_also({"key": self.callers.name_of(who.known_as)})
-        await self.rate.count(request, who.known_as, who.rate_limit)
         return who
 
     async def quiet(self) -> None:
@@ -96,10 +119,11 @@ class Server:
 
     async def begin(self, turn: Packed, body: Body, who: Caller, held: Held | None, response_id: str | None = None) -> Job:
         """Queue a turn in place of its body. Raises what `check_room`, `submit` and `bind` do."""
-        self.jobs.check_room(who.known_as)
+        last = turn.turn.task is not None
+        self.jobs.check_room(who.known_as, last=last)
         if held is not None:
             await held.bind(response_id)
-        job = self.jobs.submit(turn, who.known_as, who.parallel_turns, let_go=body.let_go)
+        job = self.jobs.submit(turn, who.known_as, who.parallel_turns, last=last, let_go=body.let_go)
         body.queue(len(turn.content))
         if held is not None:
             held.job = job
@@ -134,6 +158,7 @@ def turn_headers(turn: Turn, ignored: tuple[str, ...]) -> dict[str, str]:
     """What an answer says of its turn: the sandbox that it ran in, and which members of the request had no effect."""
     sandbox = f"{turn.sandbox} with network" if turn.network else turn.sandbox
     told = {"x-codex-sandbox": "none: no command can run" if turn.mode == "chat" else sandbox}
+    told |= {"x-codex-ui-task": turn.task} if turn.task else {}
     return told | ({"x-codex-ignored": ", ".join(ignored)} if ignored else {})
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body, bounds, images
+from codex_proxy.dialects import body, bounds, images, ui_tasks
 from codex_proxy.dialects.chat.messages import ChatMessage, conversation
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
@@ -171,6 +171,7 @@ def decode(raw: bytes | bytearray) -> ChatRequest:
         service_tier=service_tier(asked.service_tier),
         web_search=asked.web_search_options is not None,
     )
+    wish = msgspec.structs.replace(wish, task=ui_tasks.recognised(wish, streamed=asked.stream or False))
     images.check_number(wish.images, "messages")
     options = asked.stream_options or StreamOptions()
     limits = [limit for limit in (asked.max_completion_tokens, asked.max_tokens) if limit is not None]

@@ -33,9 +33,13 @@ class RateLimit:
         self._away = False
         self._tried_at = -math.inf  # monotonic seconds, while it is away
 
+    def of(self, per_minute: int | None) -> int:
+        """The rate of a caller with this one of its own; None: with none."""
+        return self._per_minute if per_minute is None else per_minute
+
     async def count(self, request: web.Request, caller: str, per_minute: int | None = None) -> None:
         """Count one request. Raises RateLimited, with the seconds until one is free again."""
-        amount = self._per_minute if per_minute is None else per_minute
+        amount = self.of(per_minute)
         if not amount:
             return
         hit = await self._shared(caller, amount)
