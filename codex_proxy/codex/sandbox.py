@@ -1,6 +1,7 @@
 """Whether Codex's sandbox works on this machine: a command that tries to write, outside of any turn."""
 
 import secrets
+import time
 from pathlib import Path
 
 from codex_proxy.codex import wire
@@ -9,6 +10,23 @@ from codex_proxy.errors import WorkerFailed
 
 _WORD = "ran"
 _LIMIT = 5.0  # seconds for the command
+
+_PROOF_HOLDS = 60.0  # seconds; a probe costs 50 ms of CPU, and workers may start often
+
+
+class Proof:
+    """That the sandbox works, for all workers of a server: renewed by one that starts when the last one is old."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    async def renew(self, connection: Connection, cwd: Path) -> None:
+        """Raises WorkerFailed when no command can run, or one could do what it must not."""
+        if time.monotonic() < self._until:
+            return
+        if reason := await trouble(connection, cwd):
+            raise WorkerFailed("Codex's sandbox does not work here, so no command can run. Run: codex-proxy doctor", detail=reason)
+        self._until = time.monotonic() + _PROOF_HOLDS
 
 
 async def trouble(connection: Connection, cwd: Path) -> str | None:

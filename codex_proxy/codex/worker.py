@@ -62,11 +62,18 @@ class Worker:
     @classmethod
     @asynccontextmanager
     async def started(
-        cls, cli: Command, settings: Settings, starting: asyncio.Lock, mode: Mode, timeout: float = START_TIMEOUT
+        cls,
+        cli: Command,
+        settings: Settings,
+        starting: asyncio.Lock,
+        mode: Mode,
+        timeout: float = START_TIMEOUT,
+        proof: sandbox.Proof | None = None,
     ) -> AsyncIterator["Worker"]:
         """Start a process and make it ready for a turn of the default model. Raises WorkerFailed.
 
         `starting` is held through the handshake: two first starts in a fresh CODEX_HOME break each other (0.163.0).
+        With a `proof` a worker for commands starts only where the sandbox works.
         """
         environ = command.environment(settings)
         login = home.login_stamp(settings)  # as it was before the process could read it
@@ -81,6 +88,8 @@ class Worker:
                 async with asyncio.timeout(timeout):
                     found = await facts.ask(connection, settings, cli.models)
                     worker = cls(process, connection, settings, mode, found, login)
+                    if proof is not None and mode == "agent":
+                        await proof.renew(connection, worker._home)
                     await worker.prepare()
             except TimeoutError as error:
                 raise WorkerFailed("The Codex CLI did not get ready in time.", detail=process.last_words) from error

@@ -24,6 +24,7 @@ from aiohttp.typedefs import Handler
 from codex_proxy import logs
 from codex_proxy.codex.census import Census
 from codex_proxy.codex.command import Command
+from codex_proxy.codex.sandbox import Proof
 from codex_proxy.codex.worker import Worker
 from codex_proxy.settings import Settings
 from codex_proxy.store import opening
@@ -76,7 +77,8 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
         middlewares=[_identify, errors.answer_errors, deadline.bound(limit), hosts.guard(settings)],
         client_max_size=settings.max_body_mb * 1024 * 1024,
     )
-    census = Census(functools.partial(Worker.started, cli, settings, asyncio.Lock()))
+    proof = None if settings.sandbox == "danger-full-access" else Proof()
+    census = Census(functools.partial(Worker.started, cli, settings, asyncio.Lock(), proof=proof))
     measured = app[METRICS] = Metrics(cli.dotted_version)
     server = app[SERVER] = Server(settings, measured.counting(store), census.started, measured.hear)
     app[BOARD] = Board(server, census, cli.dotted_version)

@@ -186,6 +186,7 @@ class AppServer:
             "config/read": lambda _: {"config": {"model": "gpt-5.5", "model_provider": "x", "model_providers": {}}},
             "account/read": lambda _: {"account": None, "requiresOpenaiAuth": False},
             "model/list": lambda _: {"data": [self._model("gpt-5.5"), self._model("gpt-5.4")], "nextCursor": None},
+            "command/exec": lambda _: {"exitCode": 0, "stdout": "ran\n", "stderr": ""},
             "thread/start": self._start_thread,
             "thread/inject_items": lambda _: {},
             "turn/start": lambda _: {"turn": {"id": "turn", "status": "inProgress", "items": []}},

@@ -1,14 +1,21 @@
 """A command that looks for a way out of its workspace, on the real CLI: by what it makes of directories, links and mounts."""
 
+import asyncio
 import json
+import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from codex_proxy import settings as settings_module
+from codex_proxy.codex import command
+from codex_proxy.codex.command import Command
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Script, Step
+from codex_proxy.web import app
 from tests.conftest import Proxy, ProxyStarter, RunningCommand
 from tests.sessions import http_session
 
@@ -128,3 +135,21 @@ async def test_a_workspace_that_a_command_closes_fails_its_own_turns_and_no_othe
         finally:
             home.workdir.chmod(0o755)
             (home.root / "other" / "closed").chmod(0o755)
+
+
+async def test_where_no_command_starts_in_the_sandbox_the_server_is_not_ready_and_says_why(
+    environ: dict[str, str], home: Home, cli: Command, no_leftovers: None
+) -> None:
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root without its rights is somebody for whom there is no sandbox")
+    program = home.root / "codex"
+    program.write_text(f'#!/bin/sh\nexec setpriv --bounding-set=-all --inh-caps=-all "{cli.path}" "$@"\n')
+    program.chmod(0o755)
+    settings, _ = settings_module.load(environ | {"CODEX_PATH": str(program)}, home.root)
+    async with app.listening(settings, command.find(settings)) as (_, address), http_session() as http, asyncio.timeout(30):
+        said = "no worker"
+        while "no worker" in said:  # until the first start has failed
+            async with http.get(f"{address}/ready") as answer:
+                status, said = answer.status, await answer.text()
+    assert status == 503
+    assert "Codex's sandbox does not work here" in said
