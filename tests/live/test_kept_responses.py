@@ -144,6 +144,8 @@ async def test_input_items_are_listed_in_pages(proxy: Proxy) -> None:
     newest = await (await proxy.http.get(url, params={"limit": "1"})).json()
     assert said(newest["data"][0]) == "message 4"
     assert (await proxy.http.get(url, params={"limit": "0"})).status == 400
+    unknown = await proxy.http.get(url, params={"after": "msg_of_another"})
+    assert (unknown.status, (await unknown.json())["error"]["param"]) == (400, "after")
 
 
 async def test_a_background_response_is_queued_polled_and_done_without_a_listener(proxy: Proxy, model: ModelServer) -> None:

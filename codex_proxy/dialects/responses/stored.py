@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from codex_proxy.errors import InvalidRequest
 from codex_proxy.turns import History
 
 _PREFIXES = {
@@ -60,12 +61,15 @@ def input_items(given: str | list[dict[str, Any]], response_id: str) -> bytes:
 def page(kept: bytes, *, after: str | None, limit: int, newest_first: bool) -> bytes:
     """A page of input items as JSON: at most `limit` that come after the item `after`, in the order asked for.
 
-    Of the others only the ids are looked at: the input may have many megabytes.
+    Of the others only the ids are looked at: the input may have many megabytes. Raises InvalidRequest when there is no
+    item `after`: a first page in its place would send a client round and round.
     """
     items = msgspec.json.decode(kept, type=list[msgspec.Raw])
     if newest_first:
         items.reverse()
-    start = next((place + 1 for place, item in enumerate(items) if _id_of(item) == after), 0) if after else 0
+    start = next((place + 1 for place, item in enumerate(items) if _id_of(item) == after), None) if after else 0
+    if start is None:
+        raise InvalidRequest("Invalid value for 'after': this response has no input item of that id.", param="after")
     found: list[Any] = items[start : start + limit]  # Any: msgspec.Raw, written as it is
     ids = [_id_of(item) for item in found]
     return msgspec.json.encode(ItemList(found, ids[0] if ids else None, ids[-1] if ids else None, start + limit < len(items)))
