@@ -55,12 +55,14 @@ class Held:
         self._outbox = outbox
         self._key = key
         self._answered = False
+        self._bound = False  # perhaps: its answer may get lost
 
     async def claim(self, owner: str, fingerprint: str) -> Claim | None:
         return await self._store.claim(self._key, owner, fingerprint, self.holder, _LEASE)
 
     async def bind(self, response_id: str | None) -> None:
         """The turn is about to begin. Raises IdempotencyConflict when the lease has run out, and somebody else has the key."""
+        self._bound = True
         if not await self._store.bind(self._key, self.holder, _KEPT_FOR, response_id):
             raise _conflict("Another request with this Idempotency-Key came first.")
 
@@ -78,7 +80,8 @@ class Held:
         """Nothing was done for it, and nothing will be."""
         if not self._answered:
             self._answered = True
-            self._outbox.put("the release of a key", lambda: self._store.release(self._key, self.holder), _KEPT_FOR)
+            patience = _KEPT_FOR if self._bound else 2 * _LEASE  # a lease runs out by itself
+            self._outbox.put("the release of a key", lambda: self._store.release(self._key, self.holder), patience)
 
     def close(self) -> None:
         """The request is over; without an answer it was broken off."""

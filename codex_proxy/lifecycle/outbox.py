@@ -4,6 +4,7 @@ Each is tried at once, a moment later, and then with every beat of the instance'
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -60,5 +61,10 @@ class Outbox:
             else:
                 return
             tries += 1
-            await (asyncio.sleep(_SECOND_TRY) if tries == 1 else beat.wait())
+            if tries == 1:
+                await asyncio.sleep(_SECOND_TRY)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if patience == math.inf else give_up_at - clock()):
+                    await beat.wait()
         _log.warning("%s was never written", what)

@@ -113,8 +113,9 @@ class Server:
     async def images_of(self, wish: Wish, who: Caller) -> dict[str, str]:
         """The images that a wish has as addresses, as data: URLs. None is fetched for a wish that `decide` refuses."""
         links = [image for image in wish.images if image.place]
-        if links:
-            self.decide(wish, who)
+        if not links:
+            return {}
+        self.decide(wish, who)
         return await self.image_fetch.fetch(links)
 
     async def begin(self, turn: Packed, body: Body, who: Caller, held: Held | None, response_id: str | None = None) -> Job:
