@@ -19,6 +19,16 @@ def nested(roots: Iterable[Path]) -> tuple[Path, Path] | None:
     return next(((outer, inner) for outer in some for inner in some if outer != inner and inner.is_relative_to(outer)), None)
 
 
+def nesting(roots: Iterable[Path]) -> list[str]:
+    """What to tell the operator of nested ones, if there are any."""
+    if (pair := nested(roots)) is None:
+        return []
+    return [
+        f"The workspace {pair[1]} lies inside {pair[0]}: a command there could put a link in its place. "
+        "Change CODEX_WORKDIR or CODEX_WORKSPACES, or set CODEX_SANDBOX_CEILING=read-only."
+    ]
+
+
 def why_unusable(directory: str) -> str | None:
     """Why nothing can work in a directory; None when it can be entered and read."""
     if os.access(directory, os.R_OK | os.X_OK) and os.path.isdir(directory):

@@ -14,7 +14,7 @@ import msgspec
 from codex_proxy import env_file
 from codex_proxy.ceilings import SANDBOXES, over_the_ceilings
 from codex_proxy.near_misses import near_misses
-from codex_proxy.roots import nested, root_of
+from codex_proxy.roots import nesting, root_of
 from codex_proxy.settings_values import (
     Proxy,
     can_be_had,
@@ -31,6 +31,7 @@ from codex_proxy.settings_values import (
     store_address,
     text,
     whole,
+    workspaces,
 )
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -156,7 +157,7 @@ SETTINGS = (
     Setting("RATE_LIMIT_PER_MINUTE", "rate_limit_per_minute", whole(0, 1_000_000)),
     Setting("CODEX_PATH", "codex_path", text),
     Setting("CODEX_WORKDIR", "workdir", path),
-    Setting("CODEX_WORKSPACES", "workspaces", colon_list),
+    Setting("CODEX_WORKSPACES", "workspaces", workspaces),
     Setting("CODEX_CONFIG_DIR", "codex_home", path),
     Setting("CODEX_WRAPPER_PROFILE_DIR", "profile_dir", location),
     Setting("CODEX_EXTRA_MODELS", "extra_models", comma_list),
@@ -294,9 +295,4 @@ def _contradictions(settings: Settings) -> list[str]:
                 f"{place} lies inside the workspace {root}: an agent could have written it. "
                 f"Move it out, or choose another CODEX_WORKDIR; {name} says where it is."
             )
-    if settings.commands_write and (pair := nested(settings.roots)):
-        problems.append(
-            f"The workspace {pair[1]} lies inside {pair[0]}: a command there could put a link in its place. "
-            "Change CODEX_WORKDIR or CODEX_WORKSPACES, or set CODEX_SANDBOX_CEILING=read-only."
-        )
-    return problems
+    return problems + (nesting(settings.roots) if settings.commands_write else [])

@@ -121,6 +121,19 @@ def colon_list(value: str) -> tuple[Path, ...]:
     return tuple(path(part) for part in value.split(":") if part)
 
 
+def workspaces(value: str) -> tuple[Path, ...]:
+    """Paths separated by colons; one that ends in /* stands for the directories in it, but for links and hidden ones."""
+    found: list[Path] = []
+    for part in filter(None, value.split(":")):
+        if part.endswith("/*"):
+            directory = path(part.removesuffix("*"))
+            entries = directory.iterdir() if directory.is_dir() else ()
+            found += sorted(one for one in entries if one.is_dir() and not one.is_symlink() and not one.name.startswith("."))
+        else:
+            found.append(path(part))
+    return tuple(found)
+
+
 def existing_file(value: str, cwd: Path) -> Path:
     """A file that is there; relative names start at `cwd`."""
     try:

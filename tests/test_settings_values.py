@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codex_proxy.settings import SETTINGS, Settings, SettingsError, load
-from codex_proxy.settings_values import colon_list, comma_list, location, path, text
+from codex_proxy.settings_values import colon_list, comma_list, location, path, text, workspaces
 
 # Every setting whose text can be wrong: values that are, and a word of what is allowed.
 _BAD_VALUES = {
@@ -46,7 +46,7 @@ _BAD_VALUES = {
     "LOG_FORMAT": (("xml", "JSON"), "text, json"),
 }
 _SECRET = ("PROXY_STORE",)  # may hold a password
-_ANY_TEXT = (text, path, location, colon_list, comma_list)
+_ANY_TEXT = (text, path, location, colon_list, workspaces, comma_list)
 
 
 def test_every_setting_is_read_into_its_member(tmp_path: Path) -> None:
@@ -200,3 +200,12 @@ def _error(environ: dict[str, str], cwd: Path) -> str:
     with pytest.raises(SettingsError) as caught:
         load(environ, cwd)
     return str(caught.value)
+
+
+def test_workspaces_may_be_all_directories_of_one_but_for_links_and_hidden_ones(tmp_path: Path) -> None:
+    for name in ("a", "b", ".git"):
+        (tmp_path / "all" / name).mkdir(parents=True)
+    (tmp_path / "all" / "file").touch()
+    (tmp_path / "all" / "link").symlink_to(tmp_path)
+    settings, _ = load({"CODEX_WORKSPACES": f"{tmp_path}/all/*:{tmp_path}/c:{tmp_path}/none/*"}, tmp_path)
+    assert settings.workspaces == (tmp_path / "all" / "a", tmp_path / "all" / "b", tmp_path / "c")

@@ -95,6 +95,24 @@ async def test_a_turn_writes_in_the_whole_workspace_around_its_directory_and_now
     assert [place.name for place in places if place.exists()] == ["a", "b"]
 
 
+async def test_no_command_writes_in_a_workspaces_own_git_from_wherever_it_starts(
+    private: Path, start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str]
+) -> None:
+    for name in ("a", "b"):
+        (home.root / "repositories" / name / ".git" / "hooks").mkdir(parents=True)
+        (home.root / "repositories" / name / "deep").mkdir()
+    environ["CODEX_WORKSPACES"] = f"{home.root}/repositories/*"
+    repository = home.root / "repositories" / "a"
+    tries = "touch .git/hooks/pre-commit; mv .git g; echo x >> .git/config; mkdir -p .codex/x; touch ../b/.git/hooks/y; echo tried"
+    async with start_proxy() as proxy:
+        for cwd in (repository, repository / "deep"):
+            said = await outputs(proxy, model, runs(f"cd {repository}; {tries}", f"cd {repository}; {tries}"), cwd=str(cwd))
+            assert ["tried" in one for one in said] == [True, True]
+    assert sorted(str(path.relative_to(repository.parent)) for path in repository.parent.rglob("*")) == [
+        *("a", "a/.git", "a/.git/hooks", "a/deep", "b", "b/.git", "b/.git/hooks", "b/deep"),
+    ]
+
+
 async def test_a_workspace_that_a_command_closes_fails_its_own_turns_and_no_other(
     closed_is_closed: None,
     start_command: Callable[..., Awaitable[RunningCommand]],
