@@ -95,7 +95,8 @@ class CodexProcess:
             if looked_at > MAX_LINE_BYTES:
                 raise WorkerFailed("The Codex CLI sent a line of over 32 MiB.", detail=self.last_words)
             self._unread += await self._read_on()
-        line = bytes(self._unread[:end])
+        with memoryview(self._unread) as unread:
+            line = bytes(unread[:end])  # one copy: it may have many megabytes
         del self._unread[:end]
         return line
 
@@ -112,7 +113,8 @@ class CodexProcess:
     async def write_line(self, line: bytes) -> None:
         """Send one JSON text. Raises WorkerFailed when the child does not take it."""
         assert self._child.stdin is not None
-        self._child.stdin.write(line + b"\n")
+        self._child.stdin.write(line)
+        self._child.stdin.write(b"\n")
         try:
             async with asyncio.timeout(_WRITE_TIMEOUT):
                 await self._child.stdin.drain()
