@@ -4,6 +4,8 @@ A message is meant for the client, so it holds no path, no stderr and no provide
 see goes into `detail`, which is logged and never sent. Every class is one entry of SPEC 3's table of errors.
 """
 
+import math
+
 
 class ProxyError(Exception):
     """Something that a client is told. `param` is the path of the request member at fault, None when there is none."""
@@ -18,6 +20,13 @@ class ProxyError(Exception):
         self.retry_after = retry_after  # seconds
         self.logged = False  # the line of its turn has told it
         self.begun = False  # the turn had begun: a repetition could do its work twice
+
+    @property
+    def told(self) -> str:
+        """The message as a client is told it: with the wait, because chat UIs show no Retry-After."""
+        if self.retry_after is None or self.begun:
+            return self.message
+        return f"{self.message.removesuffix('Try again.').rstrip()} Try again in {math.ceil(self.retry_after)} s."
 
 
 class InvalidRequest(ProxyError):

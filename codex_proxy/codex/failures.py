@@ -28,6 +28,7 @@ _INVALID_REQUEST, _INVALID_PARAMS = -32600, -32602
 _LONGEST_REASON = 500  # characters
 _BAD_ITEM = re.compile(r"items\[\d+\] is not a valid response item: ")  # of the history, whose numbers are not the request's
 _NOT_OF_THE_CLIENTS = ("thread ", "failed to load configuration")  # of threads that are gone, and of the operator's own files
+_STATUS = re.compile(r"\bstatus:? (\d{3})\b")
 _ADDRESS = re.compile(r"\b\w+://\S+")
 _PATH = re.compile(r"(?<![\w.])/[\w.-][^\s:,'\"`]*")
 
@@ -44,7 +45,7 @@ def failure(error: wire.TurnError) -> ProxyError:
         case "rateLimitExceeded", _:
             return RateLimited("The model provider's rate limit is reached.", detail=detail, retry_after=_RETRY_AFTER)
         case _, 429:
-            return RateLimited("The model provider answers 429: too many requests.", detail=detail, retry_after=_RETRY_AFTER)
+            return RateLimited("The model provider answered 429: too many requests.", detail=detail, retry_after=_RETRY_AFTER)
         case "modelNotFound", _:
             return ModelNotFound("The model provider does not know this model.", param="model", detail=detail)
         case "unauthorized", _:
@@ -54,7 +55,11 @@ def failure(error: wire.TurnError) -> ProxyError:
         case "sandboxError", _:
             return WorkerFailed("Codex's sandbox failed.", detail=detail)
         case _, int():
-            return UpstreamFailed(f"The model provider answers {status}.", detail=detail)
+            return UpstreamFailed(f"The model provider answered {status}.", detail=detail)
+        case "internalServerError", _:
+            return UpstreamFailed("The model provider answered 500: it failed inside.", detail=detail)
+        case "serverOverloaded", _:
+            return UpstreamFailed("The model provider answered that it is overloaded.", detail=detail)
         case _, _:
             return _from_provider(error.message, detail)
 
@@ -86,9 +91,18 @@ def _from_provider(message: str, detail: str) -> ProxyError:
     try:
         body = msgspec.json.decode(message, type=_ProviderRefusal)
     except msgspec.DecodeError:
-        return UpstreamFailed("The model provider could not be reached, or broke off.", detail=detail)
+        return UpstreamFailed(_what_broke(message), detail=detail)
     said = _ADDRESS.sub("…", body.error.message)[:500]
     return InvalidRequest(f"The model provider refused the request: {said}", detail=detail)
+
+
+def _what_broke(message: str) -> str:
+    """By the words that the CLI has for it (0.147.0 to 0.169.0)."""
+    if found := _STATUS.search(message):
+        return f"The model provider answered {found[1]}."
+    if message.startswith("stream disconnected") and "error sending request" not in message:
+        return "The model provider broke off the answer."
+    return "The model provider could not be reached, or broke off."
 
 
 class _ProviderError(msgspec.Struct):

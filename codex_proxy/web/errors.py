@@ -55,7 +55,7 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
 
 def body(error: ProxyError) -> bytes:
     """OpenAI's error object as JSON: of an answer, and of the frame that ends a stream."""
-    return msgspec.json.encode(ErrorBody(ErrorObject(error.message, _TABLE[type(error)][1], error.param, error.code)))
+    return msgspec.json.encode(ErrorBody(ErrorObject(error.told, _TABLE[type(error)][1], error.param, error.code)))
 
 
 def response(error: ProxyError) -> web.Response:

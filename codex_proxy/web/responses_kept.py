@@ -73,7 +73,7 @@ async def _follow(request: web.Request, owner: str, name: str, after: int, heade
                 await stream.send(event.content.decode(), event=event.type)
                 after = event.number
         except ProxyError as error:  # it has the number of the last event: who resumes after it misses nothing
-            await sse.send_event(stream, Error(sequence_number=max(after, 0), code=error.code, message=error.message))
+            await sse.send_event(stream, Error(sequence_number=max(after, 0), code=error.code, message=error.told))
         return stream
 
 

@@ -62,7 +62,7 @@ def test_a_reason_has_its_error_and_what_codex_said_is_for_the_log(
 
 def test_the_status_of_the_provider_is_told() -> None:
     error = failure(TurnError(_INSIDE, {"httpConnectionFailed": {"httpStatusCode": 503}}))
-    assert error.message == "The model provider answers 503."
+    assert error.message == "The model provider answered 503."
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,23 @@ def test_what_the_provider_wrote_into_a_400_is_passed_on_without_addresses(info:
     error = failure(TurnError(said, info))
     assert type(error) is InvalidRequest
     assert error.message == "The model provider refused the request: Unknown parameter: foo. See … or mail us."
+
+
+@pytest.mark.parametrize(
+    ("said", "info", "told"),
+    [  # as 0.147.0, 0.163.0 and 0.169.0 say it
+        ("We’re currently experiencing high demand, which may cause temporary errors.", "internalServerError", "answered 500"),
+        ("unexpected status 503 Service Unavailable: no, url: http://127.0.0.1:9912/v1/responses", "other", "answered 503."),
+        ("unexpected status 503 Service Unavailable: no", {"httpConnectionFailed": {"httpStatusCode": 503}}, "answered 503."),
+        ("stream disconnected before completion: error sending request", "other", "could not be reached, or broke off."),
+        ("stream disconnected before completion: stream closed before response.completed", "other", "broke off the answer."),
+    ],
+)
+def test_what_the_provider_answered_is_named(said: str, info: Any, told: str) -> None:  # Any: the wire's own
+    error = failure(TurnError(said, info))
+    assert type(error) is UpstreamFailed
+    assert told in error.message
+    assert "127.0.0.1" not in error.message
 
 
 def test_what_the_provider_wrote_is_cut() -> None:

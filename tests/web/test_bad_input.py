@@ -238,7 +238,7 @@ async def test_tools_and_the_choice_among_them_are_refused_at_their_place(refusi
         "a name that is empty": (_with(tools=[look, _function("")]), "tools[1]"),
         "a name with a blank": (_with(tools=[look, _function("a b")]), "tools[1]"),
         "a name with a dot": (_with(tools=[look, _function("a.b")]), "tools[1]"),
-        "a name that is long": (_with(tools=[look, _function("x" * 121)]), "tools[1]"),
+        "a name that is long": (_with(tools=[look, _function("x" * 257)]), "tools[1]"),
         "a name of other letters": (_with(tools=[look, _function("größe")]), "tools[1]"),
         "a name with a line break": (_with(tools=[look, _function("look\n")]), "tools[1]"),
         "a name twice": (_with(tools=[look, _function("see"), look]), "tools[2]"),

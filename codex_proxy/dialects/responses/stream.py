@@ -82,7 +82,7 @@ class ResponsesStream:
 
     def trouble(self, error: ProxyError) -> StreamEvent:
         """What ends the stream when something else than the turn has failed."""
-        return events.Error(sequence_number=next(self._numbers), code=error.code, message=error.message, param=error.param)
+        return events.Error(sequence_number=next(self._numbers), code=error.code, message=error.told, param=error.param)
 
     def cancel(self, now: int) -> StreamEvent:
         """The end of a turn that somebody has cancelled."""
@@ -230,7 +230,7 @@ class ResponsesStream:
             return self._end(event.usage, now)
         self.failure = event.error
         self._settle(event.usage, now)
-        error = ResponseError(_error_code(event.error), event.error.message)
+        error = ResponseError(_error_code(event.error), event.error.told)
         self.response = msgspec.structs.replace(self.response, status="failed", error=error, completed_at=None)
         return events.Failed(sequence_number=next(self._numbers), response=self.response)
 

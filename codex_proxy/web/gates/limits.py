@@ -53,7 +53,8 @@ class RateLimit:
             "x-ratelimit-reset-requests": f"{hit.reset:.0f}s",
         }
         if not hit.granted:
-            raise RateLimited(f"Rate limit reached: {amount} requests a minute.", retry_after=max(hit.reset, 1.0))
+            whose = "RATE_LIMIT_PER_MINUTE" if per_minute is None else "of this key"
+            raise RateLimited(f"Rate limit reached: {amount} requests a minute ({whose}).", retry_after=max(hit.reset, 1.0))
 
     async def _shared(self, caller: str, amount: int) -> Hit | None:
         """The count of all instances; None where there is none, or none to be had."""
