@@ -130,7 +130,9 @@ async def cancelled(store: Store, owner: str, record: Record) -> Record:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CANCEL_TIMEOUT):
                 while record.running:
-                    with contextlib.suppress(StorageFull, StoreUnavailable):
+                    try:
                         await store.changed(record.id, _CANCEL_WAIT)
                         record = await store.get(owner, record.id) or record
+                    except (StorageFull, StoreUnavailable):
+                        await asyncio.sleep(_PAUSE)
     return record
