@@ -5,6 +5,7 @@ What a follower sees comes from the store, so it may follow on another instance,
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import AsyncGenerator
 
@@ -15,7 +16,8 @@ from codex_proxy.tasks import see_out, spawn
 
 _log = logging.getLogger(__name__)
 
-_GATHERED_FOR = 0.05  # seconds
+_GATHERED_FOR = 0.05  # seconds, at the most
+_GATHERED_MORE = 0.005  # seconds, with each write: the first text is not kept waiting
 _CANCEL_CHECKED_EVERY = 0.3  # seconds at the least between two looks into the store
 _CANCEL_WAIT = 1.0  # seconds; then the record is looked at whether it has changed or not
 _CANCEL_TIMEOUT = 30.0  # seconds; then the answer is the response as it is
@@ -52,8 +54,10 @@ class Backgrounds:
         watching = spawn(f"cancel of {run.id}", self._stop_when_wanted(run))
         try:
             await _keep(run)
-            while not run.state.ended:
-                await _gather(run)
+            for number in itertools.count():
+                if run.state.ended:
+                    break
+                await _gather(run, min(_GATHERED_FOR, number * _GATHERED_MORE))
                 if not run.state.ended:  # the end is kept by the run itself
                     await _keep(run)
         except RecordEnded:  # by an instance that took us for dead: it stays so
@@ -73,11 +77,11 @@ class Backgrounds:
             await asyncio.sleep(_CANCEL_CHECKED_EVERY)
 
 
-async def _gather(run: Run) -> None:
+async def _gather(run: Run, seconds: float) -> None:
     """What comes next, and what comes within a moment after it: a write for each token would be too many."""
     await run.next()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_GATHERED_FOR):
+        async with asyncio.timeout(seconds):
             while not run.state.ended:
                 await run.next()
 
