@@ -81,6 +81,7 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
     census = Census(functools.partial(Worker.started, cli, settings, asyncio.Lock(), proof=proof))
     measured = app[METRICS] = Metrics(cli.dotted_version)
     server = app[SERVER] = Server(settings, measured.counting(store), census.started, measured.hear)
+    app[events.FRAMES] = events.Frames()
     app[BOARD] = Board(server, census, cli.dotted_version)
     measured.registry.register(Present(server, census))
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate, measured.count_answer])

@@ -130,6 +130,7 @@ class View:
         self._server = server
         self._caller = caller
         self._you = _you(server, caller)
+        self.sight = (caller.known_as, caller.operator)  # who has the same sees the same
 
     @property
     def owner(self) -> str:
