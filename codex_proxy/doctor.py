@@ -179,10 +179,12 @@ async def _store(chosen: Settings) -> Finding:
         except OSError as error:
             return Finding("store", "failed", f"{file} cannot be made: {error.strerror}.", "Set PROXY_STORE.")
     try:
-        async with opening.opened(chosen):
-            return Finding("store", "ok", f"{kind}{f' at {file}' if file else ''}; {queue}")
+        await opening.check(chosen)
     except (StoreUnavailable, StorageFull) as error:
         return Finding("store", "failed", f"{error} {error.detail}.", "Set PROXY_STORE.")
+    except SettingsError as error:
+        return Finding("store", "failed", str(error))
+    return Finding("store", "ok", f"{kind}{f' at {file}' if file else ''}; {queue}")
 
 
 def _version(cli: Command) -> Finding:

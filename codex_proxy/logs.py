@@ -49,7 +49,7 @@ def said_here() -> Mapping[str, str]:
 class _Text(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         pairs = "".join(f" {name}={_shown(value)}" for name, value in _members(record).items())
-        return super().formatMessage(record) + pairs
+        return _one_line(super().formatMessage(record)) + pairs
 
 
 class _Terminal(logging.Formatter):
@@ -64,7 +64,7 @@ class _Terminal(logging.Formatter):
         request = members.pop("request", "")
         if (text := getattr(record, "terminal", None)) is None:
             pairs = "".join(f" {name}={_shown(value)}" for name, value in members.items() if name != "turn")
-            text = f"{_SIGNS[record.levelno]}{record.getMessage()}{pairs}"
+            text = f"{_SIGNS[record.levelno]}{_one_line(record.getMessage())}{pairs}"
         sign, _, rest = text.partition(" ")
         head = f"{self._in(_COLOURS[sign], sign)} {rest}" if sign in _COLOURS else text
         time_ = self._in(_DIM, time.strftime("%H:%M:%S", time.localtime(record.created)))
@@ -103,6 +103,11 @@ def _shown(value: Member) -> str:
     text = str(value)
     bare = text and text.isprintable() and not _NOT_BARE.intersection(text)
     return text if bare else msgspec.json.encode(text).decode()
+
+
+def _one_line(text: str) -> str:
+    """What others have written into a message (a provider, the CLI) cannot begin a record or steer a terminal."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape", "backslashreplace").decode() for one in text)
 
 
 class _ForJournal(logging.Formatter):

@@ -38,6 +38,16 @@ def test_text_has_the_members_after_the_message(lines: Lines) -> None:
     ]
 
 
+@pytest.mark.parametrize("terminal", [None, logs.Terminal(colour=False)])
+def test_what_others_wrote_into_a_message_begins_no_line_and_steers_no_terminal(
+    lines: Lines, terminal: logs.Terminal | None
+) -> None:
+    logs.set_up("info", "text", under_systemd=True, terminal=terminal)
+    _log.warning("the provider said: %s", "no\r\nERROR root forged\x1b[2J\x9b31m\u2028\u202eüber")
+    [line] = lines()
+    assert line.endswith(r"the provider said: no\r\nERROR root forged\x1b[2J\x9b31m\u2028\u202eüber")
+
+
 def test_json_has_them_as_they_are(lines: Lines) -> None:
     logs.set_up("info", "json", under_systemd=False)
     with logs.about({"request": "req_1"}), logs.about({"turn": "t"}):

@@ -19,7 +19,14 @@ def codex_home(settings: Settings) -> Path:
 def login_stamp(settings: Settings) -> tuple[int, ...]:
     """Changes whenever somebody logs in or out, or changes the configuration."""
     files = (codex_home(settings) / name for name in ("auth.json", "config.toml"))
-    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
+    return tuple(map(_changed_at, files))
+
+
+def _changed_at(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:  # not there, or gone in this moment
+        return 0
 
 
 def make_home(settings: Settings) -> None:

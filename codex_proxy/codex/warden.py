@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 END_ALL = signal.SIGUSR1
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_OOM_SCORE = "/proc/self/oom_score_adj"  # what the kernel adds when it looks for somebody to kill for want of memory
+_MORE_BADNESS, _MOST_BADNESS = 500, 1000  # of oom_score_adj: in thousandths of all memory
 _NOT_FOUND = 127  # as a shell has it
 _OFF_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # which the CLI must not inherit
 
@@ -49,11 +51,27 @@ def main(parent: int, command: list[str]) -> int:
 
 
 def _run(command: list[str]) -> int:
+    before = _oom_score()
+    _set_oom_score(min(before + _MORE_BADNESS, _MOST_BADNESS))  # what we start has it too: it is killed before the server
     cli = os.posix_spawn(command[0], command, os.environb, setsigdef=[*_OFF_BY_PYTHON, END_ALL, signal.SIGTERM])
+    _set_oom_score(before)
     _let_go_of_the_pipes()
     while (ended := os.wait())[0] != cli:
         pass
     return ended[1]
+
+
+def _oom_score() -> int:
+    try:
+        with open(_OOM_SCORE) as file:
+            return int(file.read())
+    except OSError:
+        return 0
+
+
+def _set_oom_score(score: int) -> None:
+    with contextlib.suppress(OSError), open(_OOM_SCORE, "w") as file:
+        file.write(str(score))
 
 
 def _end(*_: object) -> None:

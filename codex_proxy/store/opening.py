@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from codex_proxy.settings import Settings, SettingsError
+from codex_proxy.store import sqlite_file
 from codex_proxy.store.keeper import Store
 from codex_proxy.store.memory import MemoryStore
 from codex_proxy.store.sqlite import SqliteStore
@@ -26,3 +27,12 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
             raise SettingsError("PROXY_STORE=redis needs a library. Run: pip install 'codex-proxy[redis]'") from error
         async with redis.RedisStore.opened(settings.store, ttl, max_bytes) as store:
             yield store
+
+
+async def check(settings: Settings) -> None:
+    """Whether the store could be opened, as far as can be seen without making or changing anything. Raises as `opened` does."""
+    if (path := settings.store_file) is not None:
+        sqlite_file.check(path)
+    elif settings.store != "memory":
+        async with opened(settings):
+            return

@@ -23,6 +23,7 @@ from codex_proxy.store import file_lock
 BUSY_TIMEOUT = 5.0  # seconds that a write waits for another process's
 RETRY_AFTER = 30.0  # seconds: whoever makes room on a disk needs about that long
 _BUSY_PAUSE = 0.02  # seconds
+_MAGIC, _HEAD_BYTES = b"SQLite format 3\0", 100  # of every file
 _LITTLE_ROOM = 64 * 1024  # bytes; SQLite's shared memory grows by 32 KiB
 
 _PRAGMAS = (
@@ -146,6 +147,20 @@ async def opened(path: Path) -> AsyncIterator[tuple[aiosqlite.Connection, aiosql
         yield writer, reader
 
 
+def check(path: Path) -> None:
+    """Raises StoreUnavailable when the file could not be opened or made. It makes and changes nothing."""
+    with in_our_words(path):
+        place = path if path.exists() else next(parent for parent in path.parents if parent.exists())
+        if not os.access(place, os.R_OK | os.W_OK) or not os.access(path.parent if place == path else place, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "it may not be written", str(place))
+        if place == path:
+            with path.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+            if head and not head.startswith(_MAGIC):
+                raise sqlite3.DatabaseError("file is not a database")
+            _refuse_newer(int.from_bytes(head[60:64], "big"), path)  # the place of user_version
+
+
 async def run(db: aiosqlite.Connection, statement: str, *values: object) -> list[Row]:
     """One statement to its end: an unfinished SELECT would keep the WAL from being copied."""
     return [tuple(row) for row in await db.execute_fetchall(statement, values)]
@@ -180,13 +195,17 @@ async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
             await _set(db, pragma)
     await run(db, "BEGIN IMMEDIATE")
     [(taken,)] = await run(db, "PRAGMA user_version")
-    if taken > len(MIGRATIONS):
-        detail = f"{path} has schema {taken}, this version knows {len(MIGRATIONS)}: update, or set PROXY_STORE to another file"
-        raise StoreUnavailable("The store of responses was written by a newer version.", detail=detail)
+    _refuse_newer(taken, path)
     for statement in itertools.chain.from_iterable(MIGRATIONS[taken:]):
         await run(db, statement)
     await run(db, f"PRAGMA user_version = {len(MIGRATIONS)}")
     await db.commit()
+
+
+def _refuse_newer(schema: int, path: Path) -> None:
+    if schema > len(MIGRATIONS):
+        detail = f"{path} has schema {schema}, this version knows {len(MIGRATIONS)}: update, or set PROXY_STORE to another file"
+        raise StoreUnavailable("The store of responses was written by a newer version.", detail=detail)
 
 
 async def _set(db: aiosqlite.Connection, pragma: str) -> None:

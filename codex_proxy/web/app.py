@@ -33,7 +33,7 @@ from codex_proxy.tasks import see_out, spawn
 from codex_proxy.web import chat, errors, health, metrics, models, openapi, report, responses, responses_kept
 from codex_proxy.web.console import events, kept, pages, status, turns
 from codex_proxy.web.console.status import BOARD, Board
-from codex_proxy.web.gates import connections, deadline, hosts, limits
+from codex_proxy.web.gates import connections, deadline, descriptors, hosts, limits
 from codex_proxy.web.metrics import METRICS, Metrics, Present
 from codex_proxy.web.server import NOT_LOGGED_IN, SERVER, Server
 
@@ -124,8 +124,8 @@ async def _running(settings: Settings, cli: Command) -> AsyncIterator[web.AppRun
     async with opening.opened(settings) as store:
         app = create_app(settings, cli, store)
         runner = connections.Runner(app, handler_cancellation=True, shutdown_timeout=_HANDLERS_TIMEOUT)
-        await runner.setup()
         try:
+            await runner.setup()
             yield runner
         finally:
             await runner.cleanup()
@@ -150,7 +150,7 @@ async def serve(
 
     Returns the exit code: 0, or 1 when a supervisor broke. Raises OSError when the address cannot be had.
     """
-    connections.raise_file_limit()
+    descriptors.raise_file_limit(settings.max_parallel)
     asked = _Signals()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.hear, number)

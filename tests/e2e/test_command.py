@@ -160,6 +160,16 @@ def test_a_bad_start_says_in_a_sentence_what_to_do_and_ends_with_2(environ: dict
         assert "Traceback" not in done.stderr
 
 
+def test_too_few_descriptors_end_the_start(environ: dict[str, str]) -> None:
+    program = shutil.which("codex-proxy", path=environ["PATH"])
+    for limit in (40, 64):
+        limited = ["sh", "-c", f"ulimit -n {limit}; exec {program} serve"]
+        ended = subprocess.run(limited, env=environ, capture_output=True, text=True, timeout=START_LIMIT, check=False)
+        assert ended.returncode == 2
+        assert f"may have {limit} files open" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
 def _old_cli(environ: dict[str, str]) -> str:
     path = f"{environ['HOME']}/old-codex"
     with open(path, "w") as program:

@@ -191,3 +191,27 @@ async def test_what_a_failed_check_leaves_out_is_said_and_the_end_sums_up(enviro
     del environ["CODEX_PATH"]
     code, text = await _run(environ, home, "doctor")
     assert (code, text.splitlines()[-1]) == (0, "The server can run turns here.")
+
+
+async def test_a_store_is_looked_at_and_neither_made_nor_changed(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "store" / "responses.sqlite"
+    environ["PROXY_STORE"] = f"sqlite://{file}"
+    await _examined(environ, home, expected=0)
+    assert not file.parent.exists()
+    file.parent.mkdir()
+    for content in (b"", b"SQLite format 3\0" + bytes(84)):
+        file.write_bytes(content)
+        await _examined(environ, home, expected=0)
+        assert (file.read_bytes(), os.listdir(file.parent)) == (content, [file.name])
+    file.write_bytes(b"something else")
+    assert "not a database" in await _failure(environ, home, "store")
+    file.write_bytes(b"SQLite format 3\0" + bytes(44) + b"\0\0\3\xe7" + bytes(36))
+    assert "has schema 999" in await _failure(environ, home, "store")
+
+
+async def test_a_store_whose_library_is_not_installed(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
+    (tmp_path / "redis.py").write_text("raise ImportError('not here')\n")
+    environ |= {"PYTHONPATH": str(tmp_path), "PROXY_STORE": "redis://127.0.0.1:1"}
+    assert "pip install" in await _failure(environ, home, "store")
+    code, _ = await _run(environ, home, "serve")
+    assert code == 2

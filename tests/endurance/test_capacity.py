@@ -12,7 +12,7 @@ import pytest
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step
-from codex_proxy.web.gates import connections
+from codex_proxy.web.gates import descriptors
 from tests.conftest import RunningCommand
 from tests.endurance.figures import Use, disk_mb, use_of
 from tests.sessions import http_session
@@ -82,7 +82,7 @@ async def test_it_holds_1500_idle_connections_and_500_streams_and_forgets_them(
         yield Say(("done",))
 
     model.script = script
-    connections.raise_file_limit()
+    descriptors.raise_file_limit(2)
     environ |= {"CODEX_MAX_QUEUED_REQUESTS": "600", "CODEX_QUEUE_TIMEOUT": "300", "LOG_LEVEL": "warning"}
     running = await start_command()
     pid = running.process.pid

@@ -10,7 +10,6 @@ Only public methods of aiohttp's RequestHandler and Server are overridden; `Runn
 import asyncio
 import errno
 import logging
-import resource
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -20,11 +19,11 @@ from aiohttp import HttpVersion11, web
 
 from codex_proxy.errors import InternalError, InvalidRequest, ProxyError, RequestTimeout, TooManyConnections
 from codex_proxy.web import errors
+from codex_proxy.web.gates.descriptors import file_limit
 from codex_proxy.web.rare_log import RareLog
 
 _log = logging.getLogger(__name__)
 
-_FILES = 8192  # descriptors that we ask for; children inherit the bound, and it is harmless to programs that use select
 _MOST = 4000  # connections, and at most half of the descriptors; each takes 8 kB, an open stream 40 kB
 _IDLE_TIMEOUT = 75.0  # seconds; longer than the 60 that reverse proxies keep one, or they would use it as it ends
 _LINGER = 1.0  # seconds to read on, and to forget, so that a client which is still sending sees its answer
@@ -260,21 +259,6 @@ class Runner(web.AppRunner):
             self._connections.close_longest_waiting()
         else:
             loop.default_exception_handler(context)
-
-
-def raise_file_limit() -> None:
-    """Let this process have more descriptors than the usual 1024, where the system lets it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        _log.info("raised the limit of open files from %d to %d", soft, wanted)
-
-
-def file_limit() -> int:
-    """How many descriptors this process may have."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def _too_many() -> ProxyError:
