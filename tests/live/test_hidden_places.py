@@ -87,7 +87,6 @@ _USUAL = [
     ".local/state/codex-proxy/responses.sqlite",
     ".bashrc",
     ".profile",
-    ".env",
     ".Xauthority",
     ".ICEauthority",
 ]
