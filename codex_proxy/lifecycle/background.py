@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import AsyncGenerator
+from typing import NoReturn
 
 from codex_proxy.errors import RecordEnded, ResponseNotFound, StorageFull, StoreUnavailable
 from codex_proxy.lifecycle.run import Run
@@ -119,7 +120,7 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
             after = event.number
         if not events:
             if record is None:
-                raise ResponseNotFound(f"The response {response_id} is gone: it was deleted, or is no longer kept.")
+                _gone(response_id)
             if not record.running:
                 if after < record.last_event:
                     raise StoreUnavailable("The store has lost events of this response. Ask for the response itself.")
@@ -129,14 +130,20 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
 
 
 async def cancelled(store: Store, owner: str, record: Record) -> Record:
-    """Have a running response stopped, and wait for its end; as it is by then."""
-    if record.running and await store.want_cancel(owner, record.id):
+    """Have a running response stopped, and wait for its end; as it is by then. Raises ResponseNotFound when it goes meanwhile."""
+    if record.running and not await store.want_cancel(owner, record.id):  # it has ended since it was read
+        return await store.get(owner, record.id) or _gone(record.id)
+    if record.running:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CANCEL_TIMEOUT):
                 while record.running:
                     try:
                         await store.changed(record.id, _CANCEL_WAIT)
-                        record = await store.get(owner, record.id) or record
+                        record = await store.get(owner, record.id) or _gone(record.id)
                     except (StorageFull, StoreUnavailable):
                         await asyncio.sleep(_PAUSE)
     return record
+
+
+def _gone(response_id: str) -> NoReturn:
+    raise ResponseNotFound(f"The response {response_id} is gone: it was deleted, or is no longer kept.")
