@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from codex_proxy.codex import warden
+from codex_proxy.codex import orphans, warden
 from codex_proxy.errors import WorkerFailed
 from codex_proxy.tasks import see_out, spawn
 
@@ -50,16 +50,18 @@ class CodexProcess:
             raise WorkerFailed("The Codex CLI could not be started.", detail=f"{argv[0]} is not a program")
         try:
             # What asyncio.create_subprocess_exec does, with the transport kept: only it can close the pipes.
-            transport, protocol = await loop.subprocess_exec(
-                lambda: _Protocol(limit=_READ_AHEAD_BYTES, loop=loop),
-                *warden.argv(argv),
-                stdin=pipe,
-                stdout=pipe,
-                stderr=pipe,
-                env=environ,
-                cwd=cwd,
-                start_new_session=True,
-            )
+            with orphans.starting():
+                transport, protocol = await loop.subprocess_exec(
+                    lambda: _Protocol(limit=_READ_AHEAD_BYTES, loop=loop),
+                    *warden.argv(argv),
+                    stdin=pipe,
+                    stdout=pipe,
+                    stderr=pipe,
+                    env=environ,
+                    cwd=cwd,
+                    start_new_session=True,
+                )
+                orphans.known(transport.get_pid())
         except OSError as error:
             raise WorkerFailed("The Codex CLI could not be started.", detail=f"{argv[0]}: {error}") from error
         process = cls(transport, protocol)
@@ -155,6 +157,7 @@ class CodexProcess:
                 await self._ended(_END_ALL_GRACE)
         self._signal(signal.SIGKILL)  # the warden itself may have been killed or stopped
         await self._ended(_KILL_GRACE)
+        await orphans.end(self.pid)
         self._transport.close()  # a grandchild in a session of its own may hold the other ends open
 
     async def _ended(self, grace: float) -> bool:

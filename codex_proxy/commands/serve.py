@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codex_proxy import logs, privacy, settings, systemd
-from codex_proxy.codex import command, home, places, profile
+from codex_proxy.codex import command, home, orphans, places, profile
 from codex_proxy.commands import banner, place, ports
 from codex_proxy.commands.running import NOT_STARTED
 from codex_proxy.demo import script
@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _serve(arguments: argparse.Namespace) -> int:
     privacy.keep_private()
+    orphans.adopt()
     faulthandler.enable()  # a watchdog's SIGABRT shows in the log where the program hangs
     flags = {"PROXY_HOST": arguments.host, "PROXY_PORT": arguments.port}
     environ = settings.os_environment() | {name: value for name, value in flags.items() if value is not None}

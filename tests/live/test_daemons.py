@@ -82,3 +82,23 @@ async def test_a_daemon_does_not_outlive_a_turn_that_is_cut_off(
                 for child in children:
                     await ended(child)
     assert not processes_with(f"sleep {number}")
+
+
+async def test_a_command_that_kills_its_own_warden_leaves_nothing(
+    start_command: StartCommand, model: ModelServer, environ: dict[str, str]
+) -> None:
+    model.script = run_what_is_asked
+    environ |= DANGER | {"CODEX_MAX_PARALLEL_REQUESTS": "2"}
+    kill = "p=$$; until grep -q warden[.]py /proc/$p/cmdline; do p=$(cut -d' ' -f4 /proc/$p/stat); done; kill -9 $p"
+    running = await start_command()
+    body = {"messages": [{"role": "user", "content": f"run {DAEMON.format('300.35')} sleep 1; {kill}"}]}
+    async with http_session() as http, asyncio.timeout(60):
+        request = asyncio.ensure_future(http.post(f"{running.base_url}/chat/completions", json=body))
+        left = await daemon("300.35")
+        answer = await request
+        assert answer.status in (200, 502)  # the CLI may yet tell the end
+        async with asyncio.timeout(GONE_LIMIT):
+            await ended(left)
+        again = {"messages": [{"role": "user", "content": "hello"}]}
+        for _ in range(2):  # the other worker has not been harmed, and this one has a successor
+            assert (await http.post(f"{running.base_url}/chat/completions", json=again)).status == 200
