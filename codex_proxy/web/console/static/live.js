@@ -63,9 +63,10 @@ export async function follow() {
 
 /** @param {unknown} error */
 function fail(error) {
-  if (error instanceof ApiError && (error.status === 401 || error.code === "rate_limit_exceeded")) {
+  const tooOften = error instanceof ApiError && error.status === 429 && live.wrongKey; // too many wrong keys
+  if (error instanceof ApiError && (error.status === 401 || tooOften)) {
     const wrongKey = Boolean(key.get());
-    change({link: "refused", status: null, wrongKey, problem: error.status === 401 ? "" : error.message});
+    change({link: "refused", status: null, wrongKey, problem: tooOften ? error.message : ""});
   } else {
     change({link: "lost", problem: isGone(error) ? "" : sentence(error)});
   }

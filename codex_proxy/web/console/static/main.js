@@ -74,7 +74,7 @@ function wait() {
   const retry = h("button", {type: "button"}, "Try now");
   retry.addEventListener("click", again);
   main.replaceChildren(gone
-    ? h("div", {class: "card"}, h("h1", {}, "The server does not answer"), h("p", {}, "This page tries again by itself. Start the server with ", h("code", {}, "codex-proxy serve"), "."), retry)
+    ? h("div", {class: "card"}, h("h1", {}, live.problem || "The server does not answer"), h("p", {}, "This page tries again by itself. Start the server with ", h("code", {}, "codex-proxy serve"), "."), retry)
     : h("p", {class: "quiet pad"}, "Connecting…"));
 }
 
@@ -87,7 +87,7 @@ function update() {
   setText(byId("state-text", HTMLElement), words);
   setText(byId("version", HTMLElement), status ? `codex-proxy ${status.version}` : "");
   lost.hidden = link !== "lost";
-  setText(lost, "The connection is lost. What you see may be old; trying again.");
+  setText(lost, live.problem || "The connection is lost. What you see may be old; trying again.");
   const face = link === "refused" ? `refused ${live.problem} ${live.wrongKey}` : status ? "there" : link;
   if (face !== before) {
     before = face;
