@@ -1,5 +1,5 @@
-# codex-proxy with the Codex CLI, run by a user without rights. README.md, "Containers", says how to start it: it needs a key,
-# and options that allow Codex to build the sandbox of its commands.
+# codex-proxy with the Codex CLI, run by an unprivileged user. docs/DEPLOYMENT.md, "Docker", explains how to start it: it needs a
+# key, and options that let Codex build the sandbox for its commands.
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
@@ -11,7 +11,7 @@ RUN python3 -m venv /opt/codex-proxy && /opt/codex-proxy/bin/pip install --no-ca
 FROM ${PYTHON_IMAGE}
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates git && rm -rf /var/lib/apt/lists/*
 
-# The ids of whoever owns the login and the workspace that are mounted.
+# The user and group ids that own the mounted login and workspace.
 ARG UID=1000
 ARG GID=1000
 RUN groupadd --non-unique --gid "$GID" codex \

@@ -7,8 +7,10 @@ import importlib
 import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +25,7 @@ _log = logging.getLogger(__name__)
 OLDEST = (0, 147, 0)  # the first with rawResponse/completed
 _SAFE_AS_ROOT = (0, 163, 0)  # 0.147.0 is not: its commands keep CAP_SYS_ADMIN then
 NEWEST_TESTED = (0, 169, 0)
+_PIP_INSTALL = f"{shlex.quote(sys.executable)} -m pip install"
 _VERSION_TIMEOUT = 20.0  # a cold 300 MB binary on a slow disk
 
 # What the child may see of our environment; CODEX_CHILD_ENV adds names.
@@ -81,7 +84,7 @@ def find(settings: Settings) -> Command:
     if version < OLDEST:
         raise CommandNotFound(
             f"The Codex CLI at {path} is {_dotted(version)}; codex-proxy needs {_dotted(OLDEST)} or newer. "
-            "Run: pip install --upgrade 'codex-proxy[cli]'"
+            f"Run: {_PIP_INSTALL} --upgrade openai-codex-cli-bin"
         )
     if version > NEWEST_TESTED:
         _log.warning("codex %s is newer than the newest tested, %s", _dotted(version), _dotted(NEWEST_TESTED))
@@ -121,7 +124,7 @@ def locate(settings: Settings) -> str:
     except (ImportError, FileNotFoundError):
         raise CommandNotFound(
             "The Codex CLI was not found: not at CODEX_PATH, not on PATH, not as a Python package. "
-            "Run: pip install 'codex-proxy[cli]'   (or: npm install -g @openai/codex)"
+            f"Run: {_PIP_INSTALL} openai-codex-cli-bin   (or: npm install -g @openai/codex)"
         ) from None
 
 

@@ -1,6 +1,8 @@
 """Which keeper a setting asks for: PROXY_STORE -> an open Store."""
 
 import importlib
+import shlex
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -24,7 +26,8 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
         try:  # the library is an extra, so its keeper is only looked at where it is asked for
             redis = importlib.import_module("codex_proxy.store.redis")
         except ImportError as error:
-            raise SettingsError("PROXY_STORE=redis needs a library. Run: pip install 'codex-proxy[redis]'") from error
+            command = f"{shlex.quote(sys.executable)} -m pip install redis"
+            raise SettingsError(f"PROXY_STORE=redis needs a library. Run: {command}") from error
         async with redis.RedisStore.opened(settings.store, ttl, max_bytes) as store:
             yield store
 

@@ -151,7 +151,7 @@ def test_a_bad_start_says_in_a_sentence_what_to_do_and_ends_with_2(environ: dict
         "PROXY_PORT='x'": {"PROXY_PORT": "x"},
         "no PROXY_API_KEY": {"PROXY_HOST": "0.0.0.0"},
         "CODEX_WORKDIR=/proc/nowhere": {"CODEX_WORKDIR": "/proc/nowhere"},
-        "pip install --upgrade 'codex-proxy[cli]'": {"CODEX_PATH": _old_cli(environ)},
+        "pip install --upgrade openai-codex-cli-bin": {"CODEX_PATH": _old_cli(environ)},
     }
     for said, changes in bad_starts.items():
         done = _run(environ | changes, "serve")

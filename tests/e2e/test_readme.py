@@ -1,9 +1,12 @@
-"""The commands of the README, run as they stand there in a fresh copy of the tree. README.ja.md has the same ones: check-docs.
+"""The commands of README.md, docs/API.md and docs/DEPLOYMENT.md, run as they stand there in a fresh copy of the tree. README.ja.md
+has the same ones as README.md: check-docs.
 
-The comment before a block says how: `alone`, `client` (of the demo), `backends` (two servers), `start` (clones and installs).
+The comment before a block says how: `alone`, `client` (of the demo), `backends` (two servers), `start` (clones and installs). A
+`text` block right after it is what it prints.
 """
 
 import asyncio
+import json
 import os
 import re
 import shlex
@@ -19,21 +22,24 @@ import aiohttp
 import pytest
 
 from codex_proxy.demo.home import Home
-from tests.conftest import START_LIMIT, RunningCommand
+from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import Call, ModelRequest, Say, Step
+from tests.conftest import START_LIMIT, Proxy, RunningCommand
 from tests.fresh_copy import ROOT, fresh_copy
 from tests.machine import free_port
 from tests.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
-_BLOCK = re.compile(r"^<!-- tested: (\w+) -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_BLOCKS = _BLOCK.findall((ROOT / "README.md").read_text())
+_BLOCK = re.compile(r"^<!-- tested: (\w+) -->\n```(\w+)\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+_DOCUMENTS = ("README.md", "docs/API.md", "docs/DEPLOYMENT.md")
+_BLOCKS: list[tuple[str, str, str, str]] = [found for name in _DOCUMENTS for found in _BLOCK.findall((ROOT / name).read_text())]
 _LIMIT = 120.0  # seconds for one block; a quiet machine takes six
 _INSTALL_LIMIT = 600.0
 
 
 def _marked(kind: str) -> list[tuple[str, str]]:
     """Language and text of the blocks of a kind."""
-    return [(language, text) for mark, language, text in _BLOCKS if mark == kind]
+    return [(language, text) for mark, language, text, _ in _BLOCKS if mark == kind]
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def copy(tmp_path: Path, environ: dict[str, str]) -> Path:
 
 
 def test_every_block_is_of_a_known_kind() -> None:
-    assert {mark for mark, _, _ in _BLOCKS} == {"start", "client", "alone", "backends"}
+    assert {mark for mark, *_ in _BLOCKS} == {"start", "client", "alone", "backends"}
 
 
 @pytest.mark.parametrize("text", [text for _, text in _marked("alone")])
@@ -58,13 +64,42 @@ async def test_what_clients_of_the_demo_do(copy: Path, environ: dict[str, str], 
     for name in ("CODEX_CONFIG_DIR", "CODEX_WORKDIR"):
         del environ[name]
     running = await start_command("--demo")
-    blocks = [(language, text.replace("http://127.0.0.1:8000", running.address)) for language, text in _marked("client")]
-    outputs = await asyncio.gather(*(_run(copy, environ, language, text) for language, text in blocks))
-    for (_, text), output in zip(blocks, outputs, strict=True):
+    environ["PROXY_PORT"] = running.address.rpartition(":")[2]
+    blocks = [
+        (language, text.replace("http://127.0.0.1:8000", running.address), shown)
+        for mark, language, text, shown in _BLOCKS
+        if mark == "client"
+    ]
+    outputs = await asyncio.gather(*(_run(copy, environ, language, text) for language, text, _ in blocks))
+    for (_, text, shown), output in zip(blocks, outputs, strict=True):
         assert output, text
         assert '"error"' not in output, text
+        assert output == (shown or output), text
+    assert sum(bool(shown) for *_, shown in blocks) == 3
     assert sum("demo" in output for output in outputs) > len(outputs) / 2  # the rest asks for no turn
     assert await running.stop() == 0
+
+
+@pytest.mark.parametrize("cities", [(), ("Kyoto",), ("Kyoto", "Nara")])
+async def test_the_example_of_tools_answers_every_call_once(
+    copy: Path, environ: dict[str, str], proxy: Proxy, model: ModelServer, cities: tuple[str, ...]
+) -> None:
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        if request.outputs:
+            yield Say((f"It is: {'; '.join(request.outputs)}.",))
+        else:
+            for city in cities:
+                yield Call("get_weather", json.dumps({"city": city}), f"call_{city}")
+            if not cities:
+                yield Say(("I need no tool.",))
+
+    model.script = script
+    [(language, text)] = [(language, text) for language, text in _marked("client") if "tool_call_id" in text]
+    output = await _run(copy, environ, language, text.replace("http://127.0.0.1:8000", proxy.address))
+    told = "; ".join(f"Sunny in {city}, 24 degrees" for city in cities)
+    assert output == (f"It is: {told}.\n" if cities else "I need no tool.\n")
+    called = [item["call_id"] for item in model.requests[-1].input if item.get("type") == "function_call"]
+    assert called == [f"call_{city}" for city in cities]
 
 
 async def test_two_backends_on_one_box(copy: Path, environ: dict[str, str], home: Home) -> None:

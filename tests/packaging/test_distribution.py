@@ -19,17 +19,18 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(built: Built) -> Non
     expected = {str(file.relative_to(ROOT)) for file in _files(package)}
     names = set(zipfile.ZipFile(built.wheel).namelist())
     assert {name for name in names if ".dist-info/" not in name} == expected
-    assert f"codex_proxy-{__version__}.dist-info/LICENSE" in {name.replace("/licenses/", "/") for name in names}
+    assert f"codex_proxy_server-{__version__}.dist-info/LICENSE" in {name.replace("/licenses/", "/") for name in names}
 
 
 def _files(package: Path) -> list[Path]:
-    return [*package.rglob("*.py"), package / "py.typed", *(package / "web" / "console" / "static").iterdir()]
+    data = [*(package / "web" / "console" / "static").iterdir(), *(package / "commands" / "units").iterdir()]
+    return [*package.rglob("*.py"), package / "py.typed", *data]
 
 
 def test_the_metadata_are_valid_and_say_what_is_needed(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as wheel:
-        metadata = Metadata.from_email(wheel.read(f"codex_proxy-{__version__}.dist-info/METADATA"), validate=True)
-    assert (metadata.name, str(metadata.version), str(metadata.requires_python)) == ("codex-proxy", __version__, ">=3.11")
+        metadata = Metadata.from_email(wheel.read(f"codex_proxy_server-{__version__}.dist-info/METADATA"), validate=True)
+    assert (metadata.name, str(metadata.version), str(metadata.requires_python)) == ("codex-proxy-server", __version__, ">=3.11")
     assert metadata.description is not None
     assert metadata.description.strip() == (ROOT / "README.md").read_text().strip()
     assert metadata.description_content_type == "text/markdown"

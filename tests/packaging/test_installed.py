@@ -30,7 +30,7 @@ async def test_pip_alone_makes_a_working_server(version: str, built: Built, tmp_
     _pip_install(venv, str(built.wheel))
     assert _output([program, "--version"], environ) == (0, f"codex-proxy {__version__}\n", "")
     code, _, said = _output([program, "serve"], environ)
-    assert (code, "pip install 'codex-proxy[cli]'" in said, "Traceback" in said) == (2, True, False), said
+    assert (code, "pip install openai-codex-cli-bin" in said, "Traceback" in said) == (2, True, False), said
 
     _pip_install(venv, f"{built.wheel}[cli]")
     await _answers(program, environ, f" at {venv}/")
