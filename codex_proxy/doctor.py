@@ -22,6 +22,7 @@ from codex_proxy import settings
 from codex_proxy.catalog import Facts
 from codex_proxy.codex import command, home, places
 from codex_proxy.codex.command import NEWEST_TESTED, Command
+from codex_proxy.codex.open_threads import OpenThreads
 from codex_proxy.codex.worker import Worker
 from codex_proxy.errors import CommandNotFound, StorageFull, StoreUnavailable, WorkerFailed
 from codex_proxy.keys import Keyring
@@ -198,7 +199,7 @@ async def _at_work(cli: Command, chosen: Settings) -> AsyncIterator[Finding]:
     """What only a running CLI tells."""
     told = 0  # of _OF_THE_CLI
     try:
-        async with Worker.started(cli, chosen, asyncio.Lock(), "agent", _START_TIMEOUT) as worker:
+        async with Worker.started(cli, chosen, asyncio.Lock(), OpenThreads(), "agent", _START_TIMEOUT) as worker:
             yield _login(worker.facts)
             told = 1
             yield await _provider(worker.facts, chosen)

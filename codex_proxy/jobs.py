@@ -6,16 +6,19 @@ the queue fairly: they take turns at its head, and when it is full, whoever has 
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from codex_proxy import logs
 from codex_proxy.changes import Changes
 from codex_proxy.errors import NotReady, QueueFull, ShuttingDown
 from codex_proxy.outcome import Course, Hear, Outcome
 from codex_proxy.packing import Packed, unpack
-from codex_proxy.turns import Turn, TurnCompleted, TurnEnd, TurnEvent, TurnFailed
+from codex_proxy.turns import Trace, Turn, TurnCompleted, TurnEnd, TurnEvent, TurnFailed
 
+HELD_FOR = 0.15  # seconds that a turn is left to who holds its conversation; to bring it elsewhere takes 30 to 150 ms
 EVENTS_AHEAD = 256  # events that may wait for a client that does not read
 _QUICKLY_UNPACKED = 65_536  # bytes
 _RETRY_AFTER = 5.0  # seconds; a turn takes seconds to minutes, and the queue moves with every one
@@ -47,6 +50,7 @@ class Job:
         self._on_end = on_end
         self._on_change = on_change
         self.begun = False  # Codex has been told of the turn: to run it again could do its work twice
+        self.trace: Trace | None = None  # what the turn has left, once it has ended well
         self.interrupted = asyncio.Event()  # somebody wants the turn to stop early
         self._events: deque[TurnEvent] = deque()
         self._arrived = asyncio.Event()
@@ -127,6 +131,19 @@ class Job:
             self._room.clear()
 
 
+class Taker(Protocol):
+    """Who takes jobs."""
+
+    def holds(self, turn: Turn) -> bool:
+        """Whether it has the conversation that a turn continues at hand."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether it runs a turn, and will take no other for some time."""
+        ...
+
+
 class JobQueue:
     """At most `size` jobs that wait, each at most `queue_timeout` seconds, for one of `slots` takers."""
 
@@ -140,6 +157,7 @@ class JobQueue:
         self._callers: dict[str, _Caller] = {}  # who has jobs here, next in turn first
         self._latest: _Caller | None = None  # who has had the latest turn, and has the next only when nobody else waits
         self._arrived = asyncio.Event()  # there may be one to take
+        self.takers: list[Taker] = []  # to which turns are left whose conversation they hold
 
     @property
     def waiting(self) -> int:
@@ -192,9 +210,9 @@ class JobQueue:
         if self.full:
             self._gives_way(whose, last=last)
 
-    async def take(self) -> Job:
-        """The next job. A cancelled take loses none."""
-        while (job := self._next()) is None:
+    async def take(self, taker: Taker | None = None) -> Job:
+        """The next job that is not better left to another taker. A cancelled take loses none."""
+        while (job := self._next(taker)) is None:
             self._arrived.clear()
             await self._arrived.wait()
         caller = self._callers.pop(job.whose)
@@ -228,15 +246,26 @@ class JobQueue:
         for job in [job for caller in self._callers.values() for job in caller.waiting]:
             self.withdraw(job, TurnFailed(shutting_down()))
 
-    def _next(self) -> Job | None:
+    def _next(self, taker: Taker | None) -> Job | None:
         """Of the callers that may have one more run, the first but the latest; those that come last when no other can be taken."""
         able = sorted((caller for caller in self._callers.values() if caller.may_run), key=lambda one: one is self._latest)
         for caller in able:
-            if (job := caller.first(last=False)) is not None:
+            if (job := caller.first(self._left_to, taker, last=False)) is not None:
                 return job
         if self._slots - self.running > 1 or self._slots == 1:
-            return next((job for caller in able if (job := caller.first(last=True)) is not None), None)
+            return next((job for caller in able if (job := caller.first(self._left_to, taker, last=True)) is not None), None)
         return None
+
+    def _left_to(self, job: Job, taker: Taker | None) -> bool:
+        """Whether a job may be had by this taker: another one that holds its conversation, and is soon free, comes first."""
+        if job.turn.trace is None or taker is None:
+            return True
+        holder = next((one for one in self.takers if one.holds(job.turn)), taker)
+        waited = time.monotonic() - job.course.submitted
+        if holder is taker or holder.busy or waited >= HELD_FOR:
+            return True
+        asyncio.get_running_loop().call_later(HELD_FOR - waited, self._arrived.set)
+        return False
 
     def _busy(self) -> QueueFull:
         return QueueFull(f"The server is busy: {self.size} turns are waiting already.", retry_after=_RETRY_AFTER)
@@ -281,9 +310,9 @@ class _Caller:
     def may_run(self) -> bool:
         return self.parallel_turns is None or len(self.running) < self.parallel_turns
 
-    def first(self, *, last: bool) -> Job | None:
-        """The oldest that waits, of those that come last or of the others."""
-        return next((job for job in self.waiting if job.last is last), None)
+    def first(self, left_to: Callable[[Job, Taker | None], bool], taker: Taker | None, *, last: bool) -> Job | None:
+        """The oldest that waits and is left to the taker, of those that come last or of the others."""
+        return next((job for job in self.waiting if job.last is last and left_to(job, taker)), None)
 
 
 def shutting_down() -> ShuttingDown:

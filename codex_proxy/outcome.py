@@ -12,7 +12,7 @@ import msgspec
 from codex_proxy import logs
 from codex_proxy.activity import Activity, Doing
 from codex_proxy.errors import NotReady, ProxyError, TurnTimeout, UpstreamFailed, WorkerFailed
-from codex_proxy.turns import MessageDelta, Turn, TurnCompleted, TurnEnd, TurnEvent, TurnFailed, Usage
+from codex_proxy.turns import Continuation, MessageDelta, Turn, TurnCompleted, TurnEnd, TurnEvent, TurnFailed, TurnStarted, Usage
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     took: float | None
     usage: Usage | None
     error: ProxyError | None
+    continuation: Continuation | None  # None when it never came to that
 
     def log(self) -> None:
         """The line. What is not known is left out of it."""
@@ -39,6 +40,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             "model": self.turn.model,
             "mode": self.turn.mode,
             "ui_task": self.turn.task,
+            "conversation": self.continuation,
             "sandbox": "none" if self.turn.mode == "chat" else self.turn.sandbox,
             "outcome": self.ending,
             "queue_seconds": round(self.waited, 3),
@@ -94,6 +96,7 @@ class Course:
         self._submitted = time.monotonic()
         self._begun: float | None = None
         self._first_text: float | None = None
+        self._continuation: Continuation | None = None
         self._activity = Activity(self._submitted)
 
     @property
@@ -121,6 +124,8 @@ class Course:
         now = time.monotonic()
         if self._first_text is None and isinstance(event, MessageDelta):
             self._first_text = now
+        if isinstance(event, TurnStarted):
+            self._continuation = event.continuation
         return self._activity.note(event, now)
 
     def outcome(self, end: TurnEnd, *, left: bool, interrupted: bool) -> Outcome:
@@ -134,6 +139,7 @@ class Course:
             took=None if begun is None else now - begun,
             usage=end.usage,
             error=end.error if isinstance(end, TurnFailed) else None,
+            continuation=self._continuation,
         )
 
 

@@ -17,19 +17,19 @@ class _Content(msgspec.Struct, frozen=True):
     input: tuple[Part, ...]
     tools: tuple[Tool, ...]
     output_schema: str | None
+    note: tuple[History, ...]
 
 
 def pack(turn: Turn) -> Packed:
-    content = msgspec.msgpack.encode(_Content(turn.history, turn.input, turn.tools, turn.output_schema))
+    content = msgspec.msgpack.encode(_Content(turn.history, turn.input, turn.tools, turn.output_schema, turn.note))
     names = tuple(msgspec.structs.replace(tool, description="", parameters="{}") for tool in turn.tools)
-    return Packed(msgspec.structs.replace(turn, history=(), input=(), tools=names, output_schema=None), content)
+    return Packed(msgspec.structs.replace(turn, history=(), input=(), tools=names, output_schema=None, note=()), content)
 
 
 def unpack(packed: Packed) -> Turn:
     found = _decoder.decode(packed.content)
-    return msgspec.structs.replace(
-        packed.turn, history=found.history, input=found.input, tools=found.tools, output_schema=found.output_schema
-    )
+    large = {name: getattr(found, name) for name in found.__struct_fields__}
+    return msgspec.structs.replace(packed.turn, **large)
 
 
 _decoder = msgspec.msgpack.Decoder(_Content)

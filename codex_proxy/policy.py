@@ -69,6 +69,7 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
         verbosity=wish.verbosity,
         service_tier=wish.service_tier,
         web_search=_web_search(wish, mode, allowed=network_allowed),
+        note=wish.note,
     )
 
 

@@ -90,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_timeout: float = 60.0
     max_parallel: int = 2
     max_queued: int = 64
+    conversation_minutes: int = 60
     worker_max_turns: int = 100
     worker_max_mb: int = 600
     child_env: tuple[str, ...] = ()
@@ -180,6 +181,7 @@ SETTINGS = (
     Setting("CODEX_QUEUE_TIMEOUT", "queue_timeout", seconds(0.1, 86_400)),
     Setting("CODEX_MAX_PARALLEL_REQUESTS", "max_parallel", whole(-1_000, 256, least=1)),
     Setting("CODEX_MAX_QUEUED_REQUESTS", "max_queued", whole(1, 100_000)),
+    Setting("CODEX_CONVERSATION_MINUTES", "conversation_minutes", whole(0, 525_600)),
     Setting("CODEX_WORKER_MAX_TURNS", "worker_max_turns", whole(1, 1_000_000)),
     Setting("CODEX_WORKER_MAX_MB", "worker_max_mb", whole(200, 1_000_000)),
     Setting("CODEX_CHILD_ENV", "child_env", comma_list),

@@ -19,7 +19,7 @@ from codex_proxy.errors import InternalError, ProxyError, TurnTimeout, WorkerFai
 from codex_proxy.jobs import Job, JobQueue, shutting_down
 from codex_proxy.settings import Settings
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.turns import Mode, TurnCompleted, TurnEnd, TurnFailed
+from codex_proxy.turns import Mode, Turn, TurnCompleted, TurnEnd, TurnFailed
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,16 @@ class Supervisor:
         self._default_mode: Mode = "chat" if settings.default_mode == "chat" else "agent"
         self._local_only = settings.local_only
         self._turn_timeout = settings.turn_timeout
+        self._workers: WarmWorkers | None = None  # while it runs
         self._due = math.inf  # loop time by which what it does now must be over
+
+    @property
+    def busy(self) -> bool:
+        return self.running is not None
+
+    def holds(self, turn: Turn) -> bool:
+        """Whether one of its workers has the thread of the turn's conversation, where it stands."""
+        return self._workers is not None and self._workers.holds(turn)
 
     @property
     def hangs(self) -> bool:
@@ -53,6 +62,7 @@ class Supervisor:
     async def run(self) -> None:
         """Take jobs until cancelled; a job that runs then ends with TurnFailed."""
         async with WarmWorkers.opened(self._start) as workers:
+            self._workers = workers
             while True:
                 await self._warm_up(workers)
                 idle = await workers.take(self._default_mode)
@@ -86,7 +96,7 @@ class Supervisor:
         """The next job; None when the idle worker died while waiting for it, or when it is time to look at it."""
         self._due = math.inf
         patience = _LOOKED_AFTER_EVERY if self._serves(idle.facts) else _LOGIN_CHECKED_EVERY
-        taking = spawn("take a job", self._jobs.take())
+        taking = spawn("take a job", self._jobs.take(self))
         watching = spawn("watch an idle worker", idle.gone.wait())
         try:
             await asyncio.wait([taking, watching], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
@@ -136,6 +146,7 @@ class Supervisor:
         try:
             async with aclosing(worker.run(await job.whole_turn())) as events:
                 async for event in events:
+                    job.trace = worker.trace
                     await job.publish(event)
                     if worker.ending:
                         workers.succeed(worker)
@@ -187,6 +198,7 @@ class Supervisors:
             task = spawn(f"supervisor {number}", one.run())
             task.add_done_callback(self._note_end)
             self._tasks.append(task)
+            self._jobs.takers.append(one)
         try:
             yield
         finally:

@@ -16,6 +16,8 @@ Role = Literal["user", "assistant", "developer"]
 Phase = Literal["commentary", "final_answer"]
 Summary = Literal["auto", "concise", "detailed", "none"]
 WebSearch = Literal["live", "configured", "disabled"]  # configured: as Codex's own configuration has it
+Keep = Literal["nowhere", "memory", "disk"]  # where a turn's conversation may be kept
+Continuation = Literal["live", "resumed", "rebuilt", "new"]  # what became of the conversation that a turn continues
 
 
 class Text(msgspec.Struct, frozen=True, tag="text"):
@@ -50,6 +52,7 @@ class Called(msgspec.Struct, frozen=True, tag="called"):
     name: str
     arguments: str
     namespace: str | None = None
+    agents: bool = False  # the agent's own work, as the client was told of it
 
 
 class Answered(msgspec.Struct, frozen=True, tag="answered"):
@@ -57,6 +60,7 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
 
     call_id: str
     parts: tuple[Part, ...]
+    agents: bool = False
 
 
 class Reasoned(msgspec.Struct, frozen=True, tag="reasoned"):
@@ -75,6 +79,20 @@ class Verbatim(msgspec.Struct, frozen=True, tag="verbatim"):
 
 
 History = Message | Called | Answered | Reasoned | Verbatim
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """Where a conversation stands in Codex after a turn. Only codex/ reads it; others keep it and give it back.
+
+    `content` is what a thread on disk has left, `items` what one that is nowhere but in memory has seen.
+    """
+
+    thread: str
+    place: str = ""  # of the content, below Codex's home
+    content: bytes = b""
+    items: tuple[str, ...] = ()  # raw items, as JSON texts
+    calls: tuple[str, ...] = ()  # of the client's tools, which have ended it: their outputs come next
+    documents: str = ""  # of the project, as the model was last told of them
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -113,6 +131,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     service_tier: str | None = None
     web_search: bool = False
     web_search_place: str = "web_search_options"  # where the request says so
+    note: tuple[History, ...] = ()  # after the history, for this turn alone
+    apart: tuple[str, ...] = ()  # by what else the client tells its conversations apart
+    private: bool = False  # nothing of it may be left on disk
 
     @property
     def images(self) -> list[Image]:
@@ -144,6 +165,11 @@ class Turn(msgspec.Struct, frozen=True):
     service_tier: str | None = None
     web_search: WebSearch = "disabled"
     root: str = ""  # the workspace around `cwd`, for workspace-write: no command can replace it, so it is what may be written
+    note: tuple[History, ...] = ()  # after the history, for this turn alone
+    keep: Keep = "nowhere"
+    digest: bytes = b""  # of the conversation so far, with its input
+    trace: Trace | None = None  # of the conversation that it continues
+    covered: int = 0  # leading items of the history that the trace has seen
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -193,6 +219,8 @@ Work = Command | Patch | McpCall | Search
 
 class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
     """Codex has accepted the turn; from here on a repetition could do work twice."""
+
+    continuation: Continuation = "new"
 
 
 class MessageStarted(msgspec.Struct, frozen=True, tag="message_started"):

@@ -115,7 +115,10 @@ class Connection:
         self._early.append(notification)
 
     async def _read(self) -> wire.Line:
-        """The next line that is not a request of the CLI, which is answered here, nor a notification that we do not know."""
+        """The next line that is not a request of the CLI, which is answered here, nor a notification that we do not know.
+
+        A call of a client's tool is passed on like a notification.
+        """
         while True:
             await self._let_others_run()
             raw = await self._process.read_line()
@@ -126,7 +129,7 @@ class Connection:
                 raise WorkerFailed("The Codex CLI sent something that is not JSON-RPC.", detail=repr(raw[:200])) from error
             if line.method is None:
                 return line
-            if line.id is not None:
+            if line.id is not None and line.method != methods.CLIENTS_TOOL:
                 await self._answer(line.id, line.method)
             elif line.method in methods.KNOWN:
                 return line
@@ -139,8 +142,6 @@ class Connection:
             await asyncio.sleep(0)
 
     async def _answer(self, number: int | str, method: str) -> None:
-        if method == methods.CLIENTS_TOOL:
-            return
         if method in methods.DECLINED:
             await self._write({"id": number, "result": methods.DECLINED[method]})
             return

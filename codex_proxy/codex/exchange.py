@@ -6,15 +6,18 @@ the provider breaks off in the middle of an answer, the turn fails instead of be
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
-from codex_proxy.codex import wire
+from codex_proxy.codex import methods, wire
 from codex_proxy.codex.connection import PROMPT_TIMEOUT, Brought, Connection
 from codex_proxy.codex.failures import failure
+from codex_proxy.codex.opening import Opening
+from codex_proxy.codex.tail import Tail
 from codex_proxy.codex.thread import history_items, turn_params
 from codex_proxy.codex.translate import Translator
 from codex_proxy.errors import UpstreamFailed, WorkerFailed
@@ -23,6 +26,7 @@ from codex_proxy.turns import (
     MessageCompleted,
     MessageDelta,
     MessageStarted,
+    Recorded,
     Text,
     Turn,
     TurnCompleted,
@@ -33,6 +37,8 @@ from codex_proxy.turns import (
 
 _ITEMS_A_SECOND = 1000  # of a history, that Codex takes on a machine under load; on an idle one ten times as many
 _TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged; it takes milliseconds. Then a fresh worker gets the turn
+_DELTAS = ("Delta", "/delta", "/progress")
+_LOOKS, _BETWEEN_LOOKS = 500, 0.002  # seconds; the end of the response is written before its calls are told of
 _REMINDER = (Text("Answer by calling one of the functions that you have been given, not with text."),)
 
 
@@ -44,13 +50,18 @@ def _injection(thread_id: str, history: tuple[History, ...]) -> msgspec.Raw:
 class Exchange:
     """`begun`: Codex has taken the turn; `clean`: the turn has ended as it should, so that the process may serve another one."""
 
-    def __init__(self, connection: Connection, turn: Turn) -> None:
+    def __init__(self, connection: Connection, turn: Turn, opening: Opening) -> None:
+        """`turn`: with what the thread has not seen yet as its history."""
         self.begun = False
         self.clean = False
+        self.reminded = False  # the model has been told once more to call a tool
+        self.recorded: list[str] = []  # raw items of the model's and of its tools, as JSON texts
         self._connection = connection
-        self._thread_id = ""
+        self._opening = opening
+        self._thread_id = opening.thread.id
         self._turn = turn
-        self._translator = Translator(turn)
+        self._translator = Translator(turn, opening.thread.totals)
+        self._ready: deque[tuple[str, msgspec.Raw]] = deque()  # news that has been read already
         self._turn_id: str | None = None  # while Codex runs it
         self._interrupt_wanted = False
 
@@ -58,15 +69,28 @@ class Exchange:
     def ran_something(self) -> bool:
         return self._translator.ran_something
 
-    async def events(self, thread_id: str) -> AsyncGenerator[TurnEvent, None]:
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """The ids of the calls of the client's tools that the turn ended with."""
+        return tuple(call.call_id for call in self._translator.calls)
+
+    @property
+    def totals(self) -> wire.Tokens:
+        return self._translator.totals
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether somebody wanted it to stop early, so that the thread has something else than the client."""
+        return self._interrupt_wanted
+
+    async def events(self) -> AsyncGenerator[TurnEvent, None]:
         """All events of the turn, its TurnCompleted or TurnFailed last. Raises WorkerFailed, ContextTooLong, InvalidRequest."""
-        self._thread_id = thread_id
         if self._turn.history:
             timeout = PROMPT_TIMEOUT + len(self._turn.history) / _ITEMS_A_SECOND
-            params = await asyncio.to_thread(_injection, thread_id, self._turn.history)  # it may have many megabytes
+            params = await asyncio.to_thread(_injection, self._thread_id, self._turn.history)  # it may have many megabytes
             await self._connection.request("thread/inject_items", params, Any, timeout, Brought("the conversation"))
         await self._start(self._turn)
-        yield TurnStarted()
+        yield TurnStarted(self._opening.continuation)
         withhold = self._turn.must_call
         async with aclosing(self._until_end()) as events:
             async for event in events:
@@ -76,6 +100,7 @@ class Exchange:
                     yield event
             else:
                 return
+        self.reminded = True
         await self._start(msgspec.structs.replace(self._turn, input=_REMINDER))
         async with aclosing(self._until_end()) as events:
             async for event in events:
@@ -124,18 +149,43 @@ class Exchange:
                 raise WorkerFailed("The Codex CLI sent an unknown form.", detail=f"{method}: {error}") from error
             for event in events:
                 said_something = said_something or isinstance(event, MessageDelta)
+                if isinstance(event, Recorded):
+                    self.recorded.append(event.item.item)
                 yield event
 
     async def _news(self) -> tuple[str, msgspec.Raw]:
         """The next notification of this turn: not of another thread, nor of the history that was given to this one."""
-        while True:
+        while not self._ready:
             line = await self._connection.notification()
-            if line.method is not None:
-                addressed = wire.decode(line.params, wire.Addressed)
-                if addressed.thread_id == self._thread_id and addressed.turn_id in (None, self._turn_id):
-                    return line.method, line.params
-                if addressed.thread_id == self._thread_id and line.method == "rawResponseItem/completed":
+            if line.method is None:
+                continue
+            addressed = wire.decode(line.params, wire.Addressed)
+            if addressed.thread_id != self._thread_id:
+                continue
+            if addressed.turn_id not in (None, self._turn_id):
+                if line.method == "rawResponseItem/completed":
                     self._translator.check_images(line.params)
+                continue
+            if self._opening.thread.tail is not None and not line.method.endswith(_DELTAS):
+                await self._look_at(self._opening.thread.tail, until_response_ends=line.method == methods.CLIENTS_TOOL)
+            self._ready.append((line.method, line.params))
+        return self._ready.popleft()
+
+    async def _look_at(self, tail: Tail, *, until_response_ends: bool) -> None:
+        """Take what a resumed thread writes where others tell it, before what it tells next."""
+        for _ in range(_LOOKS):
+            try:
+                found = tail.read(self._turn_id)
+            except (OSError, msgspec.MsgspecError) as error:
+                raise WorkerFailed("The Codex CLI wrote an unknown form.", detail=str(error)) from error
+            for method, params in found:
+                if method:
+                    self._ready.append((method, params))
+                else:
+                    self._translator.check_images(params)
+            if not until_response_ends or any(method == "rawResponse/completed" for method, _ in found):
+                return
+            await asyncio.sleep(_BETWEEN_LOOKS)
 
     def _end(self, state: wire.TurnState) -> TurnEvent:
         self._turn_id = None

@@ -57,4 +57,4 @@ _IGNORED = """
     thread/name/updated thread/prediction/updated thread/project/updated thread/queue/changed thread/readState/changed
     thread/reverted thread/unarchived turn/moderationMetadata warning
 """
-KNOWN = frozenset((*UNWANTED, *_READ.split(), *_IGNORED.split()))
+KNOWN = frozenset((CLIENTS_TOOL, *UNWANTED, *_READ.split(), *_IGNORED.split()))

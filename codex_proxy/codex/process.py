@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from codex_proxy.codex import orphans, warden
+from codex_proxy.codex import descendants, orphans, warden
 from codex_proxy.errors import WorkerFailed
 from codex_proxy.tasks import see_out, spawn
 
@@ -124,14 +124,12 @@ class CodexProcess:
             raise WorkerFailed("The Codex CLI stopped listening.", detail=self.last_words) from error
 
     def memory_mb(self) -> int:
-        """Resident memory of the CLI, in MB; 0 where the system does not tell (macOS)."""
-        try:
-            with open(f"/proc/{self.pid}/task/{self.pid}/children") as children:
-                cli = children.read().split()[0]
-            with open(f"/proc/{cli}/statm") as statm:
-                return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1_000_000
-        except (OSError, IndexError):
-            return 0
+        """Resident memory of the CLI and what it has started, in MB; 0 where the system does not tell (macOS)."""
+        return descendants.memory(self.below()) // 1_000_000
+
+    def below(self) -> frozenset[int]:
+        """The CLI and all that it has started and that lives."""
+        return descendants.below(self.pid)
 
     def programs(self) -> set[str]:
         """The directories of the programs that run under the warden: the CLI, and a launcher where it has one."""

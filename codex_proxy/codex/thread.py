@@ -6,7 +6,7 @@ directory and run its MCP servers.
 """
 
 from collections.abc import Iterable
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, assert_never
 
 import msgspec
@@ -31,7 +31,7 @@ from codex_proxy.turns import (
 )
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
-_PROFILE = "proxy"
+PROFILE = "proxy"
 
 _OFF = {"enabled": False}
 # Pure-model mode: no environment, hence no command can run, and nothing of the agent's is described to the model.
@@ -59,32 +59,42 @@ class Recipe(msgspec.Struct, frozen=True):
     raw_reasoning: bool
     tools: tuple[Tool, ...]
     mcp_servers: tuple[str, ...]  # of the user's configuration; left out in chat mode
+    on_disk: bool = False  # so that it can be resumed
 
     def start_params(self) -> dict[str, Any]:
         """The params of thread/start."""
         params: dict[str, Any] = {
-            "ephemeral": True,
+            "ephemeral": not self.on_disk,
             "approvalPolicy": "never",
             "cwd": self.cwd,
             "model": self.model,
             "experimentalRawEvents": True,
+            "config": self._config(),
         }
+        if self.tools:
+            params["dynamicTools"] = tools.dynamic_tools(self.tools)
+        if self.mode == "chat":
+            params |= {"environments": [], "baseInstructions": _CHAT_INSTRUCTIONS}
+        return params
+
+    def resume_params(self, thread_id: str, path: Path) -> dict[str, Any]:
+        """The params of thread/resume: the tools and instructions are in the rollout."""
+        resumed = {"threadId": thread_id, "path": str(path), "excludeTurns": True, "approvalPolicy": "never"}
+        return resumed | {"cwd": self.cwd, "model": self.model, "config": self._config()}
+
+    def _config(self) -> dict[str, Any]:
         config = self._chat_config() if self.mode == "chat" else self._agent_config()
         if self.verbosity is not None:
             config["model_verbosity"] = self.verbosity
         if self.raw_reasoning:
             config["show_raw_agent_reasoning"] = True
-        if self.tools:
-            params["dynamicTools"] = tools.dynamic_tools(self.tools)
         config["projects"] = _untrusted(self.cwd)
-        if self.mode == "chat":
-            params |= {"environments": [], "baseInstructions": _CHAT_INSTRUCTIONS}
-        return params | {"config": config}
+        return config
 
     def _agent_config(self) -> dict[str, Any]:
         config: dict[str, Any] = {
-            "default_permissions": _PROFILE,
-            "permissions": {_PROFILE: self.view.profile},
+            "default_permissions": PROFILE,
+            "permissions": {PROFILE: self.view.profile},
             "shell_environment_policy": {"inherit": "core"},
             "project_doc_max_bytes": 0,  # documents.py reads them
         }
@@ -117,6 +127,8 @@ def turn_params(thread_id: str, turn: Turn) -> dict[str, Any]:
         params["effort"] = turn.effort
     if turn.service_tier is not None:
         params["serviceTier"] = turn.service_tier
+    if turn.mode == "chat":
+        params["environments"] = []  # a resumed thread has forgotten that it has none
     if turn.mode == "agent" and turn.sandbox == "danger-full-access":
         params["sandboxPolicy"] = {"type": "dangerFullAccess"}
     return params

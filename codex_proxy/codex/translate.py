@@ -44,7 +44,6 @@ _PLAN_STATUS = {"inProgress": "in_progress"}
 _PHASES: dict[str | None, Phase] = {"commentary": "commentary", "final_answer": "final_answer"}
 # So begins the text that Codex puts where an image was that it cannot decode or finds too large (0.147.0 to 0.169.0).
 _LEFT_OUT = b"image content omitted because"
-_PRIVATE = "internal_chat_message_metadata_passthrough"
 _SHELL = "exec_command"
 _EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
 
@@ -53,6 +52,7 @@ _EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
 _HARMLESS_CALLS = frozenset(("update_plan",))
 _WORK_TYPES = frozenset(("commandExecution", "fileChange", "mcpToolCall"))
 _CALL_TYPES = frozenset(("function_call", "custom_tool_call", "local_shell_call", "mcp_call"))
+_NONE_YET = wire.Tokens()
 _OUTPUT_TYPES = frozenset(("function_call_output", "custom_tool_call_output"))
 
 
@@ -64,8 +64,11 @@ class Translator:
     (seen with 0.163.0): those are known from the model's own call and the output that it is given.
     """
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, before: wire.Tokens = _NONE_YET) -> None:
+        """`before`: the totals of the thread when the turn began."""
         self.usage: Usage | None = None
+        self.totals = before
+        self._before = before
         self.ran_something = False
         self.calls: list[ToolCalled] = []  # of the client's tools, by the model response that is under way
         self._calls_told = False
@@ -176,7 +179,7 @@ class Translator:
         if not self._turn.record or said_before or self._calls_told:
             return []
         whole = _whole_item.decode(params).item
-        whole.pop(_PRIVATE, None)
+        whole.pop(wire.PRIVATE, None)
         clients = (item.namespace, item.name) in self._clients_tools
         if clients and self._turn.one_call and self.calls:
             return []  # it is not told either
@@ -227,14 +230,15 @@ class Translator:
         self.calls.clear()
 
     def _tokens(self, params: msgspec.Raw) -> list[TurnEvent]:
-        # A turn has a thread of its own, so the thread's totals are the turn's.
         total = msgspec.json.decode(params, type=wire.TokenNews).token_usage.total
+        before = self._before
+        self.totals = total
         self.usage = Usage(
-            input=total.input_tokens,
-            cached=total.cached_input_tokens,
-            output=total.output_tokens,
-            reasoning=total.reasoning_output_tokens,
-            cache_write=total.cache_write_input_tokens,
+            input=total.input_tokens - before.input_tokens,
+            cached=total.cached_input_tokens - before.cached_input_tokens,
+            output=total.output_tokens - before.output_tokens,
+            reasoning=total.reasoning_output_tokens - before.reasoning_output_tokens,
+            cache_write=total.cache_write_input_tokens - before.cache_write_input_tokens,
         )
         return []
 

@@ -12,6 +12,8 @@ from codex_proxy.errors import WorkerFailed
 
 _T = TypeVar("_T")
 
+PRIVATE = "internal_chat_message_metadata_passthrough"  # Codex's own member of a raw item
+
 
 def decode(raw: msgspec.Raw, type_: type[_T]) -> _T:
     """Decode params or a result. Raises WorkerFailed when it is not of the known form."""
@@ -46,7 +48,10 @@ class Addressed(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Thread(msgspec.Struct, frozen=True):
+    """`path`: its rollout; None for an ephemeral one."""
+
     id: str
+    path: str | None = None
 
 
 class ThreadStarted(msgspec.Struct, frozen=True, rename="camel"):
@@ -105,10 +110,12 @@ class McpProgress(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Tokens(msgspec.Struct, frozen=True, rename="camel"):
-    input_tokens: int
-    cached_input_tokens: int
-    output_tokens: int
-    reasoning_output_tokens: int
+    """The totals of a thread."""
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_output_tokens: int = 0
     cache_write_input_tokens: int = 0
 
 

@@ -1,6 +1,6 @@
 """Worker: our side of one app-server process; it runs one Turn at a time, as a stream of TurnEvents.
 
-It keeps one thread started ahead, because thread/start is more than half of the way to the first text. It is never
+Which thread a turn runs on is for `opening.py`. The process is never
 believed: every request to it has a deadline, and what it sends is decoded. The deadline of the turn as a whole is its
 caller's, who stops the worker by leaving `started`.
 """
@@ -12,49 +12,63 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from codex_proxy import __version__
 from codex_proxy.catalog import Facts
-from codex_proxy.codex import command, documents, facts, home, methods, sandbox, tools, wire
+from codex_proxy.codex import command, documents, facts, home, methods, sandbox, trace, wire
 from codex_proxy.codex.command import Command
-from codex_proxy.codex.connection import Brought, Connection
+from codex_proxy.codex.connection import PROMPT_TIMEOUT, Connection
 from codex_proxy.codex.exchange import Exchange
+from codex_proxy.codex.open_threads import OpenThread, OpenThreads
+from codex_proxy.codex.opening import Opener, Opening, check_workspace
 from codex_proxy.codex.process import CodexProcess
 from codex_proxy.codex.thread import Recipe
 from codex_proxy.codex.view import View, Views
 from codex_proxy.errors import ContextTooLong, InvalidRequest, WorkerFailed, WorkspaceUnusable
-from codex_proxy.roots import why_unusable
 from codex_proxy.settings import Settings
-from codex_proxy.turns import Message, Mode, Text, Turn, TurnEvent
+from codex_proxy.turns import Message, Mode, Text, Trace, Turn, TurnCompleted, TurnEvent
 
 _log = logging.getLogger(__name__)
 
 START_TIMEOUT = 60.0  # seconds from spawn to the end of the handshake, and from there to the first waiting thread
+CLIENT_NAME = "codex_proxy"  # as whose threads the CLI marks ours
 _MEMORY_CHECKED_EVERY = 10  # turns
 _LIFE_TIMEOUT = 5.0  # seconds for an answer that takes a millisecond
 _IDLE = 1.0  # seconds without a line, after which a process is asked whether it lives before it gets a turn
+_LOOKS, _BETWEEN_LOOKS = 50, 0.005  # seconds until the processes of a command that has ended are gone
 
 
 class Worker:
     """A warm CLI of one mode. `spent`: it must not run another turn; `ending`: this turn is its last."""
 
     def __init__(
-        self, process: CodexProcess, connection: Connection, settings: Settings, mode: Mode, found: Facts, login: tuple[int, ...]
+        self,
+        process: CodexProcess,
+        connection: Connection,
+        settings: Settings,
+        mode: Mode,
+        found: Facts,
+        login: tuple[int, ...],
+        threads: OpenThreads,
     ) -> None:
         self.mode = mode
         self.facts = found
         self.gone = process.gone
         self.spent = False
         self.ending = False
+        self._left_something = False  # the latest turn has
         self._login = login
         self._process = process
         self._connection = connection
         self._settings = settings
         self._home = home.codex_home(settings)
         self._views = Views(settings, process.programs())
-        self._waiting: tuple[Recipe, str] | None = None  # a thread that was started ahead
+        self.trace: Trace | None = None  # what the latest turn has left, for whoever continues its conversation
+        self._threads = threads
+        self._opener = Opener(connection, settings, threads)
         self._last: Recipe | None = None
         self._turns = 0
         self._exchange: Exchange | None = None  # the latest
@@ -66,14 +80,15 @@ class Worker:
         cli: Command,
         settings: Settings,
         starting: asyncio.Lock,
+        threads: OpenThreads,
         mode: Mode,
         timeout: float = START_TIMEOUT,
         proof: sandbox.Proof | None = None,
     ) -> AsyncIterator["Worker"]:
         """Start a process and make it ready for a turn of the default model. Raises WorkerFailed.
 
-        `starting` is held through the handshake: two first starts in a fresh CODEX_HOME break each other (0.163.0).
-        With a `proof` a worker for commands starts only where the sandbox works.
+        `threads` are those of all workers; `starting` is held through the handshake: two first starts in a fresh
+        CODEX_HOME break each other (0.163.0). With a `proof` a worker for commands starts only where the sandbox works.
         """
         environ = command.environment(settings)
         login = home.login_stamp(settings)  # as it was before the process could read it
@@ -83,11 +98,12 @@ class Worker:
                     CodexProcess.started(cli.argv(mode, local_only=settings.local_only), environ, str(home.codex_home(settings)))
                 )
                 connection = Connection(process)
+                stack.callback(threads.forget, connection)
                 await _shake_hands(connection, timeout)
             try:
                 async with asyncio.timeout(timeout):
                     found = await facts.ask(connection, settings, cli.models)
-                    worker = cls(process, connection, settings, mode, found, login)
+                    worker = cls(process, connection, settings, mode, found, login, threads)
                     if proof is not None and mode == "agent":
                         await proof.renew(connection, worker._home)
                     await worker.prepare()
@@ -112,7 +128,7 @@ class Worker:
 
     @property
     def unprepared(self) -> bool:
-        return self._waiting is None
+        return self._opener.unprepared
 
     @property
     def unknown(self) -> Counter[str]:
@@ -122,8 +138,8 @@ class Worker:
     @property
     def why_spent(self) -> str:
         """Why a spent one is, in a word or two."""
-        if self._exchange is not None and self._exchange.ran_something:
-            return "ran_something"
+        if self._left_something:
+            return "left_something"
         if self._exchange is not None and not self._exchange.clean:
             return "broken_off"
         if self._turns >= self._settings.worker_max_turns:
@@ -132,6 +148,10 @@ class Worker:
             return "login_changed"
         return "no_thread" if self.unprepared else "memory_limit"
 
+    def holds(self, turn: Turn) -> bool:
+        """Whether it has the thread of the turn's conversation loaded, where it stands."""
+        return self._opener.holds(turn)
+
     async def prepare(self) -> None:
         """Start the next thread before it is needed, by the recipe of the last turn. Raises WorkerFailed, and is spent then."""
         if self._settings.local_only and not self.facts.provider_local:
@@ -139,7 +159,7 @@ class Worker:
         recipe = self._last or self._default_recipe()
         self.spent = True
         with contextlib.suppress(WorkspaceUnusable):  # no reason not to serve the others
-            self._waiting = (recipe, await self._start_thread(recipe))
+            await self._opener.prepare(recipe)
         self.spent = False
 
     async def run(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
@@ -149,23 +169,52 @@ class Worker:
         worker spent.
         """
         if turn.mode == "agent":
-            _check_workspace(turn.cwd)
+            check_workspace(turn.cwd)
         self._turns += 1
+        self._exchange = self.trace = None  # those of the turn before
         self.spent = True  # until the turn has ended as it should
-        self.ending = self._turns >= self._settings.worker_max_turns
+        unguarded = turn.sandbox == "danger-full-access"  # its commands can reach into the process itself
+        self.ending = unguarded or self._turns >= self._settings.worker_max_turns
         recipe = self._recipe(turn)
-        exchange = self._exchange = Exchange(self._connection, self._with_documents(turn, recipe.view))
         try:
             await self._wake()
-            async with aclosing(exchange.events(await self._take_thread(recipe))) as events:
+            opening = await self._opener.open(turn, recipe)
+            before = self._process.below()
+            async with aclosing(self._events(turn, recipe, opening)) as events:
                 async for event in events:
-                    self.ending = self.ending or exchange.ran_something
                     yield event
         except (InvalidRequest, ContextTooLong):  # Codex has refused what the client brought, and is as it was
             self.spent = self.ending or self._too_large()
             raise
         self._last = recipe
-        self.spent = not exchange.clean or self.ending or self._too_large()
+        assert self._exchange is not None
+        ran, clean = self._exchange.ran_something, self._exchange.clean
+        self._left_something = unguarded or (ran and not await self._cleaned(opening.thread, before))
+        self.spent = not clean or self.ending or self._left_something or self._too_large()
+
+    async def _events(self, turn: Turn, recipe: Recipe, opening: Opening) -> AsyncGenerator[TurnEvent, None]:
+        thread, told = opening.thread, self._with_surroundings(turn, opening, recipe.view)
+        exchange = self._exchange = Exchange(self._connection, told, opening)
+        thread.running, thread.trace = True, None
+        self._threads.use(thread)
+        try:
+            async with aclosing(exchange.events()) as events:
+                async for event in events:
+                    if isinstance(event, TurnCompleted):
+                        thread.totals = exchange.totals
+                        thread.trace = self.trace = trace.left(told, exchange, thread, self._home)
+                    yield event
+        finally:
+            thread.running = False
+
+    async def _cleaned(self, thread: OpenThread, before: frozenset[int]) -> bool:
+        """End what a turn's commands have left; False when something of it is still there, so that the process must go."""
+        await self._connection.request("thread/backgroundTerminals/clean", {"threadId": thread.id}, Any, PROMPT_TIMEOUT)
+        for _ in range(_LOOKS):
+            if (now := self._process.below()) and now <= before:
+                return True
+            await asyncio.sleep(_BETWEEN_LOOKS)
+        return False
 
     async def interrupt(self) -> None:
         """End the running turn early; `run` still tells its end. From any task; twice does no harm."""
@@ -191,40 +240,18 @@ class Worker:
         """What is wrong with Codex's sandbox here; None when it works."""
         return await sandbox.trouble(self._connection, self._home)
 
-    def _with_documents(self, turn: Turn, view: View) -> Turn:
-        """The turn with the project's AGENTS.md at the head of its history, where Codex would have it."""
+    def _with_surroundings(self, turn: Turn, opening: Opening, view: View) -> Turn:
+        """The turn with what its thread has not seen: of the history, and of the project's AGENTS.md, where Codex would have it."""
+        missing, thread = (*opening.missing, *turn.note), opening.thread
         text = documents.project_text(Path(turn.cwd), self.facts.document_names, view.shows) if turn.mode == "agent" else ""
-        if not text:
-            return turn
-        told = Message("user", (Text(documents.as_told(text, Path(turn.cwd))),))
-        return msgspec.structs.replace(turn, history=(told, *turn.history))
+        if text and text != thread.documents and (turn.input or opening.continuation in ("new", "rebuilt")):
+            told = Message("user", (Text(documents.as_told(text, Path(turn.cwd))),))
+            thread.documents = text
+            missing = (*missing, told) if opening.continuation in ("live", "resumed") else (told, *missing)
+        return msgspec.structs.replace(turn, history=missing)
 
     def _too_large(self) -> bool:
         return self._turns % _MEMORY_CHECKED_EVERY == 0 and self._process.memory_mb() > self._settings.worker_max_mb
-
-    async def _take_thread(self, recipe: Recipe) -> str:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting[0] == recipe:
-            return waiting[1]
-        return await self._start_thread(recipe)
-
-    async def _start_thread(self, recipe: Recipe) -> str:
-        brought = Brought("the tools", "tools") if recipe.tools else None
-        params = recipe.start_params()
-        try:
-            started = await self._connection.request("thread/start", params, wire.ThreadStarted, brought=brought)
-        except InvalidRequest as error:
-            error.param = tools.place_of(error.message, recipe.tools)
-            raise
-        except WorkerFailed:
-            _check_workspace(recipe.cwd)
-            raise
-        profile = started.active_permission_profile
-        if recipe.mode == "agent" and (profile is None or profile.id != "proxy"):
-            raise WorkerFailed("Codex did not take the permission profile.", detail=f"active: {profile}")
-        if self._settings.local_only:
-            await facts.check_local(self._connection, started.model_provider)
-        return started.thread.id
 
     def _default_recipe(self) -> Recipe:
         settings = self._settings
@@ -242,6 +269,7 @@ class Worker:
             verbosity=turn.verbosity,
             raw_reasoning=turn.raw_reasoning,
             tools=turn.tools,
+            on_disk=turn.keep == "disk",
         )
 
     def _view(self, *, writes: bool, root: str, network: bool) -> View:
@@ -265,17 +293,11 @@ class Worker:
         )
 
 
-def _check_workspace(cwd: str) -> None:
-    """Raises WorkspaceUnusable: a command may have closed or removed it, and Codex would fail in words of its own."""
-    if reason := why_unusable(cwd):
-        raise WorkspaceUnusable(f"The workspace {cwd} cannot be used: {reason}.", param="x_codex.cwd")
-
-
 async def _shake_hands(connection: Connection, timeout: float) -> None:
     await connection.request(
         "initialize",
         {
-            "clientInfo": {"name": "codex_proxy", "title": "codex-proxy", "version": __version__},
+            "clientInfo": {"name": CLIENT_NAME, "title": "codex-proxy", "version": __version__},
             "capabilities": {"experimentalApi": True, "optOutNotificationMethods": methods.UNWANTED},
         },
         dict,

@@ -8,6 +8,7 @@ import msgspec
 
 from codex_proxy.catalog import Catalog, Model
 from codex_proxy.codex import command, places
+from codex_proxy.codex.open_threads import OpenThreads
 from codex_proxy.codex.worker import Worker
 from codex_proxy.commands import place
 from codex_proxy.commands.terminal import table
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _ask() -> Catalog:
     chosen = place.read_settings()
     places.make_directories(chosen)
-    async with Worker.started(command.find(chosen), chosen, asyncio.Lock(), "chat") as worker:
+    async with Worker.started(command.find(chosen), chosen, asyncio.Lock(), OpenThreads(), "chat") as worker:
         return worker.facts.catalog
 
 

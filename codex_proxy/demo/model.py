@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from codex_proxy.demo.prompt_cache import PromptCache
 from codex_proxy.demo.steps import Call, Count, Cut, Fail, ModelRequest, Raw, Refuse, Say, Script, Step, Think
 
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
@@ -26,6 +27,7 @@ class ModelServer:
         self.script = script
         self.requests: list[ModelRequest] = []
         self.calls = 0
+        self.cache: PromptCache | None = None  # set it, and usage and prefill are as it has them
         self.port = 0
 
     @property
@@ -54,6 +56,9 @@ class ModelServer:
         self.calls += 1
         self.requests = [*self.requests[-_KEPT_REQUESTS:], asked]
         answer = _Answer(request, f"resp_{self.calls}")
+        if self.cache is not None:
+            await answer.play(count := self.cache.count(asked))
+            await asyncio.sleep(self.cache.delay(count))
         async for step in self.script(asked):
             if isinstance(step, Refuse):
                 return web.Response(status=step.status, text=step.body, content_type="application/json")

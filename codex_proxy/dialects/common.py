@@ -29,6 +29,7 @@ class XCodex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode | None = None
     cwd: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None = None
     activity: Literal["reasoning", "none"] | None = None
+    conversation: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
 
 
 class ErrorObject(msgspec.Struct, frozen=True):
@@ -49,6 +50,11 @@ class ErrorBody(msgspec.Struct, frozen=True):
 def service_tier(tier: str | None) -> str | None:
     """The tiers that Codex has a word for; auto, default and scale are what it does anyway."""
     return tier if tier in _PASSED_ON_TIERS else None
+
+
+def told_apart(user: str | None, safety_identifier: str | None, prompt_cache_key: str | None, extra: XCodex) -> tuple[str, ...]:
+    """By what a client tells its conversations apart: those of two people never meet, though they share a key."""
+    return (user or "", safety_identifier or "", prompt_cache_key or "", extra.conversation or "")
 
 
 def work_line(work: Work) -> str:

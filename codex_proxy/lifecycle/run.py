@@ -10,7 +10,7 @@ told as done is written before it is told.
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -18,15 +18,19 @@ import msgspec
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.dialects.responses import stored
 from codex_proxy.dialects.responses.events import StreamEvent
+from codex_proxy.dialects.responses.input import repeated
 from codex_proxy.dialects.responses.request import ResponsesRequest
 from codex_proxy.dialects.responses.stream import ResponsesStream
 from codex_proxy.errors import ProxyError, RecordEnded, StoreUnavailable
 from codex_proxy.jobs import Job, JobQueue
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.store.keeper import Change, Record, StoredEvent, StoredPart
-from codex_proxy.turns import Turn
+from codex_proxy.turns import History, Turn
 
 _WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: a beat, and a call of the store that hangs
+
+
+Remember = Callable[[Job, tuple[History, ...]], None]
 
 
 class State(msgspec.Struct, frozen=True):
@@ -43,7 +47,10 @@ class State(msgspec.Struct, frozen=True):
 class Run:
     """For one reader, which is its request or, in the background, a task."""
 
-    def __init__(self, instance: Instance, jobs: JobQueue, owner: str, asked: ResponsesRequest, turn: Turn) -> None:
+    def __init__(
+        self, instance: Instance, jobs: JobQueue, owner: str, asked: ResponsesRequest, turn: Turn, remember: Remember
+    ) -> None:
+        """`remember` is told of an answer before its reader has the last of it."""
         self.id = f"resp_{uuid.uuid4().hex}"
         self.owner = owner
         self.asked = asked
@@ -59,6 +66,7 @@ class Run:
         )
         self._instance = instance
         self._jobs = jobs
+        self._remember = remember
         self._final_only = FinalOnly() if asked.json and turn.mode == "agent" else None
         self._stopped: str | None = None  # why somebody wants it to end early
         self._ready: list[StreamEvent] = []
@@ -129,6 +137,8 @@ class Run:
             if self.stream.enough:
                 self.job.interrupt()
             if self.job.read:
+                if self.stream.response.status == "completed" and not self.stream.enough:
+                    self._remember(self.job, repeated(self.stream.response.output))
                 self._end(f"its turn ended: {self.stream.response.status}")
         if self.state.ended and not self.asked.background:
             await self._be_written()

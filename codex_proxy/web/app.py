@@ -24,12 +24,15 @@ from aiohttp.typedefs import Handler
 from codex_proxy import logs
 from codex_proxy.codex.census import Census
 from codex_proxy.codex.command import Command
+from codex_proxy.codex.home import codex_home
+from codex_proxy.codex.open_threads import OpenThreads
 from codex_proxy.codex.sandbox import Proof
 from codex_proxy.codex.worker import Worker
 from codex_proxy.settings import Settings
 from codex_proxy.store import opening
 from codex_proxy.store.keeper import Store
 from codex_proxy.tasks import see_out, spawn
+from codex_proxy.threads.upkeep import kept_up
 from codex_proxy.web import chat, errors, health, metrics, models, openapi, report, responses, responses_kept
 from codex_proxy.web.console import events, kept, pages, status, turns
 from codex_proxy.web.console.status import BOARD, Board
@@ -78,7 +81,8 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
         client_max_size=settings.max_body_mb * 1024 * 1024,
     )
     proof = None if settings.sandbox == "danger-full-access" else Proof()
-    census = Census(functools.partial(Worker.started, cli, settings, asyncio.Lock(), proof=proof))
+    loaded = OpenThreads()
+    census = Census(functools.partial(Worker.started, cli, settings, asyncio.Lock(), loaded, proof=proof))
     measured = app[METRICS] = Metrics(cli.dotted_version)
     server = app[SERVER] = Server(settings, measured.counting(store), census.started, measured.hear)
     app[events.FRAMES] = events.Frames()
@@ -96,6 +100,8 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
         await stack.enter_async_context(server.instance.alive())
         await stack.enter_async_context(report.reported(server))
         await at_work.enter_async_context(server.supervisors.at_work())
+        lifetime = settings.conversation_minutes * 60.0
+        await at_work.enter_async_context(kept_up(server.threads, loaded, codex_home(settings), lifetime))
 
     async def stop(_: web.Application) -> None:
         await _unless(server.hurried, server.supervisors.drain(settings.drain_seconds))

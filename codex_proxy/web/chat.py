@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import functools
 import uuid
+from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
 
 from codex_proxy.dialects import ui_tasks
 from codex_proxy.dialects.chat import request as chat_request
-from codex_proxy.dialects.chat.answer import Chunks, Completion
+from codex_proxy.dialects.chat.answer import Chunks, Completion, GivenAnswer
 from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure, Finish
 from codex_proxy.dialects.chat.objects import ChatCompletionChunk
 from codex_proxy.dialects.chat.request import ChatRequest
@@ -18,6 +20,7 @@ from codex_proxy.errors import ProxyError
 from codex_proxy.jobs import Job
 from codex_proxy.lifecycle.claims import Held
 from codex_proxy.packing import pack
+from codex_proxy.turns import History
 from codex_proxy.web import errors, idempotency, sse
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Body
@@ -39,11 +42,11 @@ async def _create(request: web.Request, server: Server, who: Caller, body: Body,
     asked = await server.decoding.run(len(body.content), chat_request.decode, body.content)
     body.decoded()
     asked = asked.with_images(await server.images_of(asked.wish, who))
-    packed = await server.decoding.run(body.size, pack, server.decide(asked.wish, who))
+    packed = await server.decoding.run(body.size, pack, await server.turn(asked.wish, who, body.size))
     asked = asked.without_conversation()
     job = await server.begin(packed, body, who, held)
     try:
-        return await _Exchange(request, asked, job).run()
+        return await _Exchange(request, asked, job, functools.partial(server.remember, who, job)).run()
     finally:
         server.jobs.abandon(job)
 
@@ -58,8 +61,11 @@ def _is_task(raw: bytes | bytearray) -> bool:
 class _Exchange:
     """One request and the job that answers it."""
 
-    def __init__(self, request: web.Request, asked: ChatRequest, job: Job) -> None:
+    def __init__(self, request: web.Request, asked: ChatRequest, job: Job, remember: Callable[[tuple[History, ...]], None]) -> None:
+        """`remember` is told of an answer before the client has the last of it."""
         self._request = request
+        self._remember = remember
+        self._given = GivenAnswer()
         self._asked = asked
         self._job = job
         self._head = (f"chatcmpl-{uuid.uuid4().hex}", unix_now(), asked.wish.model or job.turn.model)
@@ -117,6 +123,10 @@ class _Exchange:
             found = [delta for event in events for delta in self._deltas.feed(event)]
             if self._deltas.enough:
                 self._job.interrupt()
+            for delta in found:
+                self._given.add(delta)
+            if self._given.whole and not self._deltas.enough:
+                self._remember(self._given.as_history())
             if found:
                 return found
 

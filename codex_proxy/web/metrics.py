@@ -46,6 +46,8 @@ class Metrics:
         self._turns = counter("codex_proxy_turns", "Turns that have ended, by how.", ("outcome", "model", "mode"))
         told = "Tokens of turns that have ended. Cached ones are part of input, reasoning ones of output."
         self._tokens = counter("codex_proxy_tokens", told, ("kind", "model"))
+        told = "Turns that were begun, by what became of the conversation that they continue: live, resumed, rebuilt, or new."
+        self._conversations = counter("codex_proxy_conversations", told, ("continuation", "mode"))
         told = "From the start of a turn by a worker to its first text."
         self._first_text = histogram("codex_proxy_turn_first_text_seconds", told, ("mode",), buckets=_FIRST_TEXT)
         told = "From the start of a turn by a worker to its end."
@@ -61,6 +63,8 @@ class Metrics:
         model, mode = outcome.turn.model, outcome.turn.mode
         self._turns.labels(outcome.ending, model, mode).inc()
         self._waited.observe(outcome.waited)
+        if outcome.continuation is not None:
+            self._conversations.labels(outcome.continuation, mode).inc()
         if outcome.took is not None:
             self._duration.labels(mode).observe(outcome.took)
         if outcome.first_text is not None:

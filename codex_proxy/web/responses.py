@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 
 import msgspec
 from aiohttp import web
@@ -87,7 +88,8 @@ async def _run(server: Server, who: Caller, body: Body) -> Run:
     else:
         asked = await server.decoding.run(body.size, asked.continuing, ())
     asked = asked.with_images(await server.images_of(asked.wish, who))
-    return Run(server.instance, server.jobs, who.owner, asked, server.decide(asked.wish, who))
+    turn = await server.turn(asked.wish, who, body.size)
+    return Run(server.instance, server.jobs, who.owner, asked, turn, functools.partial(server.remember, who))
 
 
 async def _continuing(server: Server, who: Caller, asked: ResponsesRequest, previous: str, size: int) -> ResponsesRequest:

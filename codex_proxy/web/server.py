@@ -23,7 +23,9 @@ from codex_proxy.settings import Settings
 from codex_proxy.store.keeper import Store
 from codex_proxy.supervisor import Supervisors
 from codex_proxy.systemd import Systemd
-from codex_proxy.turns import Turn, Wish
+from codex_proxy.threads import digest
+from codex_proxy.threads.index import Threads
+from codex_proxy.turns import History, Turn, Wish
 from codex_proxy.web.decoding import Decoding
 from codex_proxy.web.followers import Followers
 from codex_proxy.web.gates.auth import Caller, Callers
@@ -49,6 +51,7 @@ class Server:
         self.settings = settings
         self.jobs = JobQueue(settings.max_queued, settings.queue_timeout, settings.max_parallel, hear)
         self.supervisors = Supervisors(self.jobs, start, settings)
+        self.threads = Threads(settings.conversation_minutes * 60)
         self.store = store
         self.instance = Instance(store)
         self.backgrounds = Backgrounds(store)
@@ -118,6 +121,14 @@ class Server:
         self.decide(wish, who)
         return await self.image_fetch.fetch(links)
 
+    async def turn(self, wish: Wish, who: Caller, size: int) -> Turn:
+        """The turn that a wish of so many bytes becomes here, in the conversation that it continues. Raises what `decide` does."""
+        turn = self.decide(wish, who)
+        if not self.threads.enabled:
+            return turn
+        digests = await self.decoding.run(size, digest.of_turn, turn, who.owner, wish.apart)
+        return self.threads.continued(turn, digests, private=wish.private)
+
     async def begin(self, turn: Packed, body: Body, who: Caller, held: Held | None, response_id: str | None = None) -> Job:
         """Queue a turn in place of its body. Raises what `check_room`, `submit` and `bind` do."""
         last = turn.turn.task is not None
@@ -129,6 +140,10 @@ class Server:
         if held is not None:
             held.job = job
         return job
+
+    def remember(self, who: Caller, job: Job, answer: tuple[History, ...]) -> None:
+        """Keep where the conversation of a job stands, with what the client has been given as its answer."""
+        self.threads.remember(who.owner, job.turn, answer, job.trace)
 
     def decide(self, wish: Wish, who: Caller) -> Turn:
         """The turn that a wish becomes here. Raises what `policy.decide` and `tools.check` do, and NotReady."""

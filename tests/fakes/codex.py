@@ -111,7 +111,7 @@ class Fault:
         self.never_answers()
 
     def refuses(self) -> None:
-        say({"id": self.number, "error": {"code": -32600, "message": "no, in /home/someone"}})
+        say({"id": self.number, "error": {"code": -32603, "message": "no, in /home/someone"}})
         self.never_answers()
 
     def answers_in_an_unknown_form(self) -> None:

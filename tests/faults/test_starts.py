@@ -9,6 +9,7 @@ import pytest
 
 from codex_proxy import settings as settings_module
 from codex_proxy.codex import command
+from codex_proxy.codex.open_threads import OpenThreads
 from codex_proxy.codex.worker import Worker
 from codex_proxy.demo.home import Home
 from codex_proxy.errors import WorkerFailed
@@ -58,7 +59,7 @@ async def test_a_worker_that_does_not_get_ready_in_time_is_given_up(
     for step in ("initialize", "config/read", "thread/start"):
         (home.codex_home / "faults" / step.replace("/", "-")).write_text("never_answers")
         with pytest.raises(WorkerFailed, match="in time"):
-            async with asyncio.timeout(5), Worker.started(cli, settings, asyncio.Lock(), "agent", timeout=0.5):
+            async with asyncio.timeout(5), Worker.started(cli, settings, asyncio.Lock(), OpenThreads(), "agent", timeout=0.5):
                 pass
     assert children_of(os.getpid()) == []
 

@@ -97,7 +97,7 @@ class Bench:
     async def _make(self, raw: bytes, held: Held | None) -> Told:
         asked = responses_request.decode(raw).continuing(())
         turn = Turn("t", "m", None, "agent", "read-only", False, "/", (), (Text("go"),))
-        run = Run(self.instance, self.jobs, OWNER, asked, turn)
+        run = Run(self.instance, self.jobs, OWNER, asked, turn, lambda _, __: None)
         self.runs.append(run)
         events = [] if asked.background else run.first()
         try:

@@ -13,6 +13,7 @@ import pytest
 
 from codex_proxy import settings
 from codex_proxy.codex import command
+from codex_proxy.codex.open_threads import OpenThreads
 from codex_proxy.codex.worker import Worker
 from codex_proxy.demo.home import Home
 from codex_proxy.errors import ContextTooLong, InvalidRequest
@@ -27,7 +28,7 @@ _HUGE = '{"type":"object","maximum":18446744073709551616}'
 @pytest.fixture
 async def worker(environ: dict[str, str], home: Home, no_leftovers: None) -> AsyncIterator[Worker]:
     found, _ = settings.load(environ | {"CODEX_DEFAULT_MODE": "chat"}, home.root)
-    async with Worker.started(command.find(found), found, asyncio.Lock(), "chat") as started:
+    async with Worker.started(command.find(found), found, asyncio.Lock(), OpenThreads(), "chat") as started:
         yield started
 
 

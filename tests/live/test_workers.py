@@ -35,22 +35,33 @@ async def _the_one_worker(proxy: Proxy) -> int:
     return pids[0]
 
 
-async def test_a_worker_serves_again_after_a_turn_that_ran_nothing_and_not_after_a_command(
+async def test_a_worker_serves_again_after_commands_of_which_nothing_is_left(
     start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str]
 ) -> None:
     model.script = run_what_is_asked
     environ["CODEX_MAX_PARALLEL_REQUESTS"] = "1"
     async with start_proxy() as proxy:
         first = await _the_one_worker(proxy)
-        for _ in range(3):
-            assert (await proxy.chat(prompt="say")).status == 200
-        assert await _the_one_worker(proxy) == first
-        for command in ("echo hi", "false"):  # the CLI sends no item for a command that fails at once
-            before = await _the_one_worker(proxy)
+        for command in ("echo hi", "false", "sleep 300.7 & echo left", "setsid -f sleep 300.7"):
             assert (await proxy.chat(prompt=f"run {command}")).status == 200
-            async with asyncio.timeout(5):
-                await ended(before)
-            assert await _the_one_worker(proxy) != before
+            assert await _the_one_worker(proxy) == first
+        async with asyncio.timeout(2):
+            for pid in processes_with("sleep 300.7"):
+                await ended(pid)
+
+
+async def test_a_worker_is_replaced_after_a_turn_without_a_sandbox(
+    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str]
+) -> None:
+    model.script = run_what_is_asked
+    environ |= {"CODEX_MAX_PARALLEL_REQUESTS": "1", "CODEX_ALLOW_DANGER_FULL_ACCESS": "1"}
+    environ["CODEX_SANDBOX_CEILING"] = "danger-full-access"
+    async with start_proxy() as proxy:
+        first = await _the_one_worker(proxy)
+        asked = await proxy.chat(prompt="run echo hi", x_codex={"sandbox": "danger-full-access"})
+        assert asked.status == 200
+        async with asyncio.timeout(5):
+            await ended(first)
 
 
 async def test_a_worker_is_replaced_after_its_number_of_turns(

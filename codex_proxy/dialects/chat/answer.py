@@ -18,6 +18,7 @@ from codex_proxy.dialects.chat.objects import (
     MessageToolCall,
 )
 from codex_proxy.errors import ProxyError
+from codex_proxy.turns import Called, History, Message, Text
 
 
 class Chunks:
@@ -92,3 +93,28 @@ class Completion:
             choices=(AnswerChoice(message, self._finish.reason),),
             usage=CompletionUsage.of(usage) if usage is not None else msgspec.UNSET,
         )
+
+
+class GivenAnswer:
+    """What the client will repeat of an answer, once it has got the `whole` of it."""
+
+    def __init__(self) -> None:
+        self.whole = False
+        self._texts: list[str] = []
+        self._calls: list[Called] = []
+
+    def add(self, delta: Delta) -> None:
+        match delta:
+            case Content():
+                self._texts.append(delta.text)
+            case Call():
+                self._calls.append(Called(delta.call_id, delta.name, delta.arguments))
+            case Finish(reason="stop" | "tool_calls"):
+                self.whole = True
+            case _:
+                pass
+
+    def as_history(self) -> tuple[History, ...]:
+        """As the request has it that continues the conversation."""
+        text = "".join(self._texts)
+        return (*((Message("assistant", (Text(text),)),) if text.strip() else ()), *self._calls)

@@ -7,7 +7,7 @@ import msgspec
 
 from codex_proxy.dialects import body, bounds, images, ui_tasks
 from codex_proxy.dialects.chat.messages import ChatMessage, conversation
-from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
+from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier, told_apart
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import Message, Tool, Wish
@@ -20,7 +20,7 @@ _Stop = Annotated[str, msgspec.Meta(max_length=bounds.STOP)]
 # Accepted without effect, and named in the header x-codex-ignored: Codex has no counterpart.
 IGNORED = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "prediction"),
-    *("prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user", "metadata", "store"),
+    *("prompt_cache_retention", "metadata"),
 )
 
 
@@ -153,7 +153,8 @@ def decode(raw: bytes | bytearray) -> ChatRequest:
     tools, must_call = _tools(asked)
     wish = Wish(
         model=asked.model,
-        history=(*(item for item in history if not isinstance(item, Message) or item.parts), *form.as_history()),
+        history=tuple(item for item in history if not isinstance(item, Message) or item.parts),
+        note=form.as_history(),
         input=prompt,
         tools=tools,
         must_call=must_call,
@@ -170,6 +171,8 @@ def decode(raw: bytes | bytearray) -> ChatRequest:
         verbosity=asked.verbosity,
         service_tier=service_tier(asked.service_tier),
         web_search=asked.web_search_options is not None,
+        apart=told_apart(asked.user, asked.safety_identifier, asked.prompt_cache_key, extra),
+        private=asked.store is False,
     )
     wish = msgspec.structs.replace(wish, task=ui_tasks.recognised(wish, streamed=asked.stream or False))
     images.check_number(wish.images, "messages")

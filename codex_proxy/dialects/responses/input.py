@@ -13,6 +13,7 @@ import msgspec
 
 from codex_proxy.dialects import body
 from codex_proxy.dialects.images import image
+from codex_proxy.dialects.responses.items import OutputItem
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import Answered, Called, History, Message, Part, Phase, Reasoned, Role, Text, Verbatim
 
@@ -123,6 +124,12 @@ def conversation(given: str | list[dict[str, Any]]) -> tuple[tuple[History, ...]
     return tuple(history), ()
 
 
+def repeated(output: Iterable[OutputItem]) -> tuple[History, ...]:
+    """The history that our own output items are when a client sends them back."""
+    items: list[dict[str, Any]] = msgspec.json.decode(msgspec.json.encode(list(output)))
+    return tuple(found for index, item in enumerate(items) for found in _items(item, f"output[{index}]"))
+
+
 def _items(item: dict[str, Any], place: str) -> list[History]:
     match item.get("type", "message"):
         case "message":
@@ -144,7 +151,7 @@ def _items(item: dict[str, Any], place: str) -> list[History]:
         case "mcp_call":  # the agent's own work, as we told it
             done = body.convert(item, McpCallInput, place)
             name = _NOT_IN_A_NAME.sub("_", done.name)
-            return [Called(done.id, name, done.arguments), Answered(done.id, (Text(_outcome(done)),))]
+            return [Called(done.id, name, done.arguments, agents=True), Answered(done.id, (Text(_outcome(done)),), agents=True)]
         case "web_search_call":  # the provider's own work: what came of it is in the message after it
             return []
         case "item_reference":

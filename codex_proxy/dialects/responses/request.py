@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from codex_proxy.dialects import body, bounds, images
-from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier
+from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier, told_apart
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.dialects.responses import tools as responses_tools
 from codex_proxy.dialects.responses.input import check_calls, conversation
@@ -20,8 +20,8 @@ _ENCRYPTED = "reasoning.encrypted_content"
 
 # Accepted without effect, and named in the header x-codex-ignored: Codex has no counterpart.
 IGNORED = (
-    *("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tool_calls", "truncation", "prompt_cache_key"),
-    *("prompt_cache_retention", "safety_identifier", "user"),
+    *("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tool_calls", "truncation"),
+    "prompt_cache_retention",
 )
 
 
@@ -135,7 +135,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         given = (*earlier, *self.given)
         bounds.at_most(bounds.ITEMS, len(given), "items", "previous_response_id" if earlier else "input")
         check_calls(given)
-        history = (*self.instructions, *given, *self.form.as_history())
+        history = (*self.instructions, *given)
         wish = msgspec.structs.replace(self.wish, history=history)
         images.check_number(wish.images, "input")
         return msgspec.structs.replace(self, wish=wish, given=given)
@@ -222,6 +222,9 @@ def decode(raw: bytes | bytearray) -> ResponsesRequest:
         service_tier=service_tier(asked.service_tier),
         web_search=offered.web_search,
         web_search_place="tools",
+        note=form.as_history(),
+        apart=told_apart(asked.user, asked.safety_identifier, asked.prompt_cache_key, extra),
+        private=asked.store is False,
     )
     return ResponsesRequest(
         wish=wish,

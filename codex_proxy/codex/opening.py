@@ -1,0 +1,173 @@
+"""Opening: the thread that a turn runs on, best first. The one that is live here, the same one from its trace, or a new one.
+
+A new thread is given the whole conversation, with what is recorded of the agent's own work where that is known. Whatever
+goes wrong with a trace leads there, so a trace can only make a turn better.
+"""
+
+import asyncio
+import logging
+import os
+import re
+import time
+import uuid
+from itertools import takewhile
+from pathlib import Path
+
+import msgspec
+
+from codex_proxy.codex import facts, home, rollout, tools, wire
+from codex_proxy.codex.connection import Brought, Connection
+from codex_proxy.codex.open_threads import OpenThread, OpenThreads
+from codex_proxy.codex.tail import Tail
+from codex_proxy.codex.thread import PROFILE, Recipe, history_items
+from codex_proxy.errors import InvalidRequest, WorkerFailed, WorkspaceUnusable
+from codex_proxy.roots import why_unusable
+from codex_proxy.settings import Settings
+from codex_proxy.turns import Answered, Continuation, History, Trace, Turn, Verbatim
+
+_log = logging.getLogger(__name__)
+
+_PLACE = re.compile(r"sessions/\d{4}/\d\d/\d\d/rollout-[0-9T-]+-[0-9a-f-]{36}\.jsonl", re.ASCII)
+_STILL_WRITTEN = "already has an active writer"
+_TRIES, _BETWEEN_TRIES = 25, 0.01  # the lock is let go of some milliseconds after the file
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """A thread, and what of the turn's history it has not seen."""
+
+    thread: OpenThread
+    missing: tuple[History, ...]
+    continuation: Continuation
+
+
+class Opener:
+    """The threads of one worker. One is started ahead, because thread/start is more than half of the way to the first text."""
+
+    def __init__(self, connection: Connection, settings: Settings, threads: OpenThreads) -> None:
+        self._connection = connection
+        self._home = home.codex_home(settings)
+        self._local_only = settings.local_only
+        self._threads = threads
+        self._waiting: OpenThread | None = None
+
+    @property
+    def unprepared(self) -> bool:
+        return self._waiting is None
+
+    async def prepare(self, recipe: Recipe) -> None:
+        """Start the next thread before it is needed. Raises WorkerFailed."""
+        self._waiting = await self._started(recipe)
+        await self._threads.close_surplus(self._connection)
+
+    def holds(self, turn: Turn) -> bool:
+        """Whether the thread of the turn's conversation is loaded here, and stands where the conversation does."""
+        if turn.trace is None or turn.trace.calls or (live := self._threads.get(turn.trace.thread)) is None:
+            return False
+        return live.connection is self._connection and not live.running and live.trace == turn.trace
+
+    async def open(self, turn: Turn, recipe: Recipe) -> Opening:
+        """Raises WorkerFailed."""
+        trace = turn.trace
+        if trace is None:
+            return Opening(await self._take(recipe), turn.history, "new")
+        live = self._threads.get(trace.thread)
+        if live is not None and self.holds(turn) and live.recipe == recipe:
+            return Opening(live, turn.history[turn.covered :], "live")
+        if trace.content:
+            try:
+                return await self._resumed(turn, trace, recipe)
+            except (WorkerFailed, OSError, msgspec.MsgspecError) as error:
+                _log.warning("a conversation is rebuilt: %s %s", error, getattr(error, "detail", ""))
+        return Opening(await self._take(recipe), _rebuilt(turn, trace), "rebuilt")
+
+    async def _take(self, recipe: Recipe) -> OpenThread:
+        waiting, self._waiting = self._waiting, None
+        return waiting if waiting is not None and waiting.recipe == recipe else await self._started(recipe)
+
+    async def _started(self, recipe: Recipe) -> OpenThread:
+        brought = Brought("the tools", "tools") if recipe.tools else None
+        params = recipe.start_params()
+        try:
+            started = await self._connection.request("thread/start", params, wire.ThreadStarted, brought=brought)
+        except InvalidRequest as error:
+            error.param = tools.place_of(error.message, recipe.tools)
+            raise
+        except WorkerFailed:
+            check_workspace(recipe.cwd)
+            raise
+        await self._check(started, recipe)
+        path = Path(started.thread.path) if recipe.on_disk and started.thread.path else None
+        return OpenThread(started.thread.id, path, recipe, self._connection)
+
+    async def _check(self, started: wire.ThreadStarted, recipe: Recipe) -> None:
+        profile = started.active_permission_profile
+        if recipe.mode == "agent" and (profile is None or profile.id != PROFILE):
+            raise WorkerFailed("Codex did not take the permission profile.", detail=f"active: {profile}")
+        if self._local_only:
+            await facts.check_local(self._connection, started.model_provider)
+
+    async def _resumed(self, turn: Turn, trace: Trace, recipe: Recipe) -> Opening:
+        if not _PLACE.fullmatch(trace.place) or not rollout.numbered(trace.content):
+            raise WorkerFailed("This thread cannot be resumed.", detail=trace.place[:200])
+        name, content, place = trace.thread, trace.content, trace.place
+        if not await self._threads.close(name):  # a turn runs on it: this one goes its own way
+            name = _uuid7()
+            content, place = rollout.renamed(content, trace.thread, name), place.replace(trace.thread, name)
+        missing = turn.history[turn.covered :]
+        if trace.calls:
+            outputs = tuple(takewhile(lambda item: isinstance(item, Answered), missing))
+            content = rollout.with_items(content, history_items(outputs))
+            missing = missing[len(outputs) :]
+        path = self._home / place
+        _write(path, content)
+        try:
+            started = await self._resume(name, path, recipe)
+            await self._check(started, recipe)
+        except WorkerFailed:
+            path.unlink(missing_ok=True)
+            raise
+        if started.thread.id != name:
+            raise WorkerFailed("Codex resumed another thread.", detail=f"{started.thread.id} for {name}")
+        thread = OpenThread(name, path, recipe, self._connection)
+        thread.tail = Tail(path, len(content))
+        thread.totals, thread.documents = rollout.tokens(content), trace.documents
+        return Opening(thread, missing, "resumed")
+
+    async def _resume(self, name: str, path: Path, recipe: Recipe) -> wire.ThreadStarted:
+        for _ in range(_TRIES):
+            try:
+                return await self._connection.request("thread/resume", recipe.resume_params(name, path), wire.ThreadStarted)
+            except WorkerFailed as error:
+                if _STILL_WRITTEN not in error.detail:
+                    raise
+            await asyncio.sleep(_BETWEEN_TRIES)
+        raise WorkerFailed("A thread is still in use by another process.", detail=name)
+
+
+def check_workspace(cwd: str) -> None:
+    """Raises WorkspaceUnusable: a command may have closed or removed it, and Codex would fail in words of its own."""
+    if reason := why_unusable(cwd):
+        raise WorkspaceUnusable(f"The workspace {cwd} cannot be used: {reason}.", param="x_codex.cwd")
+
+
+def _rebuilt(turn: Turn, trace: Trace) -> tuple[History, ...]:
+    """The history with what is recorded in place of what the client repeats."""
+    try:
+        items = [msgspec.json.encode(item).decode() for item in rollout.model_items(trace.content)] or [*trace.items]
+    except msgspec.MsgspecError:
+        items = []
+    return (*map(Verbatim, items), *turn.history[turn.covered :]) if items else turn.history
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb") as stream:
+        stream.write(content)
+
+
+def _uuid7() -> str:
+    """A new id as the CLI makes them: the provider's cache wants a real UUIDv7."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))

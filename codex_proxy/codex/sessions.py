@@ -1,0 +1,44 @@
+"""What is left of our threads in Codex's home when nobody has them loaded any more: a killed server leaves its rollouts.
+
+Others' stay: those of the user's own CLI, and of another server that uses the same home and is not yet that old.
+"""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from codex_proxy.codex.worker import CLIENT_NAME
+
+_log = logging.getLogger(__name__)
+
+_HEAD = 4096  # bytes; who has started a thread stands near the beginning
+_DAYS = 3  # folders that are looked into, the newest first
+_OURS = f'"originator":"{CLIENT_NAME}"'.encode()
+
+
+def remove_left(home: Path, older_than: float) -> int:
+    """Remove rollouts of ours that nobody has written to for so many seconds. Returns their number."""
+    removed = 0
+    limit = time.time() - older_than
+    for file in _rollouts(home / "sessions"):
+        with contextlib.suppress(OSError):
+            if file.lstat().st_mtime < limit and _is_ours(file):
+                file.unlink()
+                removed += 1
+    if removed:
+        _log.info("removed %d conversations that an earlier server has left in Codex's home", removed)
+    return removed
+
+
+def _rollouts(sessions: Path) -> Iterator[Path]:
+    days = sorted(sessions.glob("[0-9]*/[0-9]*/[0-9]*"), reverse=True)
+    return (file for day in days[:_DAYS] for file in day.glob("rollout-*.jsonl"))
+
+
+def _is_ours(file: Path) -> bool:
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as stream:
+        return _OURS in stream.read(_HEAD).replace(b'": "', b'":"')

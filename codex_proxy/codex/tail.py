@@ -1,0 +1,60 @@
+"""Tail: what a resumed thread does not tell. The CLI sends raw events only of threads that it has started, not of those
+that it has resumed (0.147.0 to 0.169.0); but it writes the same items into the rollout, and the end of a model response.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from codex_proxy.codex import wire
+
+_RESPONSE_ENDS = "token_usage_record"  # from 0.163.0 on; it comes before the outputs of the response's calls
+
+
+class _Stamp(msgspec.Struct, frozen=True):
+    turn_id: str = ""
+
+
+class _Marked(msgspec.Struct, rename={"stamp": wire.PRIVATE}):
+    stamp: _Stamp = _Stamp()
+
+
+class _Item(msgspec.Struct):
+    item: msgspec.Raw
+
+
+class _Line(msgspec.Struct):
+    type: str
+    payload: msgspec.Raw
+
+
+class Tail:
+    """New lines of a rollout, as the notifications that a thread of our own would have sent."""
+
+    def __init__(self, path: Path, position: int) -> None:
+        self._path = path
+        self._position = position
+
+    def read(self, turn_id: str | None) -> list[tuple[str, msgspec.Raw]]:
+        """Those that have come since the last look; method "" for an item that was given to the thread. Raises OSError."""
+        with open(self._path, "rb") as stream:
+            stream.seek(self._position)
+            new = stream.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._position += len(whole)
+        return [news for raw in whole.splitlines() if (news := _news(raw, turn_id)) is not None]
+
+
+def _news(raw: bytes, turn_id: str | None) -> tuple[str, msgspec.Raw] | None:
+    line = _line.decode(raw)
+    if line.type == _RESPONSE_ENDS:
+        return "rawResponse/completed", msgspec.Raw(b"{}")
+    if line.type != "response_item":
+        return None
+    params = msgspec.Raw(msgspec.json.encode(_Item(line.payload)))
+    own = _marked.decode(line.payload).stamp.turn_id == turn_id
+    return ("rawResponseItem/completed" if own else "", params)
+
+
+_line = msgspec.json.Decoder(_Line)
+_marked = msgspec.json.Decoder(_Marked)

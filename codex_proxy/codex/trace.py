@@ -1,0 +1,41 @@
+"""What a turn leaves of its conversation: the trace from which another turn goes on, here or anywhere else."""
+
+import logging
+from pathlib import Path
+
+import msgspec
+
+from codex_proxy.codex import rollout
+from codex_proxy.codex.exchange import Exchange
+from codex_proxy.codex.open_threads import OpenThread
+from codex_proxy.codex.thread import history_items
+from codex_proxy.turns import Message, Trace, Turn
+
+_log = logging.getLogger(__name__)
+
+
+def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trace | None:
+    """Of a turn that has just ended; `turn` has what the thread had not seen before as its history.
+
+    None when the conversation is not to be kept, or when the thread has seen something else than the client.
+    """
+    if turn.keep == "nowhere" or not exchange.clean or exchange.reminded or exchange.cut_off:
+        return None
+    trace = Trace(thread.id, calls=exchange.calls, documents=thread.documents)
+    if thread.path is None:
+        return msgspec.structs.replace(trace, items=_items(turn, exchange))
+    try:
+        content: bytes | None = thread.path.read_bytes()
+        place = str(thread.path.relative_to(home))
+    except (OSError, ValueError) as error:
+        _log.warning("a conversation cannot be kept: %s", error)
+        return None
+    if trace.calls and content is not None:
+        content = rollout.cut_after(content, trace.calls)
+    return None if content is None else msgspec.structs.replace(trace, place=place, content=content)
+
+
+def _items(turn: Turn, exchange: Exchange) -> tuple[str, ...]:
+    before = turn.trace.items if turn.trace else ()
+    seen = (*turn.history, Message("user", turn.input)) if turn.input else turn.history
+    return (*before, *(msgspec.json.encode(item).decode() for item in history_items(seen)), *exchange.recorded)

@@ -1,0 +1,38 @@
+"""What becomes of conversations that nobody goes on with: their threads are closed, and what they have on disk is removed."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from codex_proxy.codex import sessions
+from codex_proxy.codex.open_threads import OpenThreads
+from codex_proxy.errors import WorkerFailed
+from codex_proxy.tasks import see_out, spawn
+from codex_proxy.threads.index import Threads
+
+_log = logging.getLogger(__name__)
+
+_EVERY = 60.0  # seconds
+
+
+@asynccontextmanager
+async def kept_up(threads: Threads, loaded: OpenThreads, home: Path, lifetime: float) -> AsyncIterator[None]:
+    """Look after them until the block ends. `lifetime`: seconds from a conversation's latest turn."""
+    task = spawn("look after conversations", _look_after(threads, loaded, home, lifetime))
+    try:
+        yield
+    finally:
+        await see_out(task)
+
+
+async def _look_after(threads: Threads, loaded: OpenThreads, home: Path, lifetime: float) -> None:
+    await asyncio.to_thread(sessions.remove_left, home, max(lifetime, _EVERY))
+    while True:
+        await asyncio.sleep(_EVERY)
+        threads.forget_old()
+        try:
+            await loaded.close_old(lifetime)
+        except WorkerFailed as error:  # with its process its threads go too
+            _log.info("a thread could not be closed: %s %s", error, error.detail)

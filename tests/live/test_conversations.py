@@ -1,0 +1,176 @@
+"""One conversation is one Codex thread to the model's provider: compared by what the scripted model received."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+
+from codex_proxy.demo.home import Home
+from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
+from tests.conftest import Proxy, ProxyStarter
+from tests.live.test_tools import WEATHER
+
+
+async def by_the_prompt(request: ModelRequest) -> AsyncIterator[Step]:
+    """Runs a command, calls the client's tool or answers, as the prompt says."""
+    prompt = request.prompt
+    if "run" in prompt and not request.outputs:
+        yield Call("exec_command", '{"cmd": "echo hidden work"}', f"call_{len(request.input)}")
+    elif "tool" in prompt and len(request.outputs) < 2:
+        yield Call("get_weather", '{"city": "Rome"}', f"call_{len(request.input)}")
+    else:
+        yield Say(words(f"An answer to: {prompt}"))
+
+
+@pytest.fixture
+def talking(model: ModelServer) -> ModelServer:
+    model.script = by_the_prompt
+    return model
+
+
+class Chat:
+    """A client that keeps its conversation by itself, as chat clients do."""
+
+    def __init__(self, proxy: Proxy, model: str = "gpt-5.5", **members: Any) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.tokens: list[int] = []
+        self._proxy = proxy
+        self._members = {"model": model, **members}
+
+    async def say(self, text: str) -> dict[str, Any]:
+        self.messages.append({"role": "user", "content": text})
+        return await self.go_on()
+
+    async def go_on(self) -> dict[str, Any]:
+        answer = await (await self._proxy.chat(messages=self.messages, **self._members)).json()
+        message: dict[str, Any] = answer["choices"][0]["message"]
+        self.tokens.append(answer["usage"]["total_tokens"])
+        kept = {"role": "assistant", "content": message["content"]}
+        self.messages.append(kept | ({"tool_calls": message["tool_calls"]} if message.get("tool_calls") else {}))
+        return message
+
+    def give_results(self) -> None:
+        for call in self.messages[-1]["tool_calls"]:
+            self.messages.append({"role": "tool", "tool_call_id": call["id"], "content": f"sunny, said {call['id']}"})
+
+
+def cached_share(requests: list[ModelRequest]) -> float:
+    """How much of each request but the last the provider could take from its cache for the next one."""
+    total = cached = 0
+    for former, later in pairwise(requests):
+        items = [len(msgspec.json.encode(item)) for item in former.input]
+        same = 0
+        if all(former.body.get(name) == later.body.get(name) for name in ("prompt_cache_key", "instructions", "tools", "model")):
+            for size, mine, theirs in zip(items, former.input, later.input, strict=False):
+                if mine != theirs:
+                    break
+                same += size
+        total += sum(items)
+        cached += same
+    return cached / total
+
+
+async def test_a_chat_goes_on_in_its_thread_and_the_agent_remembers_its_work(proxy: Proxy, talking: ModelServer) -> None:
+    chat = Chat(proxy)
+    await chat.say("Please run it.")
+    await chat.say("And then?")
+    await chat.say("At last?")
+    assert chat.tokens == [30, 15, 15]
+    assert cached_share(talking.requests) == 1.0
+    assert "hidden work" in str(talking.requests[-1].input)
+    assert len(talking.requests) == 4
+
+
+async def test_a_tool_loop_goes_on_in_its_thread(proxy: Proxy, talking: ModelServer) -> None:
+    for mode in ("gpt-5.5", "gpt-5.5 chat"):
+        del talking.requests[:]
+        chat = Chat(proxy, mode, tools=[WEATHER])
+        await chat.say(f"Use the tool ({mode}).")
+        while chat.messages[-1].get("tool_calls"):
+            chat.give_results()
+            await chat.go_on()
+        await chat.say("Thank you.")
+        assert chat.tokens == [15] * 4
+        assert cached_share(talking.requests) == 1.0
+        assert [item["type"] for item in talking.requests[-1].input if item["type"] != "message"] == [
+            "function_call",
+            "function_call_output",
+        ] * 2
+        assert len(talking.requests) == 4
+
+
+async def test_every_turn_on_another_worker(
+    start_proxy: ProxyStarter, environ: dict[str, str], talking: ModelServer, home: Home
+) -> None:
+    environ |= {"CODEX_WORKER_MAX_TURNS": "1"}
+    async with start_proxy() as proxy:
+        for mode in ("gpt-5.5", "gpt-5.5 chat"):
+            del talking.requests[:]
+            chat = Chat(proxy, mode)
+            for text in ("One.", "Two.", "Three."):
+                await chat.say(text)
+            assert chat.tokens == [15] * 3
+            assert cached_share(talking.requests) == 1.0
+    assert not list(home.codex_home.glob("sessions/**/*.jsonl"))
+
+
+async def test_what_a_killed_server_has_left_is_removed_and_what_is_the_users_stays(
+    start_proxy: ProxyStarter, talking: ModelServer, home: Home
+) -> None:
+    async with start_proxy() as proxy:
+        await Chat(proxy).say("One.")
+        [rollout] = home.codex_home.glob("sessions/**/*.jsonl")
+        content = rollout.read_bytes()
+    assert not rollout.exists()
+    users = rollout.with_name(rollout.name.replace("rollout-2", "rollout-1"))
+    rollout.write_bytes(content)
+    users.write_bytes(content.replace(b'"codex_proxy"', b'"codex_cli"'))
+    for file in (rollout, users):
+        os.utime(file, (1, 1))
+    async with start_proxy():
+        async with asyncio.timeout(5):
+            while rollout.exists():
+                await asyncio.sleep(0)
+    assert users.exists()
+
+
+async def test_a_private_conversation_leaves_nothing_on_disk(proxy: Proxy, talking: ModelServer, home: Home) -> None:
+    chat = Chat(proxy, store=False)
+    await chat.say("Please run it, secretly.")
+    await chat.say("And the secret?")
+    assert "hidden work" in str(talking.requests[-1].input)
+    assert [file for file in home.codex_home.rglob("*") if file.is_file() and b"secret" in file.read_bytes()] == []
+
+
+async def test_two_turns_that_continue_the_same_answer_at_once(proxy: Proxy, talking: ModelServer) -> None:
+    chat = Chat(proxy)
+    await chat.say("One.")
+    fork = Chat(proxy)
+    fork.messages = [*chat.messages]
+    await asyncio.gather(chat.say("Two."), fork.say("Other."))
+    await asyncio.gather(chat.say("Three."), fork.say("More."))
+    for one, texts in ((chat, ("Two.", "Three.")), (fork, ("Other.", "More."))):
+        assert [message["content"] for message in one.messages[2:]] == [
+            told for text in texts for told in (text, f"An answer to: {text}")
+        ]
+
+
+@pytest.mark.parametrize("store", [True, False])
+async def test_responses_go_on_in_their_thread(proxy: Proxy, talking: ModelServer, store: bool) -> None:
+    """By previous_response_id where they are stored, else by the items that the client sends again."""
+    previous: str | None = None
+    items: list[dict[str, Any]] = []
+    for text in ("Please run it.", "And then?", "At last?"):
+        asked = {"type": "message", "role": "user", "content": text}
+        members = {"input": [asked], "previous_response_id": previous} if store else {"input": [*items, asked], "store": False}
+        answer = await (await proxy.http.post(f"{proxy.base_url}/responses", json={"model": "gpt-5.5", **members})).json()
+        assert answer["status"] == "completed", answer
+        previous = answer["id"]
+        items += [asked, *answer["output"]]
+    assert cached_share(talking.requests) == 1.0
+    assert len(talking.requests) == 4

@@ -1,0 +1,143 @@
+"""The index of conversations: found by what a client repeats, and never by anybody else."""
+
+import msgspec
+import pytest
+
+from codex_proxy.threads.digest import of_turn
+from codex_proxy.threads.index import Threads
+from codex_proxy.turns import Answered, Called, History, Message, Reasoned, Text, Trace, Turn
+
+ANSWER = (Message("assistant", (Text("Hello."),)),)
+
+
+def user(text: str) -> Message:
+    return Message("user", (Text(text),))
+
+
+def turn(*history: History, prompt: str = "", model: str = "m", cwd: str = "/w") -> Turn:
+    given = (Text(prompt),) if prompt else ()
+    return Turn("t", model, None, "agent", "read-only", False, cwd, history, given)
+
+
+def trace(content: str, thread: str = "one", **members: object) -> Trace:
+    return msgspec.structs.replace(Trace(thread, "place", content.encode()), **members)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def threads(clock: Clock) -> Threads:
+    return Threads(60.0, most_bytes=1000, clock=clock)
+
+
+def continued(threads: Threads, asked: Turn, owner: str = "anna", apart: tuple[str, ...] = (), *, private: bool = False) -> Turn:
+    return threads.continued(asked, of_turn(asked, owner, apart), private=private)
+
+
+def go_on(threads: Threads, *history: History, prompt: str = "", owner: str = "anna", apart: tuple[str, ...] = ()) -> Turn:
+    return continued(threads, turn(*history, prompt=prompt), owner, apart)
+
+
+def begin(threads: Threads, text: str = "Hi.", left: Trace | None = None, owner: str = "anna") -> None:
+    """A first turn that is answered with ANSWER."""
+    threads.remember(owner, go_on(threads, prompt=text, owner=owner), ANSWER, left or trace("1"))
+
+
+def test_a_client_that_repeats_our_answer_goes_on_in_its_thread(threads: Threads) -> None:
+    begin(threads)
+    found = go_on(threads, user("Hi."), *ANSWER, prompt="And?")
+    assert (found.trace, found.covered) == (trace("1"), 2)
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        (user("Hi. "), Message("assistant", (Text("\nHello."),))),
+        (user("Hi."), Reasoned("rs_1", (), "x"), *ANSWER),
+        (user("Hi."), Message("assistant", (Text("Hel"), Text("lo.")))),
+        (user("Hi."), Called("mcp_1", "run", "{}", agents=True), Answered("mcp_1", (Text("x"),), agents=True), *ANSWER),
+    ],
+)
+def test_what_clients_change_without_meaning_anything_does_not_count(threads: Threads, repeated: tuple[History, ...]) -> None:
+    begin(threads)
+    assert go_on(threads, *repeated, prompt="And?").covered == len(repeated)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (user("Hi!"), *ANSWER),
+        (user("Hi."), Message("assistant", (Text("Hello!"),))),
+        (user("Hi."), Message("user", (Text("Hello."),))),
+        (user("Hi."), Called("c", "f", "{}"), Answered("c", (Text("x"),)), *ANSWER),
+        (Message("developer", (Text("Be short."),)), user("Hi."), *ANSWER),
+    ],
+)
+def test_another_history_is_another_conversation(threads: Threads, other: tuple[History, ...]) -> None:
+    begin(threads)
+    assert go_on(threads, *other, prompt="And?").trace is None
+
+
+def test_nobody_goes_on_with_the_conversation_of_another_key_person_model_or_directory(threads: Threads) -> None:
+    begin(threads)
+    history = (user("Hi."), *ANSWER)
+    assert go_on(threads, *history, prompt="And?", owner="ben").trace is None
+    assert go_on(threads, *history, prompt="And?", apart=("ben",)).trace is None
+    for other in (turn(*history, prompt="And?", model="n"), turn(*history, prompt="And?", cwd="/v")):
+        assert continued(threads, other).trace is None
+
+
+def test_a_history_that_fits_two_conversations_belongs_to_neither(threads: Threads) -> None:
+    begin(threads)
+    begin(threads, left=trace("2", thread="two"))
+    assert go_on(threads, user("Hi."), *ANSWER, prompt="And?").trace is None
+
+
+def test_a_fork_and_an_edited_message_keep_what_they_share(threads: Threads) -> None:
+    begin(threads)
+    first = (user("Hi."), *ANSWER)
+    second = go_on(threads, *first, prompt="And?")
+    threads.remember("anna", second, (Message("assistant", (Text("So."),)),), trace("12"))
+    edited = go_on(threads, *first, prompt="Or?")
+    assert (edited.trace, edited.covered) == (trace("1"), 2)
+    threads.remember("anna", edited, (Message("assistant", (Text("Or so."),)),), trace("1x"))
+    went_on = go_on(threads, *first, user("And?"), Message("assistant", (Text("So."),)), prompt="Then?")
+    assert (went_on.trace, went_on.covered) == (trace("12"), 4)
+
+
+def test_a_turn_that_ended_with_calls_goes_on_with_their_results(threads: Threads) -> None:
+    called = (Called("c1", "f", '{"a": 1, "b": 2}'),)
+    threads.remember("anna", go_on(threads, prompt="Hi."), called, trace("1", calls=("c1",)))
+    found = go_on(threads, user("Hi."), Called("c1", "f", '{"b":2,"a":1}'), Answered("c1", (Text("x"),)))
+    assert (found.trace, found.covered) == (trace("1", calls=("c1",)), 2)
+
+
+def test_a_conversation_ends_with_its_time(threads: Threads, clock: Clock) -> None:
+    begin(threads)
+    clock.now = 61.0
+    assert go_on(threads, user("Hi."), *ANSWER, prompt="And?").trace is None
+    assert len(threads) == 0
+
+
+def test_the_largest_owner_makes_room_first(threads: Threads) -> None:
+    begin(threads, owner="ben")
+    for number in range(3):
+        begin(threads, f"Hi {number}.", trace("x" * 400, thread=f"large {number}"))
+    assert go_on(threads, user("Hi."), *ANSWER, prompt="And?", owner="ben").trace is not None
+    assert go_on(threads, user("Hi 0."), *ANSWER, prompt="And?").trace is None
+    assert go_on(threads, user("Hi 2."), *ANSWER, prompt="And?").trace is not None
+
+
+def test_a_private_conversation_is_kept_in_memory_alone(threads: Threads) -> None:
+    assert continued(threads, turn(prompt="Hi."), private=True).keep == "memory"
+    assert continued(threads, turn(prompt="Hi.")).keep == "disk"
