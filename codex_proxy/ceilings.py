@@ -20,6 +20,6 @@ def over_the_ceilings(sandbox: str, ceiling: str, *, danger: bool, network: bool
         yield "CODEX_WORKSPACE_NETWORK_ACCESS=1 contradicts CODEX_NETWORK_CEILING=0. Unset one of them."
     if ceiling == _DANGER:
         yield (
-            f"CODEX_NETWORK_CEILING=0 contradicts CODEX_ALLOW_DANGER_FULL_ACCESS=1: {_DANGER} has no sandbox that could keep "
-            f"the network out. Unset one of them, or set CODEX_SANDBOX_CEILING={SANDBOXES[-2]}."
+            f"CODEX_NETWORK_CEILING=0 contradicts CODEX_ALLOW_DANGER_FULL_ACCESS=1: {_DANGER} has no sandbox that could block "
+            f"the network. Unset one of them, or set CODEX_SANDBOX_CEILING={SANDBOXES[-2]}."
         )

@@ -62,7 +62,7 @@ async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Findin
         for sentence in str(error).splitlines():
             yield Finding("settings", "failed", sentence)
         for check in _OF_THE_SETTINGS:
-            yield Finding(check, "skipped", "the settings come first")
+            yield Finding(check, "skipped", "fix the settings first")
         return
     for warning in warnings:
         yield Finding("settings", "warning", warning)
@@ -101,9 +101,9 @@ def _places(chosen: Settings) -> Finding:
         return Finding("places", "failed", str(error))
     told = f"CODEX_HOME {codex_home}, workspace {chosen.workdir}, sandbox {chosen.sandbox}"
     if codex_home in missing and chosen.codex_home is not None:
-        remedy = "The start makes it, empty and without a login. Is the name right?"
+        remedy = "The server will create it at startup, empty and without a login. Check the name."
         return Finding("places", "warning", f"{told}. There is no {codex_home}.", remedy)
-    return Finding("places", "ok", f"{told}; the start makes {' and '.join(map(str, missing))}" if missing else told)
+    return Finding("places", "ok", f"{told}; created at startup: {' and '.join(map(str, missing))}" if missing else told)
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def _keys(chosen: Settings) -> Finding:
     except SettingsError as error:
         return Finding("keys", "failed", str(error))
     if not chosen.has_keys:
-        return Finding("keys", "ok", "none: whoever reaches the address may use it")
+        return Finding("keys", "ok", "none: anyone who can reach the address can use it")
     return Finding("keys", "ok", f"{len(keyring) + (chosen.api_key is not None)}")
 
 
@@ -170,15 +170,15 @@ def _running(chosen: Settings) -> str | None:
 
 async def _store(chosen: Settings) -> Finding:
     kind, file = chosen.store.partition(":")[0], chosen.store_file
-    queue = f"{chosen.max_parallel} turns at once, {chosen.max_queued} may wait"
+    queue = f"{chosen.max_parallel} concurrent turns, {chosen.max_queued} may wait"
     if file is not None and not file.exists():
         try:
             with _leaving_no_trace([file.parent]):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with tempfile.NamedTemporaryFile(dir=file.parent):
-                    return Finding("store", "ok", f"{kind}, made at the start at {file}; {queue}")
+                    return Finding("store", "ok", f"{kind}, created at startup at {file}; {queue}")
         except OSError as error:
-            return Finding("store", "failed", f"{file} cannot be made: {error.strerror}.", "Set PROXY_STORE.")
+            return Finding("store", "failed", f"{file} cannot be created: {error.strerror}.", "Set PROXY_STORE.")
     try:
         await opening.check(chosen)
     except (StoreUnavailable, StorageFull) as error:
@@ -207,7 +207,7 @@ async def _at_work(cli: Command, chosen: Settings) -> AsyncIterator[Finding]:
             trouble = await worker.sandbox_trouble()
             told = 3
             if trouble is None:
-                yield Finding("sandbox", "ok", "commands run in it, and cannot write outside")
+                yield Finding("sandbox", "ok", "commands can run in it, and cannot write outside it")
             else:
                 yield Finding("sandbox", "failed", f"Codex's sandbox does not work here: {trouble}.", _FOR_A_SANDBOX)
     except WorkerFailed as error:
@@ -219,9 +219,7 @@ async def _at_work(cli: Command, chosen: Settings) -> AsyncIterator[Finding]:
 def _login(facts: Facts) -> Finding:
     if facts.usable:
         return Finding("login", "ok", f"a turn can run; default model {facts.catalog.default}")
-    return Finding(
-        "login", "failed", "Codex is not logged in.", "Run: codex-proxy login (on a machine without browser: --device-auth)"
-    )
+    return Finding("login", "failed", "Codex is not logged in.", "Run: codex-proxy login (without a browser: --device-auth)")
 
 
 async def _provider(facts: Facts, chosen: Settings) -> Finding:
@@ -234,7 +232,7 @@ async def _provider(facts: Facts, chosen: Settings) -> Finding:
     trouble = await _unreachable(way)
     if trouble is None:
         return Finding("provider", "ok", f"{facts.provider}, {url} answers{'' if way == url else ' through a proxy'}")
-    remedy = "Start it, or mend base_url in Codex's config.toml." if facts.provider_url else "Is there a way to the internet?"
+    remedy = "Start it, or correct base_url in Codex's config.toml." if facts.provider_url else "Check the internet connection."
     return Finding("provider", "failed", f"{facts.provider} cannot be reached at {way}: {trouble}.", remedy)
 
 

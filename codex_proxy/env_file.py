@@ -46,7 +46,7 @@ def read(file: Path) -> dict[str, Assigned]:
         blank = len(binding.original.string) - len(binding.original.string.lstrip())
         line = binding.original.line + binding.original.string[:blank].count("\n")
         if binding.error or (binding.key is not None and (binding.value is None or not _NAME.fullmatch(binding.key))):
-            raise ValueError(f"{file}, line {line}, is not an assignment. Write NAME=value, or begin a comment with #.")
+            raise ValueError(f"{file}, line {line}, is not an assignment. Write NAME=value, or start a comment with #.")
         if binding.key is not None:
             found[binding.key] = Assigned(binding.value or "", line)
     return found
@@ -59,4 +59,4 @@ def others_may_write(file: Path) -> bool:
 
 def refusal(file: Path) -> str:
     """What to tell of a file that others may write."""
-    return f"{file} may be written by others than its owner: refused. Run: chmod go-w {file}"
+    return f"{file} is refused: users other than its owner can write to it. Run: chmod go-w {file}"

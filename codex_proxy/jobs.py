@@ -294,7 +294,7 @@ class JobQueue:
         self.changes.ring()
 
     def _expire(self, job: Job) -> None:
-        message = f"The turn waited {self._queue_timeout:g} s and was not begun."
+        message = f"The turn waited {self._queue_timeout:g} s in the queue and was not started."
         self.withdraw(job, TurnFailed(NotReady(message, retry_after=_RETRY_AFTER)))
 
 

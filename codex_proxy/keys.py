@@ -115,7 +115,7 @@ class Keyring:
         try:
             self._keys = load(self._file, self._settings)
         except SettingsError as error:
-            _log.error("the keys stay as they were: %s", error)
+            _log.error("keeping the previous keys: %s", error)
         else:
             _log.info("%d keys read from %s", len(self._keys), self._file)
 
@@ -142,8 +142,8 @@ def understood(found: Mapping[str, Entry], file: Path, settings: Settings) -> tu
     keys = tuple(_key(file, name, entry, settings) for name, entry in found.items())
     if pair := _nested(keys, settings):
         raise SettingsError(
-            f"{_SETTING}={file}: the workspace {pair[1]} of one key lies inside {pair[0]}, where another may write: a command "
-            "there could put a link in its place. Give each key workspaces of its own, or the outer one sandbox = read-only."
+            f"{_SETTING}={file}: the workspace {pair[1]} of one key is inside {pair[0]}, where another key may write: a command "
+            "there could put a link in its place. Give each key its own workspaces, or set the outer one to sandbox = read-only."
         )
     return keys
 
@@ -160,9 +160,11 @@ def entries(file: Path) -> dict[str, Entry]:
         refuse_if_others_may_write(file)
         return msgspec.convert(tomli.loads(file.read_text("utf-8")), _File).keys
     except OSError as error:
-        raise SettingsError(f"{_SETTING}={file} cannot be read: {error.strerror}. Make a key: codex-proxy keys add NAME") from error
+        raise SettingsError(
+            f"{_SETTING}={file} cannot be read: {error.strerror}. Create a key: codex-proxy keys add NAME"
+        ) from error
     except (tomli.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{_SETTING}={file} is not a file of keys: {error}.") from error
+        raise SettingsError(f"{_SETTING}={file} is not a keys file: {error}.") from error
 
 
 def checked(entry: Entry) -> Entry:
@@ -170,7 +172,7 @@ def checked(entry: Entry) -> Entry:
     try:
         return msgspec.convert(msgspec.to_builtins(entry), Entry)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"A key cannot be like that: {error}.") from error
+        raise SettingsError(f"This key is not valid: {error}.") from error
 
 
 def digest_of(token: str) -> bytes:
@@ -187,16 +189,16 @@ def _key(file: Path, name: str, entry: Entry, settings: Settings) -> Key:
     if entry.sandbox not in (None, *SANDBOXES):
         raise wrong(f"sandbox is one of {', '.join(SANDBOXES)}")
     if entry.sandbox == _DANGER and not entry.danger:
-        raise wrong(f"sandbox = {_DANGER} needs danger = true beside it")
+        raise wrong(f"sandbox = {_DANGER} also needs danger = true")
     try:
         workspaces = tuple(path(place) for place in entry.workspaces)
     except ValueError as error:
         raise wrong(f"one of its workspaces: {error}") from error
     for place in workspaces:
         if not os.path.isdir(place) or not any(place.is_relative_to(root) for root in settings.roots):
-            raise wrong(f"the workspace {place} is no directory of CODEX_WORKDIR or CODEX_WORKSPACES")
+            raise wrong(f"the workspace {place} is not a directory in CODEX_WORKDIR or CODEX_WORKSPACES")
     highest = entry.sandbox or (_DANGER if entry.danger else SANDBOXES[-2])
     if highest == _DANGER and not entry.network:
-        raise wrong(f"network = false contradicts danger = true: {_DANGER} has no sandbox that could keep the network out")
+        raise wrong(f"network = false contradicts danger = true: {_DANGER} has no sandbox that could block the network")
     scope = Scope(entry.models, highest, entry.network, workspaces)
     return Key(name, bytes.fromhex(entry.sha256), entry.rate_limit_per_minute, entry.parallel_turns, scope, entry.operator)

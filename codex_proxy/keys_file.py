@@ -19,7 +19,7 @@ def add(settings: Settings, name: str, wanted: Entry) -> str:
     file = file_of(settings)
     present = keys.entries(file) if file.exists() else {}
     if name in present:
-        raise SettingsError(f"There is a key {name!r} already. Revoke it first, or choose another name.")
+        raise SettingsError(f"The key {name!r} already exists. Revoke it first, or choose another name.")
     token = _PREFIX + secrets.token_urlsafe(32)
     entry = msgspec.structs.replace(wanted, sha256=keys.digest_of(token).hex())
     keys.understood({name: keys.checked(entry)}, file, settings)
@@ -44,7 +44,7 @@ def revoke(settings: Settings, name: str) -> None:
 def file_of(settings: Settings) -> Path:
     """Where the keys are. Raises SettingsError when PROXY_API_KEYS_FILE is not set."""
     if settings.api_keys_file is None:
-        raise SettingsError("There is no PROXY_API_KEYS_FILE. Set it to the file that is to hold the keys.")
+        raise SettingsError("PROXY_API_KEYS_FILE is not set. Set it to the path of the keys file.")
     return settings.api_keys_file
 
 

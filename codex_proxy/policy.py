@@ -25,11 +25,11 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
     """
     if not facts.usable:
         raise NotReady(
-            "Codex is not logged in on this server. Its operator can run: codex-proxy login", retry_after=_LOGIN_RETRY_AFTER
+            "Codex is not logged in on this server. The operator can run: codex-proxy login", retry_after=_LOGIN_RETRY_AFTER
         )
     choice = facts.catalog.choose(_model_name(wish, facts, scope))
     if wish.images and "image" not in choice.model.modalities:
-        raise InvalidRequest(f"The model {choice.model.id} takes no images.", param="model")
+        raise InvalidRequest(f"The model {choice.model.id} does not accept images.", param="model")
     effort = effort_for(choice, wish.effort, settings.reasoning_effort, wish.effort_place)
     task = wish.task if settings.ui_tasks == "chat" else None
     if task is not None:
@@ -41,7 +41,7 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
     sandbox, network_allowed = _sandbox(wish, settings, scope), settings.network_ceiling and scope.network
     network = _network(wish, settings, allowed=network_allowed)
     if sandbox == "danger-full-access" and wish.network is False:
-        raise NotAllowedHere("danger-full-access has no sandbox that could keep the network out.", param="x_codex.network_access")
+        raise NotAllowedHere("danger-full-access has no sandbox that could block the network.", param="x_codex.network_access")
     mode: Mode = wish.mode or choice.mode or ("chat" if settings.default_mode == "chat" else "agent")
     if task is not None:
         mode = "chat"
@@ -90,11 +90,9 @@ def _sandbox(wish: Wish, settings: Settings, scope: Scope) -> Sandbox:
         return _SANDBOXES[min(SANDBOXES.index(settings.sandbox), highest)]
     if SANDBOXES.index(wish.sandbox) > highest:
         if wish.sandbox == "danger-full-access" and not settings.allow_danger:
-            raise NotAllowedHere("danger-full-access is switched off on this server.", param="x_codex.sandbox")
+            raise NotAllowedHere("danger-full-access is turned off on this server.", param="x_codex.sandbox")
         offered = ", ".join(SANDBOXES[: highest + 1])
-        raise SandboxNotAllowed(
-            f"The sandbox {wish.sandbox} is more than you may use here. You may use: {offered}.", param="x_codex.sandbox"
-        )
+        raise SandboxNotAllowed(f"The sandbox {wish.sandbox} is not allowed here. Allowed: {offered}.", param="x_codex.sandbox")
     return wish.sandbox
 
 
@@ -102,7 +100,7 @@ def _network(wish: Wish, settings: Settings, *, allowed: bool) -> bool:
     """Whether commands in workspace-write have network."""
     if wish.network and not allowed:
         raise SandboxNotAllowed(
-            "You may not use the network here. Leave network_access out, or say false.", param="x_codex.network_access"
+            "Network access is not allowed here. Leave out network_access, or set it to false.", param="x_codex.network_access"
         )
     return allowed and (settings.workspace_network if wish.network is None else wish.network)
 
@@ -110,9 +108,9 @@ def _network(wish: Wish, settings: Settings, *, allowed: bool) -> bool:
 def _web_search(wish: Wish, mode: Mode, *, allowed: bool) -> WebSearch:
     """A search is network too: what the model looks for leaves the machine, and what it reads comes from anywhere."""
     if wish.web_search and wish.network is False:
-        raise InvalidRequest("Web search needs the network, and network_access is false.", param="x_codex.network_access")
+        raise InvalidRequest("Web search needs network access, but network_access is false.", param="x_codex.network_access")
     if wish.web_search and not allowed:
-        raise SandboxNotAllowed("Web search needs the network, which you may not use here.", param=wish.web_search_place)
+        raise SandboxNotAllowed("Web search needs network access, which is not allowed here.", param=wish.web_search_place)
     if wish.web_search:
         return "live"
     return "configured" if allowed and wish.network is not False and mode == "agent" else "disabled"
@@ -135,7 +133,7 @@ def _place(wish: Wish, settings: Settings, scope: Scope) -> tuple[Path, Path]:
         or not (_around(real, settings.roots) and _around(real, own))
         or not os.path.isdir(real)
     ):
-        raise Forbidden("This directory is not one of the workspaces that you may use here.", param="x_codex.cwd")
+        raise Forbidden("This directory is not in a workspace that you may use here.", param="x_codex.cwd")
     return real, _narrowest(real, settings.roots, own)
 
 

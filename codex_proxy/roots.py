@@ -33,4 +33,4 @@ def why_unusable(directory: str) -> str | None:
     """Why nothing can work in a directory; None when it can be entered and read."""
     if os.access(directory, os.R_OK | os.X_OK) and os.path.isdir(directory):
         return None
-    return "the server may not enter and read it" if os.path.isdir(directory) else "there is no such directory"
+    return "the server may not enter and read it" if os.path.isdir(directory) else "the directory does not exist"

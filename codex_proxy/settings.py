@@ -212,7 +212,7 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
     except ValueError as error:
         raise SettingsError(str(error)) from error
     warnings = [
-        f"{name} in {file} is not used: it belongs to the OS environment."
+        f"{name} in {file} is ignored: set it in the environment instead."
         for name in (env_file.NAMED_BY, *_BELONGS_TO_CODEX)
         if name in from_file
     ]
@@ -221,7 +221,7 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
     warnings += near_misses(values, _NAMES)
     problems = [
         f"{name} is empty {'in the environment' if name in environ else f'in {file}, line {from_file[name].line}'}: "
-        "the server would be open to everybody who reaches it. Give it a value, or take it out."
+        "the server would be open to everyone who can reach it. Give it a value, or remove it."
         for name in _KEYS
         if name in values and not values[name].strip()
     ]
@@ -273,7 +273,7 @@ def _contradictions(settings: Settings) -> list[str]:
     if not settings.has_keys and not settings.on_loopback and not settings.allow_unauthenticated:
         problems.append(
             f"PROXY_HOST={settings.host} (or the socket of systemd) is reachable by others, and there is no PROXY_API_KEY. "
-            "Set a key, listen on 127.0.0.1, or say PROXY_ALLOW_UNAUTHENTICATED=1."
+            "Set a key, listen on 127.0.0.1, or set PROXY_ALLOW_UNAUTHENTICATED=1."
         )
     problems += over_the_ceilings(
         settings.sandbox,
@@ -285,7 +285,7 @@ def _contradictions(settings: Settings) -> list[str]:
     if (most := settings.max_bodies_mb) is not None and most < settings.max_body_mb:
         problems.append(f"PROXY_MAX_BODIES_MB={most} is less than PROXY_MAX_BODY_MB={settings.max_body_mb}.")
     if settings.api_key is not None and not settings.api_key.isascii():
-        problems.append("PROXY_API_KEY=… is not valid: a bearer token is ASCII.")
+        problems.append("PROXY_API_KEY=… is not valid: a bearer token must be ASCII.")
     outside = (
         (env_file.NAMED_BY, settings.env_file),
         ("PROXY_API_KEYS_FILE", settings.api_keys_file),

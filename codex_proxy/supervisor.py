@@ -122,8 +122,8 @@ class Supervisor:
         except ProxyError as error:
             end = self._broken(job, error)
         except Exception:
-            _log.exception("the turn ran into a bug")
-            end = TurnFailed(InternalError("The server ran into a bug of its own."))
+            _log.exception("the turn failed because of a bug")
+            end = TurnFailed(InternalError("Internal server error."))
         finally:
             job.end(end)
             self.running = None
@@ -136,7 +136,7 @@ class Supervisor:
         except WorkerFailed as error:
             if job.begun or job.interrupted.is_set():
                 raise
-            _log.info("the turn had not begun, and is given to a fresh worker: %s %s", error, error.detail)
+            _log.info("the turn had not started; trying again on a new worker: %s %s", error, error.detail)
             await workers.stopped()  # so that nothing of it is done twice, should it have begun after all
             await self._run_once(job, workers, limit)
 
@@ -164,7 +164,7 @@ class Supervisor:
 
     def _broken(self, job: Job, error: ProxyError) -> TurnEnd:
         if job.interrupted.is_set() and isinstance(error, WorkerFailed):  # it was to stop, and it has
-            _log.info("the worker broke when its turn was interrupted: %s %s", error, error.detail)
+            _log.info("the worker failed when its turn was interrupted: %s %s", error, error.detail)
             return TurnCompleted(None, interrupted=True)
         return TurnFailed(error)
 

@@ -46,7 +46,7 @@ def test_a_key_may_do_what_its_table_says(settings: Settings, lines: str, scope:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("[keys", "not a file of keys"),
+        ("[keys", "not a keys file"),
         ("[other]\n", "other"),
         ("[keys.anna]\n", "sha256"),
         ('[keys.anna]\nsha256 = "abc"', "sha256"),
@@ -87,10 +87,10 @@ def test_a_workspace_of_one_key_inside_anothers_is_refused_where_both_may_write(
     inner = f'{_ENTRY}workspaces = ["{tmp_path}/work/deep"]'
     outer = f'[keys.outer]\nsha256 = "{"0" * 64}"\n'
     _write(settings, f"{inner}\n{outer}")
-    with pytest.raises(SettingsError, match="work/deep of one key lies inside"):
+    with pytest.raises(SettingsError, match="work/deep of one key is inside"):
         Keyring(settings)
     _write(settings, inner)
-    with pytest.raises(SettingsError, match="work/deep of one key lies inside"):
+    with pytest.raises(SettingsError, match="work/deep of one key is inside"):
         Keyring(msgspec.structs.replace(settings, api_key="sk-everything"))
     _write(settings, f'{inner}\n{outer}sandbox = "read-only"')
     assert len(Keyring(settings)) == 2

@@ -52,7 +52,7 @@ def test_a_request_gets_the_sandbox_that_it_asks_for_or_a_refusal(
 
 
 def test_a_refusal_names_what_is_allowed() -> None:
-    with pytest.raises(SandboxNotAllowed, match="You may use: read-only, workspace-write") as caught:
+    with pytest.raises(SandboxNotAllowed, match="Allowed: read-only, workspace-write") as caught:
         _decided(_DARING, Scope(sandbox=_WRITE), sandbox=_DANGER)
     assert caught.value.code == "sandbox_not_allowed"
 
@@ -124,7 +124,7 @@ def test_no_turn_runs_without_a_login() -> None:
 def test_an_image_needs_a_model_that_takes_images() -> None:
     picture = (Image("data:image/png;base64,"),)
     assert _decided(Settings(), input=picture).input == picture
-    with pytest.raises(InvalidRequest, match="takes no images"):
+    with pytest.raises(InvalidRequest, match="does not accept images"):
         _decided(Settings(), model="small-5", input=picture)
 
 

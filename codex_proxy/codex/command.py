@@ -87,11 +87,9 @@ def find(settings: Settings) -> Command:
             f"Run: {_PIP_INSTALL} --upgrade openai-codex-cli-bin"
         )
     if version > NEWEST_TESTED:
-        _log.warning("codex %s is newer than the newest tested, %s", _dotted(version), _dotted(NEWEST_TESTED))
+        _log.warning("codex %s is newer than the newest tested version, %s", _dotted(version), _dotted(NEWEST_TESTED))
     if version < _SAFE_AS_ROOT and os.geteuid() == 0:
-        _log.warning(
-            "codex %s lets commands unmount what keeps secrets from them when it runs as root: update it", _dotted(version)
-        )
+        _log.warning("codex %s run as root lets commands unmount what hides secrets from them: update it", _dotted(version))
     listed = _run(path, ["-c", _NO_LOGIN, "features", "list"], settings)
     features = frozenset(line.split()[0] for line in listed.splitlines() if line.split())
     return Command(path, version, features, _bundled_models(path, settings))
@@ -131,7 +129,7 @@ def locate(settings: Settings) -> str:
 def _version(path: str, settings: Settings) -> tuple[int, int, int]:
     said = _run(path, ["--version"], settings)
     if not (found := re.search(r"\b(\d+)\.(\d+)\.(\d+)", said)):
-        raise CommandNotFound(f"{path} --version said {said.strip()[:100]!r}: not the Codex CLI. Set CODEX_PATH.")
+        raise CommandNotFound(f"{path} --version printed {said.strip()[:100]!r}, so this is not the Codex CLI. Set CODEX_PATH.")
     return int(found[1]), int(found[2]), int(found[3])
 
 

@@ -146,7 +146,7 @@ class Connection:
             await self._write({"id": number, "result": methods.DECLINED[method]})
             return
         self._count_unknown(method)
-        await self._write({"id": number, "error": {"code": _UNKNOWN_METHOD, "message": f"{method} is not served"}})
+        await self._write({"id": number, "error": {"code": _UNKNOWN_METHOD, "message": f"{method} is not supported"}})
 
     def _count_unknown(self, method: str) -> None:
         name = method[:_NAME_AT_MOST] if method in self.unknown or len(self.unknown) < _NAMES_AT_MOST else "…"

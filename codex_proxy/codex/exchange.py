@@ -140,13 +140,13 @@ class Exchange:
                     self._translator.forget_calls()
                     if said_something:
                         await self.interrupt()
-                        error = UpstreamFailed("The model provider broke off in the middle of the answer.")
+                        error = UpstreamFailed("The model provider broke off in the middle of its answer.")
                         yield TurnFailed(error, self._translator.usage)
                         return
             try:
                 events = self._translator.translate(method, params)
             except msgspec.MsgspecError as error:
-                raise WorkerFailed("The Codex CLI sent an unknown form.", detail=f"{method}: {error}") from error
+                raise WorkerFailed("The Codex CLI sent a message of an unknown form.", detail=f"{method}: {error}") from error
             for event in events:
                 said_something = said_something or isinstance(event, MessageDelta)
                 if isinstance(event, Recorded):

@@ -39,7 +39,7 @@ def failure(error: wire.TurnError) -> ProxyError:
     detail = f"{word} {status or ''}: {error.message}"
     match word, status:
         case "contextWindowExceeded", _:
-            return ContextTooLong("The conversation is longer than the model takes.", param="messages", detail=detail)
+            return ContextTooLong("The conversation exceeds the model's context window.", param="messages", detail=detail)
         case (("usageLimitExceeded" | "sessionBudgetExceeded"), _):
             return QuotaExceeded("The Codex account's quota is used up.", detail=detail, retry_after=_QUOTA_RETRY_AFTER)
         case "rateLimitExceeded", _:
@@ -49,15 +49,15 @@ def failure(error: wire.TurnError) -> ProxyError:
         case "modelNotFound", _:
             return ModelNotFound("The model provider does not know this model.", param="model", detail=detail)
         case "unauthorized", _:
-            return NotReady("Codex is not logged in at its model provider.", detail=detail, retry_after=_LOGIN_RETRY_AFTER)
+            return NotReady("Codex is not logged in to its model provider.", detail=detail, retry_after=_LOGIN_RETRY_AFTER)
         case (("cyberPolicy" | "misalignmentPolicyViolation"), _):
-            return InvalidRequest("The model provider refused the request by its usage policy.", detail=detail)
+            return InvalidRequest("The model provider refused the request because of its usage policy.", detail=detail)
         case "sandboxError", _:
             return WorkerFailed("Codex's sandbox failed.", detail=detail)
         case _, int():
             return UpstreamFailed(f"The model provider answered {status}.", detail=detail)
         case "internalServerError", _:
-            return UpstreamFailed("The model provider answered 500: it failed inside.", detail=detail)
+            return UpstreamFailed("The model provider answered 500: an internal error.", detail=detail)
         case "serverOverloaded", _:
             return UpstreamFailed("The model provider answered that it is overloaded.", detail=detail)
         case _, _:
@@ -75,7 +75,7 @@ def refusal(method: str, error: wire.RpcError, *, brought: bool) -> ProxyError:
     what, param = (
         ("the tools", "tools") if method == "thread/start" else ("this request", "input" if _BAD_ITEM.match(said) else None)
     )
-    return InvalidRequest(f"Codex does not take {what}: {reason}", param=param, detail=f"{method}: {said}")
+    return InvalidRequest(f"Codex does not accept {what}: {reason}", param=param, detail=f"{method}: {said}")
 
 
 def _word_and_status(info: str | dict[str, Any] | None) -> tuple[str, int | None]:
@@ -102,7 +102,7 @@ def _what_broke(message: str) -> str:
         return f"The model provider answered {found[1]}."
     if message.startswith("stream disconnected") and "error sending request" not in message:
         return "The model provider broke off the answer."
-    return "The model provider could not be reached, or broke off."
+    return "The model provider could not be reached, or closed the connection."
 
 
 class _ProviderError(msgspec.Struct):

@@ -45,4 +45,6 @@ def make(directory: Path, name: str, mode: int) -> None:
     try:
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"{name}={directory} cannot be made: {error.strerror}. Set {name} to a directory of yours.") from error
+        raise SettingsError(
+            f"{name}={directory} cannot be created: {error.strerror}. Set {name} to a directory that you own."
+        ) from error

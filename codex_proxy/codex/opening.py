@@ -102,7 +102,7 @@ class Opener:
     async def _check(self, started: wire.ThreadStarted, recipe: Recipe) -> None:
         profile = started.active_permission_profile
         if recipe.mode == "agent" and (profile is None or profile.id != PROFILE):
-            raise WorkerFailed("Codex did not take the permission profile.", detail=f"active: {profile}")
+            raise WorkerFailed("Codex did not apply the permission profile.", detail=f"active: {profile}")
         if self._local_only:
             await facts.check_local(self._connection, started.model_provider)
 

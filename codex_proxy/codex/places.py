@@ -42,7 +42,7 @@ def _open_again(root: Path) -> None:
         found = root.stat()
         if found.st_uid == os.geteuid() and found.st_mode & stat.S_IRWXU != stat.S_IRWXU:
             root.chmod(stat.S_IMODE(found.st_mode) | stat.S_IRWXU)
-            _log.warning("%s was closed to its owner, and is open to it again", root)
+            _log.warning("%s had lost its owner's permissions; they are restored", root)
 
 
 def ours(settings: Settings) -> Iterator[tuple[str, Path]]:

@@ -107,9 +107,9 @@ class CodexProcess:
         try:
             chunk = await self._child.stdout.read(_READ_AHEAD_BYTES)
         except OSError as error:
-            raise WorkerFailed("The Codex CLI cannot be read from.", detail=f"{error}; {self.last_words}") from error
+            raise WorkerFailed("The output of the Codex CLI cannot be read.", detail=f"{error}; {self.last_words}") from error
         if not chunk:
-            raise WorkerFailed("The Codex CLI ended in the middle of its work.", detail=self.last_words)
+            raise WorkerFailed("The Codex CLI exited in the middle of its work.", detail=self.last_words)
         return chunk
 
     async def write_line(self, line: bytes) -> None:
@@ -121,7 +121,7 @@ class CodexProcess:
             async with asyncio.timeout(_WRITE_TIMEOUT):
                 await self._child.stdin.drain()
         except OSError as error:  # TimeoutError is one
-            raise WorkerFailed("The Codex CLI stopped listening.", detail=self.last_words) from error
+            raise WorkerFailed("The Codex CLI closed its input.", detail=self.last_words) from error
 
     def memory_mb(self) -> int:
         """Resident memory of the CLI and what it has started, in MB; 0 where the system does not tell (macOS)."""

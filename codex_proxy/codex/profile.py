@@ -37,7 +37,7 @@ def copy(settings: Settings, codex_home: Path) -> list[str]:
     """Copy them where they differ; returns what to tell the operator. Raises SettingsError."""
     directory = _directory(settings)
     if settings.profile_dir is not None and not os.path.isdir(directory):
-        raise SettingsError(f"CODEX_WRAPPER_PROFILE_DIR={directory} is not a directory. Make it, or unset it.")
+        raise SettingsError(f"CODEX_WRAPPER_PROFILE_DIR={directory} is not a directory. Create it, or unset it.")
     present = sources(settings)
     if present and (root := root_of(directory, settings.roots)):  # the usual one: settings.load refuses another
         return [
@@ -48,7 +48,7 @@ def copy(settings: Settings, codex_home: Path) -> list[str]:
     for name, (usual, old) in _NAMES.items():
         found = [directory / one for one in (usual, old) if directory / one in present]
         if directory / old in found:
-            what = "is not used beside" if len(found) > 1 else "has an old name; call it"
+            what = "is ignored, because there is also" if len(found) > 1 else "has an old name; rename it to"
             told.append(f"{directory / old} {what} {usual}.")
         if found:
             told += _copy(found[0], codex_home / name)
@@ -75,13 +75,13 @@ def _copy(source: Path, target: Path) -> list[str]:
         raise SettingsError(f"{source} cannot be copied to {target}: {error.strerror}.") from error
     except ValueError as error:
         raise SettingsError(f"{source} is not TOML: {error}.") from error
-    return [f"{target} is now a copy of {source}.{f' What it was is {target.name}.bak.' if kept else ''}"]
+    return [f"{target} is now a copy of {source}.{f' The previous file is {target.name}.bak.' if kept else ''}"]
 
 
 def _content(file: Path) -> bytes:
     """Of a plain file. Raises SettingsError when it is a link or anything else."""
     if not stat.S_ISREG(file.lstat().st_mode):
-        raise SettingsError(f"{file} is a link, or no file: refused. Put the file itself there.")
+        raise SettingsError(f"{file} is refused: it is a link, or not a regular file. Put the file itself there.")
     with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
         return stream.read()
 

@@ -39,7 +39,7 @@ async def trouble(connection: Connection, cwd: Path) -> str | None:
         done = await connection.request("command/exec", params, wire.CommandRun, 2 * _LIMIT)
         if done.stdout.strip() != _WORD:
             return "a command did not run: " + (done.stderr.strip() or f"exit code {done.exit_code}")[-300:]
-        return "a command could write although it may only read" if probe.exists() else None
+        return "a command could write in read-only mode" if probe.exists() else None
     except WorkerFailed as error:
         return f"{error} {error.detail}"
     finally:

@@ -60,9 +60,9 @@ def check(tools: Iterable[Tool], mode: Mode) -> None:
             )
         seen_as = (tool.namespace and group_to_model(tool.namespace), to_model(tool.name))
         if tool.namespace is not None and groups.setdefault(group_to_model(tool.namespace), tool.namespace) != tool.namespace:
-            raise InvalidRequest(f"The namespace {tool.namespace!r} is given twice.", param=tool.place)
+            raise InvalidRequest(f"The namespace {tool.namespace!r} appears twice.", param=tool.place)
         if seen_as in seen:
-            raise InvalidRequest(f"The tool {tool.name!r} is given twice.", param=tool.place)
+            raise InvalidRequest(f"The tool {tool.name!r} appears twice.", param=tool.place)
         seen.add(seen_as)
 
 

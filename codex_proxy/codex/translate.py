@@ -160,7 +160,7 @@ class Translator:
         if self.usage is None and (found := bytes(params).count(b'"text":"' + _LEFT_OUT)):
             self._left_out += found
             if self._left_out > self._said_to_be_left_out:
-                raise InvalidRequest("An image of the conversation could not be decoded: it is damaged, or too large for Codex.")
+                raise InvalidRequest("An image in the conversation could not be decoded: it is damaged, or too large for Codex.")
 
     @functools.cached_property
     def _said_to_be_left_out(self) -> int:

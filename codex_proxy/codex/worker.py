@@ -108,7 +108,7 @@ class Worker:
                         await proof.renew(connection, worker._home)
                     await worker.prepare()
             except TimeoutError as error:
-                raise WorkerFailed("The Codex CLI did not get ready in time.", detail=process.last_words) from error
+                raise WorkerFailed("The Codex CLI did not become ready in time.", detail=process.last_words) from error
             _log.debug("codex [%s] started, mode %s", process.pid, mode)
             yield worker
 
@@ -226,7 +226,7 @@ class Worker:
         try:
             await self._connection.request("account/read", {}, wire.Account, _LIFE_TIMEOUT)
         except WorkerFailed as error:
-            _log.info("an idle worker does not answer, and is replaced: %s %s", error, error.detail)
+            _log.info("replacing an idle worker that does not answer: %s %s", error, error.detail)
             self.spent = True
             return False
         return True

@@ -117,14 +117,14 @@ class Api(msgspec.Struct, frozen=True):
             raise Unreachable(f"The connection to {self.address} broke: {error or type(error).__name__}.") from error
 
 
-_REMEDY = "Start one: codex-proxy serve. Or name it: --base-url URL"
+_REMEDY = "Start one with: codex-proxy serve. For another server: --base-url URL"
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
     """The options of every command that talks to a server."""
     group = parser.add_argument_group("server")
-    group.add_argument("--base-url", metavar="URL", help="where it is (default: PROXY_HOST and PROXY_PORT of the settings)")
-    group.add_argument("--api-key", metavar="KEY", help="a key of it (default: PROXY_API_KEY of the settings)")
+    group.add_argument("--base-url", metavar="URL", help="the server's address (default: from PROXY_HOST and PROXY_PORT)")
+    group.add_argument("--api-key", metavar="KEY", help="a key for it (default: PROXY_API_KEY)")
 
 
 def server(arguments: argparse.Namespace) -> Api:
@@ -143,7 +143,7 @@ def _with_v1(url: str) -> str:
     with contextlib.suppress(ValueError):
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return whole if parts.path else f"{whole}/v1"
-    raise CommandFailed(f"--base-url {url} is not an address. It looks like http://127.0.0.1:8000/v1")
+    raise CommandFailed(f"--base-url {url} is not an address. Example: http://127.0.0.1:8000/v1")
 
 
 def _refusal(status: int, content: bytes) -> Refused:
@@ -151,4 +151,4 @@ def _refusal(status: int, content: bytes) -> Refused:
         error = msgspec.json.decode(content)["error"]
         return Refused(status, error.get("code"), str(error["message"]))
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return Refused(status, None, f"The server answered {status}, and not in the form of the OpenAI API.")
+        return Refused(status, None, f"The server answered {status}, but not in the form of the OpenAI API.")

@@ -64,7 +64,7 @@ def _keys(server: Server) -> str:
         return (
             "none: every program on this machine can use it"
             if chosen.on_loopback
-            else "none: whoever reaches this address can use it"
+            else "none: anyone who can reach this address can use it"
         )
     every = ["PROXY_API_KEY"] if chosen.api_key else []
     return " and ".join([*every, *([f"{named} named"] if chosen.api_keys_file else [])])

@@ -16,27 +16,27 @@ from codex_proxy.errors import CommandFailed
 
 _PROMPT = "› "
 _CHOICES = {"/model": "model", "/effort": "effort", "/sandbox": "sandbox", "/cwd": "cwd"}
-_HELP = """/model NAME     answer with this model, perhaps with an effort and a mode: /model gpt-5.5 high chat
-/effort NAME    reason with this effort
-/sandbox MODE   let commands do this: read-only, workspace-write, danger-full-access
+_HELP = """/model NAME     use this model, optionally with an effort and a mode: /model gpt-5.5 high chat
+/effort NAME    use this reasoning effort
+/sandbox MODE   what commands may do: read-only, workspace-write, danger-full-access
 /cwd DIR        work in this directory, inside the server's workspaces
-                (without a word after it, each is the server's choice again)
-/new            begin a new conversation
+                (without a value, the server's default applies again)
+/new            start a new conversation
 /exit           end; so does Ctrl-D
 Ctrl-C stops an answer. A line that ends in \\ goes on in the next one."""
 
-EPILOG = """With a prompt it prints one answer and ends. Into a pipe it prints the answer alone, and from a pipe it takes text to go
+EPILOG = """With a prompt it prints one answer and exits. Piped output is the answer alone; piped input is added to
 with the prompt:
   git diff | codex-proxy chat "Review this change" > review.md"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="what to ask; without it a conversation begins")
-    parser.add_argument("-m", "--model", help='a model, perhaps with an effort and a mode: "gpt-5.5 high chat"')
+    parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="what to ask; without it, start a conversation")
+    parser.add_argument("-m", "--model", help='a model, optionally with an effort and a mode: "gpt-5.5 high chat"')
     parser.add_argument("-e", "--effort", help="reasoning effort: low, medium, high, …")
     parser.add_argument("-s", "--sandbox", choices=SANDBOXES, metavar="MODE", help=f"what commands may do: {', '.join(SANDBOXES)}")
-    parser.add_argument("-C", "--cwd", metavar="DIR", help="the directory, inside the server's workspaces")
-    parser.add_argument("-c", "--continue", dest="go_on", action="store_true", help="go on with the latest conversation")
+    parser.add_argument("-C", "--cwd", metavar="DIR", help="the working directory, inside the server's workspaces")
+    parser.add_argument("-c", "--continue", dest="go_on", action="store_true", help="continue the latest conversation")
     api.add_server_options(parser)
 
 
@@ -46,12 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
     asking = Asking(arguments.model, arguments.effort, arguments.sandbox, cwd)
     talk = Conversation(server, asking, latest_with(server) if arguments.go_on else None)
     if arguments.go_on and talk.latest is None:
-        print("There is no conversation to go on with; a new one begins.", file=sys.stderr)
+        print("There is no conversation to continue; starting a new one.", file=sys.stderr)
     prompt = " ".join(arguments.prompt)
     if not sys.stdin.isatty():
         prompt = "\n\n".join(filter(None, (prompt, sys.stdin.read().strip())))
         if not prompt:
-            raise CommandFailed("There is nothing to ask: the prompt and stdin are empty.")
+            raise CommandFailed("Nothing to ask: the prompt and stdin are empty.")
     if not prompt:
         return _converse(talk, place.out_style())
     view: View = Screen(place.out_style()) if sys.stdout.isatty() else Plain()
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _converse(talk: Conversation, style: Style) -> int:
     models = talk.server.get("/models")["data"]  # a wrong key or address is told before anything is typed
     named = talk.asking.model or (models[0]["id"] if models else "the server's model")
-    print(f"{style.bold(named)} at {talk.server.base_url}  {style.dim('Ctrl-C stops an answer, Ctrl-D ends, /help says more')}")
+    print(f"{style.bold(named)} at {talk.server.base_url}  {style.dim('Ctrl-C stops an answer, Ctrl-D exits, /help says more')}")
     _edit_lines()
     while True:
         try:
@@ -70,7 +70,7 @@ def _converse(talk: Conversation, style: Style) -> int:
             print()
             return 0
         except KeyboardInterrupt:
-            print(style.dim("\nCtrl-D ends the conversation."))
+            print(style.dim("\nPress Ctrl-D to exit."))
             continue
         if typed in ("/exit", "/quit"):
             return 0

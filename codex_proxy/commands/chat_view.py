@@ -33,7 +33,7 @@ class Plain:
     def __init__(self) -> None:
         self._commentary: set[str] = set()
         self._ends_line = True
-        self._problem: str | None = "The server broke off."
+        self._problem: str | None = "The server closed the connection."
 
     def show(self, event: Event) -> None:
         match event["type"]:
@@ -69,7 +69,7 @@ class Screen:
         self._work: dict[str, str] = {}  # the names of its calls, by item
         self._usage: dict[str, Any] = {}
         self._model = ""
-        self._problem: str | None = "The server broke off."
+        self._problem: str | None = "The server closed the connection."
 
     def show(self, event: Event) -> None:
         match event["type"]:

@@ -13,12 +13,12 @@ _USUAL_MODEL = "gpt-5.5"
 _QUICK = 2.0  # seconds
 _NO_KEY, _SOME_KEY = "unused", "YOUR_KEY"
 
-EPILOG = """The configuration goes to stdout and what to do with it to stderr, so it can be appended to a file:
+EPILOG = """The configuration goes to stdout and instructions to stderr, so you can append it to a file:
   codex-proxy client codex >> ~/.codex-of-mine/config.toml"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="the client; without it they are listed")
+    parser.add_argument("name", nargs="?", help="the client; without it, list them")
     parser.add_argument("-m", "--model", help="the model (default: the first that the server lists)")
     api.add_server_options(parser)
 
@@ -45,7 +45,7 @@ def _print(config: ClientConfig, values: dict[str, str]) -> None:
     print(config.filled(values), end="", flush=True)
     notes = [ClientConfig("", "", config.note).filled(values)] if config.note else []
     if values["KEY"] == _SOME_KEY:
-        notes.append("Put your key in the place of YOUR_KEY; make one: codex-proxy keys add NAME")
+        notes.append("Replace YOUR_KEY with your key. To create one: codex-proxy keys add NAME")
     for note in notes:
         print(style.dim(f"# {note}"), file=sys.stderr)
 

@@ -48,7 +48,7 @@ Model ID: @=CHAT@
     ),
     "codex": ClientConfig(
         "toml",
-        "~/.codex/config.toml (of another home than the server's)",
+        "~/.codex/config.toml (not in the Codex home that the server uses)",
         """\
 model = @CHAT@
 model_provider = "codex-proxy"
@@ -59,7 +59,7 @@ base_url = @URL@
 wire_api = "responses"
 http_headers = { Authorization = "Bearer @=KEY@" }
 """,
-        "The agent and its sandbox are on the client's side, the bare model on the server's.",
+        "The agent and its sandbox run on the client's side; the server provides the model alone.",
     ),
     "continue": ClientConfig(
         "yaml",
@@ -111,7 +111,7 @@ endpoints:
       titleConvo: true
       titleModel: @CHAT@
 """,
-        "From a container the server has another name than 127.0.0.1: see PROXY_HOST and PROXY_ALLOWED_HOSTS in docs/ENV.md.",
+        "In a container, the server has a different address: see PROXY_HOST and PROXY_ALLOWED_HOSTS in docs/ENV.md.",
     ),
     "litellm": ClientConfig(
         "yaml",
@@ -161,7 +161,7 @@ ENABLE_OLLAMA_API=False
 DEFAULT_MODELS=@=MODEL@
 TASK_MODEL_EXTERNAL=@=CHAT@
 """,
-        "From a container the server has another name than 127.0.0.1: see PROXY_HOST and PROXY_ALLOWED_HOSTS in docs/ENV.md.",
+        "In a container, the server has a different address: see PROXY_HOST and PROXY_ALLOWED_HOSTS in docs/ENV.md.",
     ),
     "openai": ClientConfig(
         "python",

@@ -12,7 +12,7 @@ EPILOG = "Example: codex-proxy codex login status"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the Codex CLI is given")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for the Codex CLI")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -52,7 +52,7 @@ class Conversation:
         except Refused as refusal:
             if self.latest is None or refusal.code not in _FORGOTTEN:
                 raise
-            view.note("The server no longer keeps this conversation; a new one begins.")
+            view.note("The server no longer has this conversation; starting a new one.")
             self.latest = None
             return self._ask(prompt, view)
 

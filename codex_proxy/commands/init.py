@@ -18,7 +18,7 @@ _PREFIX = "cpx_"  # as the named keys
 _NO_KEY = "none"
 _KEY_QUESTION = "Key that clients must send (none = open, on this machine only)"
 
-EPILOG = "serve reads the file in the directory where it is started."
+EPILOG = "serve reads the file from the directory in which you start it."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,20 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", help="PROXY_API_KEY; none = open, on this machine only (default: a new one)")
     parser.add_argument("--workspace", metavar="DIR", help="CODEX_WORKDIR, where commands run (default: ~/codex-workspace)")
     parser.add_argument("--sandbox", choices=SANDBOXES[:2], metavar="MODE", help="read-only (the default) or workspace-write")
-    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
 
 
 def run(arguments: argparse.Namespace) -> int:
     file = Path.cwd() / _FILE
     if file.exists() and not arguments.force:
         raise CommandFailed(
-            f"{file} is there already. Edit it (docs/ENV.md has every setting), or replace it: codex-proxy init --force"
+            f"{file} already exists. Edit it (docs/ENV.md has every setting), or replace it: codex-proxy init --force"
         )
     ask = not arguments.yes and sys.stdin.isatty()
     key = _answer(arguments.key, _KEY_QUESTION, _PREFIX + secrets.token_urlsafe(32), ask)
     workspace = _answer(arguments.workspace, "Directory in which Codex works", "~/codex-workspace", ask)
     allowed = " or ".join(SANDBOXES[:2])
-    sandbox = _answer(arguments.sandbox, f"What its commands may do: {allowed}", SANDBOXES[0], ask)
+    sandbox = _answer(arguments.sandbox, f"What commands may do: {allowed}", SANDBOXES[0], ask)
     lines = [
         "# Written by codex-proxy init. docs/ENV.md has every setting.",
         *([f"PROXY_API_KEY={key}"] if key != _NO_KEY else []),
@@ -63,7 +63,7 @@ def _check(file: Path, lines: list[str]) -> None:
     """Raises CommandFailed unless a server would start with these settings, in a file there."""
     values = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
     if any(char in value for value in values.values() for char in "\n\r'\"#\\"):
-        raise CommandFailed("A value may not have quotes, backslashes, # or line breaks.")
+        raise CommandFailed("A value must not contain quotes, backslashes, # or line breaks.")
     environ = {name: value for name, value in settings.os_environment().items() if name == "HOME"}
     try:
         chosen, _ = settings.load({**environ, **values}, file / "no env file")
@@ -71,7 +71,7 @@ def _check(file: Path, lines: list[str]) -> None:
         raise CommandFailed(str(error)) from error
     if root_of(file, chosen.roots):
         raise CommandFailed(
-            f"{file} would lie inside the workspace {chosen.workdir}, where an agent could change it. Choose another workspace."
+            f"{file} would be inside the workspace {chosen.workdir}, where an agent could change it. Choose another workspace."
         )
 
 

@@ -18,25 +18,25 @@ _HEADINGS = {"rate_limit_per_minute": "PER MINUTE", "parallel_turns": "PARALLEL"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add = commands.add_parser("add", help="make a key and print it, this once")
-    add.add_argument("name", help="whose it is: letters, digits, dots, underscores, hyphens")
+    add = commands.add_parser("add", help="create a key and show it, once")
+    add.add_argument("name", help="its name: letters, digits, dots, underscores, hyphens")
     add.add_argument("--rate", type=int, metavar="N", help="requests a minute (default: RATE_LIMIT_PER_MINUTE; 0 = no limit)")
     add.add_argument(
-        "--parallel", type=int, metavar="N", help="turns at once; more of them wait (default: all but one of the server's)"
+        "--parallel", type=int, metavar="N", help="concurrent turns; further ones wait (default: all but one of the server's)"
     )
     add.add_argument("--model", action="append", metavar="ID", help="a model that it may use; can be repeated (default: all)")
-    add.add_argument("--sandbox", metavar="MODE", help=f"the highest: {', '.join(SANDBOXES)} (default: the server's)")
+    add.add_argument("--sandbox", metavar="MODE", help=f"the widest sandbox: {', '.join(SANDBOXES)} (default: the server's)")
     add.add_argument("--danger", action="store_true", help="may ask for danger-full-access, where the server allows it")
-    add.add_argument("--no-network", action="store_true", help="no network, even where the server gives it to workspace-write")
+    add.add_argument("--no-network", action="store_true", help="no network, even if the server allows it in workspace-write")
     add.add_argument(
         "--workspace", action="append", type=os.path.abspath, metavar="DIR", help="a directory that it may use; can be repeated"
     )
-    add.add_argument("--operator", action="store_true", help="sees and stops everybody's turns, not only its own")
+    add.add_argument("--operator", action="store_true", help="can see and stop everyone's turns, not only its own")
     add.set_defaults(command=_add)
-    listing = commands.add_parser("list", help="list the keys by name, and what each may do")
+    listing = commands.add_parser("list", help="list the keys and what each may do")
     listing.add_argument("--json", action="store_true", help="as a JSON object, by name")
     listing.set_defaults(command=_list)
-    revoke = commands.add_parser("revoke", help="take a key out: its next request is refused")
+    revoke = commands.add_parser("revoke", help="remove a key: its next request is refused")
     revoke.add_argument("name")
     revoke.set_defaults(command=_revoke)
 
@@ -59,7 +59,7 @@ def _add(arguments: argparse.Namespace) -> int:
         operator=arguments.operator,
     )
     token = keys_file.add(place.read_settings(), arguments.name, limits)
-    print(f"The key of {arguments.name}, shown only now. A running server knows it already.", file=sys.stderr)
+    print(f"This is the key of {arguments.name}. It is not shown again. A running server accepts it at once.", file=sys.stderr)
     print(token)
     return 0
 
@@ -71,7 +71,7 @@ def _list(arguments: argparse.Namespace) -> int:
         told = {name: {member: getattr(entry, member) for member in limits} for name, entry in found.items()}
         print(msgspec.json.encode(told).decode())
     elif not found:
-        print("There are no keys yet. Make one: codex-proxy keys add NAME", file=sys.stderr)
+        print("There are no keys yet. Create one: codex-proxy keys add NAME", file=sys.stderr)
     else:
         header = ["NAME", *(_HEADINGS.get(member, member.upper().replace("_", " ")) for member in limits)]
         rows = [[name, *(_shown(getattr(entry, member)) for member in limits)] for name, entry in found.items()]

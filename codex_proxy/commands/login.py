@@ -8,12 +8,12 @@ EPILOG = """Without options it opens a browser. On a machine without one:
   codex-proxy login --device-auth
 With an API key:
   echo "$OPENAI_API_KEY" | codex-proxy login --with-api-key
-A running server notices a login by itself."""
+A running server picks up the login without a restart."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device-auth", action="store_true", help="by a code that you type in on another machine")
-    parser.add_argument("--with-api-key", action="store_true", help="with the API key on stdin")
+    parser.add_argument("--device-auth", action="store_true", help="log in with a code that you enter on another machine")
+    parser.add_argument("--with-api-key", action="store_true", help="log in with an API key, read from stdin")
     parser.add_argument("--status", action="store_true", help="say whether Codex is logged in")
 
 

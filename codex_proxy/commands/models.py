@@ -15,12 +15,12 @@ from codex_proxy.commands.terminal import table
 
 _HEADER = ("MODEL", "DEFAULT", "EFFORTS", "CONTEXT", "INPUT", "MODES")
 
-EPILOG = """A request names a model, then perhaps an effort and a mode: "gpt-5.5", "gpt-5.5 high", "gpt-5.5 chat"."""
+EPILOG = """A request names a model, optionally followed by an effort and a mode: "gpt-5.5", "gpt-5.5 high", "gpt-5.5 chat"."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as a JSON array")
-    parser.add_argument("--all", action="store_true", help="hidden models too")
+    parser.add_argument("--all", action="store_true", help="include hidden models")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     known = [at for at in range(len(_HEADER)) if any(row[at] for row in rows)]
     print(table([_HEADER[at] for at in known], [[row[at] for at in known] for row in rows], place.out_style()))
     print(
-        place.error_style().dim("* the model's own default. Any effort and mode may follow a name: gpt-5.5 high chat"),
+        place.error_style().dim("* the model's own default. A name can be followed by an effort and a mode: gpt-5.5 high chat"),
         file=sys.stderr,
     )
     return 0

@@ -34,9 +34,11 @@ EPILOG = "Settings come from the environment and from .env in the current direct
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", help="where to listen (PROXY_HOST, default 127.0.0.1)")
-    parser.add_argument("--port", help="where to listen (PROXY_PORT, default 8000; 0 = any free port)")
-    parser.add_argument("--demo", action="store_true", help="a built-in offline model, a home and a workspace of its own; no login")
+    parser.add_argument("--host", help="address to listen on (PROXY_HOST, default 127.0.0.1)")
+    parser.add_argument("--port", help="port to listen on (PROXY_PORT, default 8000; 0 = any free port)")
+    parser.add_argument(
+        "--demo", action="store_true", help="use a built-in offline model, with a temporary home and workspace; needs no login"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,7 +71,7 @@ def _passed_sockets(environ: Mapping[str, str]) -> list[socket.socket]:
     try:
         return systemd.passed_sockets(environ)
     except ValueError as error:
-        raise SettingsError(f"The sockets that systemd passes cannot be used: {error}.") from error
+        raise SettingsError(f"The sockets passed by systemd cannot be used: {error}.") from error
 
 
 def _where(sockets: Sequence[socket.socket]) -> dict[str, str]:

@@ -97,7 +97,7 @@ def _uninstall(scope: Scope, _: argparse.Namespace) -> int:
     except OSError as error:
         raise CommandFailed(f"{scope.unit_file} cannot be removed: {error.strerror}.") from error
     _run(scope.systemctl("daemon-reload"))
-    print(f"Removed {scope.unit_file}. Settings ({scope.env_file}), login and kept responses are still there.")
+    print(f"Removed {scope.unit_file}. Settings ({scope.env_file}), login and stored responses are kept.")
     return 0
 
 
@@ -143,7 +143,7 @@ def _prepare_system(scope: Scope) -> None:
     if str(program.resolve()).startswith(tuple(f"{place}/" for place in _HIDDEN)):
         raise CommandFailed(
             f"A system service cannot see {program}: install codex-proxy into a virtual environment in /opt/codex-proxy, "
-            "or make it a service of yours: codex-proxy service install --user"
+            "or install a user service: codex-proxy service install --user"
         )
     try:
         pwd.getpwnam(_USER)
@@ -183,7 +183,7 @@ def _installed(scope: Scope) -> str:
             f"{_program()} login --device-auth"
         )
     lines = [
-        f"Installed {scope.unit_file}; it runs, and starts again with the {'machine' if scope.system else 'session'}.",
+        f"Installed {scope.unit_file}. It is running, and starts again with the {'machine' if scope.system else 'session'}.",
         "",
         "Status    codex-proxy service status",
         f"Log       {journal}",

@@ -30,7 +30,7 @@ _PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEU
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-m", "--model", help="the model to check with (default: the server's)")
+    parser.add_argument("-m", "--model", help="the model to use (default: the server's)")
     parser.add_argument("--json", action="store_true", help="the results as a JSON array")
     api.add_server_options(parser)
 
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         except (Failed, CommandFailed) as error:
             said, good = str(error), False
         except (KeyError, IndexError, TypeError, AttributeError) as error:
-            said, good = f"the answer has not the form of the API: {error!r}", False
+            said, good = f"the answer does not have the form of the API: {error!r}", False
         took = time.monotonic() - began
         results.append({"check": name, "ok": good, "message": said, "seconds": round(took, 2)})
         if not arguments.json:
@@ -100,7 +100,7 @@ def _stream(asked: Asked) -> str:
     chunks = asked.stream("Count from one to five in words.")
     pieces = [chunk["choices"][0]["delta"].get("content") for chunk in chunks if chunk["choices"]]
     said = [piece for piece in pieces if piece]
-    _expect(said, "no text came")
+    _expect(said, "no text arrived")
     ends = [chunk["choices"][0]["finish_reason"] for chunk in chunks if chunk["choices"]]
     _expect(ends[-1] == "stop", f"the stream ended with {ends[-1]}")
     return f"{len(said)} pieces"
@@ -137,7 +137,7 @@ def _image(asked: Asked) -> str:
 def _conversation(asked: Asked) -> str:
     first = asked.respond("Remember the number 7. Answer with OK.")
     second = _output(asked.respond("Which number was it?", previous_response_id=first["id"]))
-    _expect("7" in second or "seven" in second.lower(), f"the number is forgotten: {_short(second)}")
+    _expect("7" in second or "seven" in second.lower(), f"the number was not remembered: {_short(second)}")
     return _short(second)
 
 

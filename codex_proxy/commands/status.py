@@ -17,11 +17,11 @@ _EVERY = 1.0  # seconds
 _HOME_AND_CLEAR = "\x1b[H\x1b[J"
 _HEADER = ("KEY", "MODEL", "MODE", "SANDBOX", "TIME", "DOING")
 
-EPILOG = "Exits with 1 when no turn could run now."
+EPILOG = "The exit code is 1 if no turn could run now."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-w", "--watch", action="store_true", help="show it again every second, until Ctrl-C")
+    parser.add_argument("-w", "--watch", action="store_true", help="refresh every second, until Ctrl-C")
     parser.add_argument("--json", action="store_true", help="as the server tells it, one JSON object a line")
     api.add_server_options(parser)
 

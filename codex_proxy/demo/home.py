@@ -27,7 +27,7 @@ class Home(msgspec.Struct, frozen=True):
     def furnish(self) -> None:
         """Put something into the workspace that a newcomer can look at."""
         (self.workdir / "hello.py").write_text('print("Hello from the demo\'s workspace.")\n')
-        (self.workdir / "notes.txt").write_text("This directory is temporary. It is gone when the demo ends.\n")
+        (self.workdir / "notes.txt").write_text("This directory is temporary. It is deleted when the demo ends.\n")
 
     def environment(self) -> dict[str, str]:
         """The settings that make a server use it."""

@@ -94,7 +94,7 @@ class PassedOn:
         for found, where in _walk(value, Place(place)):
             self._values += 1
             if isinstance(found, int) and not INTEGERS[0] <= found <= INTEGERS[1]:
-                raise InvalidRequest("An integer may have 64 bits here.", param=str(where))
+                raise InvalidRequest("Integers are limited to 64 bits here.", param=str(where))
             if isinstance(found, float) and not math.isfinite(found):
                 raise InvalidRequest("The number is out of range.", param=str(where))
         at_most(SCHEMA_VALUES, self._values, "values in its schemas", self._place)

@@ -32,8 +32,8 @@ def image(url: str, detail: str | None, place: str) -> Image:
         return Image(url, kept_detail, place)
     if not (found := _DATA_URL.match(url)):
         raise InvalidRequest(
-            "Images are taken as data: URLs of PNG, JPEG, GIF or WebP in base64, "
-            "and as https addresses where the operator allows that (PROXY_IMAGE_FETCH=1).",
+            "An image must be a base64 data: URL of a PNG, JPEG, GIF or WebP, "
+            "or an https URL where the operator allows that (PROXY_IMAGE_FETCH=1).",
             param=place,
         )
     encoded = url[found.end() :]
@@ -59,7 +59,7 @@ def data_url(kind: str, content: bytes, place: str) -> str:
 def check_number(images: Sequence[Image], place: str) -> None:
     """Raises InvalidRequest when a conversation has too many."""
     if len(images) > MAX_IMAGES:
-        raise InvalidRequest(f"A conversation may have {MAX_IMAGES} images; this one has {len(images)}.", param=place)
+        raise InvalidRequest(f"A conversation can have up to {MAX_IMAGES} images; this one has {len(images)}.", param=place)
 
 
 def put_in(wish: Wish, fetched: Mapping[str, str]) -> Wish:
@@ -77,7 +77,7 @@ def put_in_history(history: tuple[History, ...], fetched: Mapping[str, str]) -> 
 
 
 def too_large(place: str) -> InvalidRequest:
-    return InvalidRequest(f"An image may have {MAX_BYTES // 1024 // 1024} MB.", param=place)
+    return InvalidRequest(f"An image can have up to {MAX_BYTES // 1024 // 1024} MB.", param=place)
 
 
 def _not_base64(place: str) -> InvalidRequest:
@@ -96,5 +96,5 @@ def _check(kind: str, content: bytes, place: str) -> None:
         raise InvalidRequest(f"The image is not a {kind} file, or its header is damaged.", param=place)
     width, height = found
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        allowed = f"{MAX_SIDE} pixels a side and {MAX_PIXELS // 1_000_000} megapixels"
-        raise InvalidRequest(f"An image may have {allowed}; this one has {width} x {height}.", param=place)
+        allowed = f"{MAX_SIDE} pixels per side and {MAX_PIXELS // 1_000_000} megapixels"
+        raise InvalidRequest(f"An image can have up to {allowed}; this one has {width} x {height}.", param=place)

@@ -15,9 +15,9 @@ _UNSUPPORTED = ("allOf", "not", "dependentRequired", "dependentSchemas", "if", "
 def check_strict(schema: Any, place: str) -> None:
     """Raises InvalidRequest, `param` naming the place in the schema, for one that strict mode refuses."""
     if not isinstance(schema, dict) or schema.get("type") != "object":
-        raise InvalidRequest("A strict schema is an object at its root.", param=place)
+        raise InvalidRequest("The root of a strict schema must be an object.", param=place)
     if "anyOf" in schema:
-        raise InvalidRequest("A strict schema has no anyOf at its root.", param=place)
+        raise InvalidRequest("The root of a strict schema must not be anyOf.", param=place)
     properties = 0
     waiting: list[tuple[Any, Place, int]] = [(schema, Place(place), 0)]
     while waiting:
@@ -25,17 +25,17 @@ def check_strict(schema: Any, place: str) -> None:
         _check(part, where, depth)
         properties += len(_members(part, "properties"))
         if properties > PROPERTIES:
-            raise InvalidRequest(f"A strict schema has at most {PROPERTIES} properties.", param=place)
+            raise InvalidRequest(f"A strict schema can have at most {PROPERTIES} properties.", param=place)
         waiting += _inside(part, where, depth)
 
 
 def _check(schema: Any, where: Place, depth: int) -> None:
     if not isinstance(schema, dict):
-        raise InvalidRequest("A strict schema has an object here.", param=str(where))
+        raise InvalidRequest("A strict schema must have an object here.", param=str(where))
     if depth > STRICT_DEPTH:
-        raise InvalidRequest(f"A strict schema is nested at most {STRICT_DEPTH} deep.", param=str(where))
+        raise InvalidRequest(f"A strict schema can be nested at most {STRICT_DEPTH} levels deep.", param=str(where))
     if used := [word for word in _UNSUPPORTED if word in schema]:
-        raise InvalidRequest(f"A strict schema has no {used[0]!r}.", param=str(where))
+        raise InvalidRequest(f"A strict schema must not use {used[0]!r}.", param=str(where))
     type_ = schema.get("type")
     if type_ == "object" or (isinstance(type_, list) and "object" in type_) or "properties" in schema:
         _check_object(schema, where)
@@ -43,7 +43,7 @@ def _check(schema: Any, where: Place, depth: int) -> None:
 
 def _check_object(schema: dict[str, Any], where: Place) -> None:
     if schema.get("additionalProperties") is not False:
-        raise InvalidRequest("A strict schema has additionalProperties: false in every object.", param=str(where))
+        raise InvalidRequest("A strict schema must have additionalProperties: false in every object.", param=str(where))
     given = schema.get("required", [])
     required = {name for name in given if isinstance(name, str)} if isinstance(given, list) else set()
     missing = next((name for name in _members(schema, "properties") if name not in required), None)

@@ -62,7 +62,7 @@ class Backgrounds:
                 if not run.state.ended:  # the end is kept by the run itself
                     await _keep(run)
         except RecordEnded:  # by an instance that took us for dead: it stays so
-            _log.warning("background response %s had been ended by another instance", run.id)
+            _log.warning("background response %s was ended by another instance", run.id)
         finally:
             await see_out(watching)
             run.leave()
@@ -123,7 +123,7 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
                 _gone(response_id)
             if not record.running:
                 if after < record.last_event:
-                    raise StoreUnavailable("The store has lost events of this response. Ask for the response itself.")
+                    raise StoreUnavailable("The store has lost some events of this response. Retrieve the response itself instead.")
                 return
             with contextlib.suppress(StorageFull, StoreUnavailable):
                 await store.changed(response_id, _FOLLOW_WAIT)
@@ -146,4 +146,4 @@ async def cancelled(store: Store, owner: str, record: Record) -> Record:
 
 
 def _gone(response_id: str) -> NoReturn:
-    raise ResponseNotFound(f"The response {response_id} is gone: it was deleted, or is no longer kept.")
+    raise ResponseNotFound(f"The response {response_id} no longer exists: it was deleted, or has expired.")

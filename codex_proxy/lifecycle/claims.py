@@ -24,11 +24,11 @@ _LOOKED_EVERY = 0.5  # seconds, while the first request with this key still runs
 _ANSWER_LATE = 3.0  # seconds after the end of its record in which an answer should be there
 _LARGEST = 16 * 1024 * 1024  # bytes of an answer that are kept
 
-_ANOTHER_BODY = "This Idempotency-Key came with another request before."
-_BROKEN_OFF = "The first request with this Idempotency-Key was broken off by its client; it is not run again."
+_ANOTHER_BODY = "This Idempotency-Key was already used with a different request."
+_BROKEN_OFF = "The first request with this Idempotency-Key was cancelled by its client; it is not run again."
 _NO_ANSWER = "The first request with this Idempotency-Key left no answer; it is not run again."
-_NOT_KEPT = "The answer to the first request with this Idempotency-Key is no longer kept; it is not run again."
-_TOO_LARGE = "The answer to the first request with this Idempotency-Key was too large to be kept; it is not run again."
+_NOT_KEPT = "The answer to the first request with this Idempotency-Key is no longer stored; it is not run again."
+_TOO_LARGE = "The answer to the first request with this Idempotency-Key was too large to store; it is not run again."
 
 
 class KeptAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -104,7 +104,7 @@ class Claims:
         Raises InvalidRequest, IdempotencyConflict, StoreUnavailable, StorageFull.
         """
         if not _KEY.fullmatch(given):
-            raise InvalidRequest("An Idempotency-Key is 1 to 255 printable ASCII characters.", param="Idempotency-Key")
+            raise InvalidRequest("An Idempotency-Key must be 1 to 255 printable ASCII characters.", param="Idempotency-Key")
         key = hashlib.sha256(f"{owner}\n{path}\n{given}".encode()).hexdigest()
         held = Held(self._store, self._outbox, key)
         try:

@@ -26,8 +26,8 @@ LEASE = 15.0  # seconds that an instance may be silent before it counts as dead
 BEAT = 4.0  # seconds
 _SWEPT_EVERY = 15  # beats
 _LAST_WRITES = 10.0  # seconds that a stop waits for what the store has not taken
-_RESTARTED = ("server_restarted", "The server was restarted while it made this response.")
-_LOST = ("server_error", "The store of responses failed while this response was being made.")
+_RESTARTED = ("server_restarted", "The server was restarted while it was generating this response.")
+_LOST = ("server_error", "The response store failed while this response was being generated.")
 
 
 class Live(Protocol):

@@ -67,7 +67,7 @@ class RedisStore:
                 retry=Retry(NoBackoff(), 0),
             )
         except ValueError:  # its text may quote the password
-            raise StoreUnavailable("The store is not available.", detail="PROXY_STORE is no URL of a Redis server") from None
+            raise StoreUnavailable("The store is not available.", detail="PROXY_STORE is not the URL of a Redis server") from None
         store = cls(Redis.from_pool(pool), pool.connection_kwargs.get("password"), ttl, max_bytes)
         try:
             await store._run(redis_scripts.PING)

@@ -173,9 +173,9 @@ def in_our_words(path: Path) -> Iterator[None]:
     except (sqlite3.Error, OSError, ValueError) as error:  # ValueError is aiosqlite's word for a closed connection
         detail = f"{path}: {error}"
         if _is_full(error, path):
-            message = "There is no room left to keep responses."
+            message = "There is no space left to store responses."
             raise StorageFull(message, detail=detail, retry_after=RETRY_AFTER) from error
-        raise StoreUnavailable("The store of responses does not work.", detail=detail) from error
+        raise StoreUnavailable("The response store is not working.", detail=detail) from error
 
 
 def _connection(path: Path) -> aiosqlite.Connection:
@@ -205,7 +205,7 @@ async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
 def _refuse_newer(schema: int, path: Path) -> None:
     if schema > len(MIGRATIONS):
         detail = f"{path} has schema {schema}, this version knows {len(MIGRATIONS)}: update, or set PROXY_STORE to another file"
-        raise StoreUnavailable("The store of responses was written by a newer version.", detail=detail)
+        raise StoreUnavailable("The response store was written by a newer version.", detail=detail)
 
 
 async def _set(db: aiosqlite.Connection, pragma: str) -> None:

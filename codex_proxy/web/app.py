@@ -220,7 +220,7 @@ async def _announce(server: Server, address: str, announce: Callable[[Server, st
     await server.supervisors.wait_ready()
     _warn_of_effort(server)
     for alias in server.facts().catalog.broken_aliases():
-        _log.warning("CODEX_MODEL_ALIASES: %s stands for a model that does not exist; it is not listed", alias)
+        _log.warning("CODEX_MODEL_ALIASES: %s refers to a model that does not exist; it is not listed", alias)
     announce(server, address)
     server.systemd.ready()
     if server.trouble() == NOT_LOGGED_IN:
@@ -240,7 +240,7 @@ def _warn_of_effort(server: Server) -> None:
     model, effort = server.facts().catalog.choose(None).model, server.settings.reasoning_effort
     if model.efforts and effort not in model.efforts:
         has = ", ".join(model.efforts)
-        _log.warning("CODEX_REASONING_EFFORT=%s: %s has %s; its own default is used", effort, model.id, has)
+        _log.warning("CODEX_REASONING_EFFORT=%s: %s has %s; using its default", effort, model.id, has)
 
 
 @web.middleware

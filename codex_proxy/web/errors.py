@@ -89,14 +89,14 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         answer.headers["Allow"] = allowed
         return answer
     except web.HTTPRequestEntityTooLarge:
-        return _refuse(request, errors.BodyTooLarge("The body is larger than this server takes."))
+        return _refuse(request, errors.BodyTooLarge("The request body exceeds this server's limit (PROXY_MAX_BODY_MB)."))
     except web.HTTPException as error:
         return _refuse(request, errors.InvalidRequest(f"The request is not valid HTTP: {error.reason}."))
     except ConnectionError:
         return web.Response(status=499)  # the client has left: nobody is there to be told
     except Exception:
-        _log.exception("%s %s ran into a bug", request.method, request.path)
-        return response(errors.InternalError("The server ran into a bug of its own."))
+        _log.exception("%s %s failed because of a bug", request.method, request.path)
+        return response(errors.InternalError("Internal server error."))
 
 
 def _refuse(request: web.Request, error: ProxyError) -> web.Response:

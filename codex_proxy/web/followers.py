@@ -22,10 +22,10 @@ class Followers:
     def check(self, caller: str) -> None:
         """Raises RateLimited when there may be no more."""
         if self._open[caller] >= _OF_ONE_CALLER:
-            problem = f"Too many open streams: a caller may follow {_OF_ONE_CALLER} at once. Close one first."
+            problem = f"Too many open streams: a caller can follow {_OF_ONE_CALLER} at once. Close one first."
             raise RateLimited(problem, retry_after=_RETRY_AFTER)
         if self._open.total() >= _MOST:
-            raise RateLimited(f"Too many open streams: all callers together may follow {_MOST}.", retry_after=_RETRY_AFTER)
+            raise RateLimited(f"Too many open streams: all callers together can follow {_MOST}.", retry_after=_RETRY_AFTER)
 
     @contextmanager
     def one(self, caller: str) -> Iterator[None]:

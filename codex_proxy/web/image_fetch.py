@@ -54,10 +54,10 @@ class ImageFetch:
     async def fetch(self, links: Sequence[Image]) -> dict[str, str]:
         """Address -> data: URL. Raises InvalidRequest with the place of the first image that is not let in."""
         if links and not self._allowed:
-            problem = "This server does not fetch images: send a data: URL. Its operator can allow it by PROXY_IMAGE_FETCH=1."
+            problem = "This server does not fetch images. Send a data: URL, or ask the operator to set PROXY_IMAGE_FETCH=1."
             raise InvalidRequest(problem, param=links[0].place)
         if len({link.url for link in links}) > _MOST:
-            raise InvalidRequest(f"A request may have {_MOST} images by their addresses.", param=links[0].place)
+            raise InvalidRequest(f"A request can have up to {_MOST} image URLs.", param=links[0].place)
         fetched: dict[str, str] = {}
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
@@ -65,7 +65,9 @@ class ImageFetch:
                     if link.url not in fetched:
                         fetched[link.url] = await self._one(_checked(link), link.place or "")
                     if sum(map(len, fetched.values())) > self._most_bytes:
-                        raise InvalidRequest("The images are together larger than this server takes.", param=link.place)
+                        raise InvalidRequest(
+                            "Together, the images exceed this server's limit (PROXY_MAX_BODY_MB).", param=link.place
+                        )
         except TimeoutError as error:
             raise InvalidRequest("The images could not be fetched in time.", param=links[0].place) from error
         return fetched
@@ -123,18 +125,18 @@ def _checked(link: Image) -> URL:
     except ValueError:
         plain = False
     if not plain or not is_name(url.raw_host or ""):
-        problem = f"An image's address is https on port {_PORT}, has a host's name, and no password."
+        problem = f"An image URL must be https on port {_PORT}, with a host name and without a password."
         raise InvalidRequest(problem, param=link.place)
     return url
 
 
 def _kind(response: aiohttp.ClientResponse, place: str) -> str:
     if 300 <= response.status < 400:
-        raise InvalidRequest("The image's address redirects to another one: give that one.", param=place)
+        raise InvalidRequest("The image URL redirects. Send the final URL instead.", param=place)
     if response.status != 200:
-        raise InvalidRequest(f"The image's host answers {response.status}.", param=place)
+        raise InvalidRequest(f"The image's host answered {response.status}.", param=place)
     if response.content_type not in _KINDS or response.headers.get("Content-Encoding", "identity") != "identity":
-        raise InvalidRequest("The image's address does not give a PNG, JPEG, GIF or WebP.", param=place)
+        raise InvalidRequest("The image URL does not return a PNG, JPEG, GIF or WebP.", param=place)
     return _KINDS[response.content_type]
 
 

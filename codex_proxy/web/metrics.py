@@ -43,8 +43,8 @@ class Metrics:
         prometheus_client.ProcessCollector(registry=registry)
         build = prometheus_client.Info("codex_proxy_build", "The versions of codex-proxy and of the Codex CLI.", registry=registry)
         build.info({"version": __version__, "cli_version": cli_version})
-        self._turns = counter("codex_proxy_turns", "Turns that have ended, by how.", ("outcome", "model", "mode"))
-        told = "Tokens of turns that have ended. Cached ones are part of input, reasoning ones of output."
+        self._turns = counter("codex_proxy_turns", "Ended turns, by outcome.", ("outcome", "model", "mode"))
+        told = "Tokens of ended turns. Input includes cached tokens, output includes reasoning tokens."
         self._tokens = counter("codex_proxy_tokens", told, ("kind", "model"))
         told = "Turns that were begun, by what became of the conversation that they continue: live, resumed, rebuilt, or new."
         self._conversations = counter("codex_proxy_conversations", told, ("continuation", "mode"))
@@ -52,11 +52,11 @@ class Metrics:
         self._first_text = histogram("codex_proxy_turn_first_text_seconds", told, ("mode",), buckets=_FIRST_TEXT)
         told = "From the start of a turn by a worker to its end."
         self._duration = histogram("codex_proxy_turn_duration_seconds", told, ("mode",), buckets=_TURN)
-        told = "How long a turn waited for a worker, or in vain."
+        told = "How long turns waited for a worker, or gave up waiting."
         self._waited = histogram("codex_proxy_queue_wait_seconds", told, buckets=_QUEUE)
-        told = "HTTP answers that were begun, by route and status."
+        told = "HTTP responses started, by route and status."
         self._answers = counter("codex_proxy_http_answers", told, ("route", "method", "status"))
-        self._store_errors = counter("codex_proxy_store_errors", "Calls of the store that failed, by the error's code.", ("code",))
+        self._store_errors = counter("codex_proxy_store_errors", "Failed store calls, by error code.", ("code",))
 
     def hear(self, outcome: Outcome) -> None:
         """Of a turn that has ended."""
@@ -119,23 +119,21 @@ class Present(Collector):
     def collect(self) -> Iterator[Metric]:
         server, jobs = self._server, self._server.jobs
         yield GaugeMetricFamily("codex_proxy_ready", "Whether a turn could run now: 1 or 0.", server.trouble() is None)
-        yield GaugeMetricFamily("codex_proxy_turns_running", "Turns that workers have.", server.supervisors.running)
-        yield GaugeMetricFamily("codex_proxy_queue_depth", "Turns that wait for a worker.", jobs.waiting)
-        yield GaugeMetricFamily("codex_proxy_queue_limit", "Turns that may wait.", jobs.size)
-        told = "Requests whose rate this instance counted alone, because the store did not answer."
+        yield GaugeMetricFamily("codex_proxy_turns_running", "Turns running on workers.", server.supervisors.running)
+        yield GaugeMetricFamily("codex_proxy_queue_depth", "Turns waiting for a worker.", jobs.waiting)
+        yield GaugeMetricFamily("codex_proxy_queue_limit", "Maximum number of waiting turns.", jobs.size)
+        told = "Requests this instance rate-limited on its own because the store did not answer."
         yield CounterMetricFamily("codex_proxy_rates_counted_alone", told, server.rate.alone)
         yield GaugeMetricFamily(
-            "codex_proxy_background_responses", "Background responses that are being made here.", server.backgrounds.open
+            "codex_proxy_background_responses", "Background responses in progress on this instance.", server.backgrounds.open
         )
         workers = GaugeMetricFamily("codex_proxy_workers", "CLI processes: starting, idle, or busy with a turn.", labels=["state"])
         for state, number in self._census.states.items():
             workers.add_metric([state], number)
         yield workers
+        yield _counted("codex_proxy_worker_replacements", "CLI processes that ended, by reason.", "reason", self._census.replaced)
         yield _counted(
-            "codex_proxy_worker_replacements", "CLI processes that came to an end, by why.", "reason", self._census.replaced
-        )
-        yield _counted(
-            "codex_proxy_unknown_messages", "What the CLI said and this version does not know.", "method", self._unknown()
+            "codex_proxy_unknown_messages", "Messages from the CLI that this version does not know.", "method", self._unknown()
         )
 
     def _unknown(self) -> Counter[str]:
@@ -160,7 +158,7 @@ async def show(request: web.Request) -> web.Response:
     server = request.app[SERVER]
     if not _from_here(request):
         if not server.settings.has_keys:
-            raise Forbidden("The metrics are for the server's own machine, and for holders of a key; this server has no keys.")
+            raise Forbidden("Metrics are available from the server's own machine, or with a key; this server has no keys.")
         await server.admit(request)
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return web.Response(body=encode(request.app[METRICS].registry), headers={"Content-Type": content_type})

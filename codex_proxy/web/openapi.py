@@ -34,7 +34,7 @@ _QUERY_PAGE = (
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
     {"name": "order", "in": "query", "schema": {"enum": ["asc", "desc"]}},
 )
-_REFUSED = "Known, and refused by name."  # the docstring of a struct that is there to be refused: nothing to offer
+_REFUSED = "Known, and refused."  # the docstring of a struct that is there to be refused: nothing to offer
 _PACKAGE = b"codex_proxy.dialects."  # msgspec puts it before names that two modules have
 
 
@@ -97,18 +97,20 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
         ),
         "/v1/responses": turn("createResponse", "Run a turn, responses dialect", responses_request.Body, Response, StreamEvent),
         "/v1/responses/{id}": {
-            "get": operation("getResponse", "A kept response, or its events again", again, parameters=[name, *_QUERY_STREAM]),
+            "get": operation(
+                "getResponse", "Get a stored response, or replay its events", again, parameters=[name, *_QUERY_STREAM]
+            ),
             "delete": operation("deleteResponse", "Forget it", _json(schema[Deleted]), parameters=[name]),
         },
         "/v1/responses/{id}/cancel": {"post": operation("cancelResponse", "Stop a background response", kept, parameters=[name])},
         "/v1/responses/{id}/input_items": {
-            "get": operation("listInputItems", "What it was asked", _json(schema[ItemList]), parameters=[name, *_QUERY_PAGE])
+            "get": operation("listInputItems", "List its input items", _json(schema[ItemList]), parameters=[name, *_QUERY_PAGE])
         },
-        "/v1/models": {"get": operation("listModels", "The names that a request may use", _json(schema[ModelList]))},
-        "/v1/models/{id}": {"get": operation("retrieveModel", "One of them", _json(schema[ModelEntry]), parameters=[name])},
-        "/health": {"get": operation("health", "The process lives", _json(schema[Health]), security=[])},
+        "/v1/models": {"get": operation("listModels", "List the models", _json(schema[ModelList]))},
+        "/v1/models/{id}": {"get": operation("retrieveModel", "Get a model", _json(schema[ModelEntry]), parameters=[name])},
+        "/health": {"get": operation("health", "The process is alive", _json(schema[Health]), security=[])},
         "/ready": {"get": ready},
-        "/metrics": {"get": operation("metrics", "Numbers for Prometheus", {"text/plain": {"schema": {"type": "string"}}})},
+        "/metrics": {"get": operation("metrics", "Prometheus metrics", {"text/plain": {"schema": {"type": "string"}}})},
         "/openapi.json": {"get": operation("openapi", "This document", _json({"type": "object"}), security=[])},
         **documented.paths(schema, operation, name),
     }

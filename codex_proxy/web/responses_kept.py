@@ -21,7 +21,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     if request.query.get("stream", "false").lower() not in ("true", "1"):
         return errors.json_response(record.body)
     if not responses_stored.is_background(record.body):
-        raise InvalidRequest("Only a response that was made with background=true can be streamed again.", param="stream")
+        raise InvalidRequest("Only a response created with background=true can be streamed again.", param="stream")
     after = _whole_number(request, "starting_after", -1, -1, 2**53)
     request.app[SERVER].followers.check(owner)
     return await follow(request, owner, record.id, after, {})
@@ -40,7 +40,7 @@ async def cancel(request: web.Request) -> web.Response:
     """Stop a background response; one that has ended stays as it is."""
     owner, record = await _record(request)
     if not responses_stored.is_background(record.body):
-        raise InvalidRequest("Only a response that was made with background=true can be cancelled.")
+        raise InvalidRequest("Only a response created with background=true can be cancelled.")
     return errors.json_response((await background.cancelled(request.app[SERVER].store, owner, record)).body)
 
 

@@ -96,7 +96,11 @@ def test_what_the_provider_wrote_into_a_400_is_passed_on_without_addresses(info:
         ("We’re currently experiencing high demand, which may cause temporary errors.", "internalServerError", "answered 500"),
         ("unexpected status 503 Service Unavailable: no, url: http://127.0.0.1:9912/v1/responses", "other", "answered 503."),
         ("unexpected status 503 Service Unavailable: no", {"httpConnectionFailed": {"httpStatusCode": 503}}, "answered 503."),
-        ("stream disconnected before completion: error sending request", "other", "could not be reached, or broke off."),
+        (
+            "stream disconnected before completion: error sending request",
+            "other",
+            "could not be reached, or closed the connection.",
+        ),
         ("stream disconnected before completion: stream closed before response.completed", "other", "broke off the answer."),
     ],
 )

@@ -50,7 +50,7 @@ async def test_a_child_that_has_ended_is_noticed_by_its_reader_though_a_grandchi
     async with started("leaves_a_grandchild_that_holds_stdout") as process:
         await process.read_line()
         async with asyncio.timeout(STOP_LIMIT):
-            with pytest.raises(WorkerFailed, match="ended in the middle"):
+            with pytest.raises(WorkerFailed, match="exited in the middle"):
                 await process.read_line()
 
 
@@ -63,7 +63,7 @@ async def test_a_flood_on_stderr_blocks_nothing_and_its_end_is_kept() -> None:
 
 @pytest.mark.parametrize(
     ("way", "told"),
-    [("writes_a_line_of_33_mib", "over 32 MiB"), ("ends_in_the_middle_of_a_line", "ended in the middle")],
+    [("writes_a_line_of_33_mib", "over 32 MiB"), ("ends_in_the_middle_of_a_line", "exited in the middle")],
 )
 async def test_a_line_that_is_none_is_a_failure_of_the_worker(way: str, told: str) -> None:
     async with asyncio.timeout(STOP_LIMIT), started(way) as process:

@@ -92,12 +92,12 @@ def test_the_old_names_work_with_a_warning_and_the_new_ones_win(settings: Settin
     _write(there / "config.toml", 'model = "old"\n')
     told = profile.copy(settings, codex_home)
     assert [line for line in told if "old name" in line] == [
-        f"{there}/agent.md has an old name; call it codex_agents.md.",
-        f"{there}/config.toml has an old name; call it codex_config.toml.",
+        f"{there}/agent.md has an old name; rename it to codex_agents.md.",
+        f"{there}/config.toml has an old name; rename it to codex_config.toml.",
     ]
     assert (codex_home / "AGENTS.md").read_text() == "old\n"
     _write(there / "codex_agents.md", "new\n")
-    assert f"{there}/agent.md is not used beside codex_agents.md." in profile.copy(settings, codex_home)
+    assert f"{there}/agent.md is ignored, because there is also codex_agents.md." in profile.copy(settings, codex_home)
     assert (codex_home / "AGENTS.md").read_text() == "new\n"
     assert (codex_home / "config.toml").read_text() == 'model = "old"\n'
 
@@ -120,7 +120,7 @@ def test_a_link_or_what_is_no_file_is_refused_on_both_ends(
             os.mkfifo(odd)
         case "directory":
             odd.mkdir()
-    assert _error(settings, codex_home).startswith(f"{odd} is a link, or no file: refused.")
+    assert _error(settings, codex_home).startswith(f"{odd} is refused: it is a link, or not a regular file.")
     assert other.read_text() == 'model = "other"\n'
     assert not (codex_home / "config.toml").is_file() or kind == "link"
 

@@ -56,7 +56,7 @@ async def test_a_conversation_streams_stops_at_ctrl_c_and_goes_on(
         await screen.shows("the last answer")
         await screen.shows(_PROMPT)
         screen.press(CTRL_C)
-        await screen.shows("Ctrl-D ends the conversation.")
+        await screen.shows("Press Ctrl-D to exit.")
         screen.press(CTRL_D)
         assert await screen.ends() == 0
     said = json.dumps(model.requests[-1].input)
@@ -100,17 +100,18 @@ async def test_a_conversation_that_is_gone_begins_anew(proxy: Proxy, environ: di
     memory.write_text(json.dumps({proxy.base_url: "resp_gone"}))
     code, out, err = await piped(environ, "", "chat", "--continue", "Go", "--base-url", proxy.base_url)
     assert (code, out) == (0, "Hello from the scripted model.\n")
-    assert err == "The server no longer keeps this conversation; a new one begins.\n"
+    assert err == "The server no longer has this conversation; starting a new one.\n"
 
 
 async def test_where_no_server_answers_it_says_how_to_start_one(environ: dict[str, str]) -> None:
     code, _, err = await piped(environ, "", "chat", "Go", "--base-url", "http://127.0.0.1:9")
     assert code == 1
     assert err == (
-        "No server answers at http://127.0.0.1:9: Connection refused. Start one: codex-proxy serve. Or name it: --base-url URL\n"
+        "No server answers at http://127.0.0.1:9: Connection refused. "
+        "Start one with: codex-proxy serve. For another server: --base-url URL\n"
     )
     code, _, err = await piped(environ, "", "chat", "Go", "--base-url", "ftp://x")
-    assert err == "--base-url ftp://x is not an address. It looks like http://127.0.0.1:8000/v1\n"
+    assert err == "--base-url ftp://x is not an address. Example: http://127.0.0.1:8000/v1\n"
 
 
 def test_an_answer_cannot_steer_the_terminal() -> None:

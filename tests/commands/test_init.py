@@ -32,9 +32,9 @@ async def test_it_asks_three_questions_and_writes_a_private_file(environ: dict[s
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--workspace", "."], "would lie inside the workspace"),
-        (["--key", 'a"b'], "may not have quotes"),
-        (["--key", "ключ"], "a bearer token is ASCII"),
+        (["--workspace", "."], "would be inside the workspace"),
+        (["--key", 'a"b'], "must not contain quotes"),
+        (["--key", "ключ"], "a bearer token must be ASCII"),
     ],
 )
 def test_a_file_that_no_server_would_take_is_not_written(

@@ -34,7 +34,7 @@ def test_an_empty_list_says_how_to_fill_it(capsys: pytest.CaptureFixture[str], t
     (tmp_path / "keys.toml").touch(mode=0o600)
     assert cli.main(["keys", "list"]) == 0
     said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "There are no keys yet. Make one: codex-proxy keys add NAME\n")
+    assert (said.out, said.err) == ("", "There are no keys yet. Create one: codex-proxy keys add NAME\n")
 
 
 def test_colour_is_for_a_terminal_and_not_where_no_color_is_set(

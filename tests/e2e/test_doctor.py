@@ -69,7 +69,7 @@ async def test_no_login(environ: dict[str, str], home: Home) -> None:
 async def test_a_home_that_is_none(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     environ["CODEX_CONFIG_DIR"] = str(tmp_path / "file")
-    assert "Set CODEX_CONFIG_DIR to a directory of yours" in await _failure(environ, home, "places")
+    assert "Set CODEX_CONFIG_DIR to a directory that you own" in await _failure(environ, home, "places")
 
 
 async def test_a_home_that_may_not_be_read(environ: dict[str, str], home: Home) -> None:
@@ -81,7 +81,7 @@ async def test_a_home_that_may_not_be_read(environ: dict[str, str], home: Home) 
 
 async def test_a_workspace_that_cannot_be_made(environ: dict[str, str], home: Home) -> None:
     environ["CODEX_WORKDIR"] = "/proc/nowhere"
-    assert "Set CODEX_WORKDIR to a directory of yours" in await _failure(environ, home, "places")
+    assert "Set CODEX_WORKDIR to a directory that you own" in await _failure(environ, home, "places")
 
 
 async def test_a_port_that_is_taken(environ: dict[str, str], home: Home) -> None:
@@ -98,7 +98,7 @@ async def test_a_bad_value(environ: dict[str, str], home: Home) -> None:
 async def test_a_provider_that_is_down(environ: dict[str, str], home: Home, model: ModelServer) -> None:
     config = home.codex_home / "config.toml"
     config.write_text(config.read_text().replace(model.base_url, f"http://127.0.0.1:{free_port()}/v1"))
-    assert "Start it, or mend base_url" in await _failure(environ, home, "provider")
+    assert "Start it, or correct base_url" in await _failure(environ, home, "provider")
 
 
 async def test_a_provider_elsewhere_on_a_local_only_server(environ: dict[str, str], home: Home, model: ModelServer) -> None:
@@ -128,7 +128,7 @@ async def test_a_bad_file_of_keys(environ: dict[str, str], home: Home) -> None:
     keys.write_text("[keys")
     keys.chmod(stat.S_IRUSR | stat.S_IWUSR)
     environ["PROXY_API_KEYS_FILE"] = str(keys)
-    assert "is not a file of keys" in await _failure(environ, home, "keys")
+    assert "is not a keys file" in await _failure(environ, home, "keys")
 
 
 async def _failure(environ: dict[str, str], home: Home, check: str) -> str:

@@ -69,7 +69,7 @@ async def test_starts_that_keep_failing_show_in_ready_without_a_secret_and_it_re
         faulty.will("exits_1!", "initialize")
         faulty.will("exits_1", "idle")
         await ask(faulty.proxy, FORMS[0])
-        assert await _ready(faulty, False) == "The Codex CLI ended in the middle of its work."
+        assert await _ready(faulty, False) == "The Codex CLI exited in the middle of its work."
         seen = await ask(faulty.proxy, FORMS[0])
         assert (seen.status, seen.code) == (503, "not_ready")
         faulty.will_not()

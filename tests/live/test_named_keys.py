@@ -76,7 +76,7 @@ def test_what_cannot_be_done_to_the_keys_is_said_in_a_sentence_and_changes_nothi
         (good, 0o600, ("add", "bob", "--parallel", "0"), "parallel_turns"),
         (good, 0o600, ("revoke", "bob"), "no key 'bob'"),
         (good, 0o666, ("add", "bob"), "chmod"),
-        ("[keys", 0o600, ("revoke", "anna"), "not a file of keys"),
+        ("[keys", 0o600, ("revoke", "anna"), "not a keys file"),
     ]:
         key_file.write_text(text)
         key_file.chmod(mode)
@@ -151,7 +151,7 @@ async def test_a_bad_file_changes_nothing_and_is_told_of_once(
     keys = write_keys(key_file, {"anna": {}})
 
     def told() -> list[str]:
-        return [record.getMessage() for record in caplog.records if "the keys stay as they were" in record.getMessage()]
+        return [record.getMessage() for record in caplog.records if "keeping the previous keys" in record.getMessage()]
 
     async with start_proxy() as proxy:
 

@@ -208,11 +208,11 @@ async def test_a_slow_host_is_given_up(host: PictureHost, stage: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (web.Response(status=404, body=_CONTENT, headers=_PNG), "answers 404"),
-        (web.Response(text="<svg/>", content_type="image/svg+xml"), "does not give"),
-        (web.Response(text="<html>", content_type="text/html"), "does not give"),
-        (web.Response(body=_CONTENT, content_type="application/octet-stream"), "does not give"),
-        (web.Response(body=_CONTENT, headers=_PNG | {"Content-Encoding": "gzip"}), "does not give"),
+        (web.Response(status=404, body=_CONTENT, headers=_PNG), "answered 404"),
+        (web.Response(text="<svg/>", content_type="image/svg+xml"), "does not return"),
+        (web.Response(text="<html>", content_type="text/html"), "does not return"),
+        (web.Response(body=_CONTENT, content_type="application/octet-stream"), "does not return"),
+        (web.Response(body=_CONTENT, headers=_PNG | {"Content-Encoding": "gzip"}), "does not return"),
         (web.Response(body=_CONTENT, content_type="image/gif"), "not a gif file"),
         (web.Response(body=b"\x7fELF", headers=_PNG), "not a png file"),
         (web.Response(body=png(60_000, 60_000), headers=_PNG), "60000 x 60000"),
@@ -236,9 +236,9 @@ async def test_the_place_is_that_of_the_image_at_fault(host: PictureHost) -> Non
 
 async def test_the_images_of_a_request_are_bounded_in_number_and_in_size(host: PictureHost) -> None:
     links = [_link(f"https://{NAME}/{number}.png") for number in range(11)]
-    assert "10 images" in (await _refused(host.fetch(), *links)).message
+    assert "10 image URLs" in (await _refused(host.fetch(), *links)).message
     assert host.looked_up == []
-    assert "together" in (await _refused(host.fetch(most_bytes=2 * len(PIXEL)), *links[:3])).message
+    assert "Together" in (await _refused(host.fetch(most_bytes=2 * len(PIXEL)), *links[:3])).message
 
 
 async def test_a_few_are_fetched_at_once_and_no_more(host: PictureHost) -> None:

@@ -123,7 +123,7 @@ def _items(message: ChatMessage, place: str) -> list[History]:
         case ToolMessage():
             return [Answered(message.tool_call_id, _parts(message.content, place))]
         case FunctionMessage():
-            raise UnsupportedParameter("The role 'function' is not supported; 'tool' is.", param=f"{place}.role")
+            raise UnsupportedParameter("The role 'function' is not supported. Use 'tool' instead.", param=f"{place}.role")
 
 
 def _check_calls(messages: list[ChatMessage]) -> None:
@@ -170,4 +170,4 @@ def _part(part: UserPart, place: str) -> Part:
         case ImagePart():
             return image(part.image_url.url, part.image_url.detail, f"{place}.image_url.url")
         case AudioPart() | FilePart():
-            raise UnsupportedParameter("Audio and files are not supported; text and images are.", param=place)
+            raise UnsupportedParameter("Only text and images are supported, not audio or files.", param=place)

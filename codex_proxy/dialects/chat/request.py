@@ -226,7 +226,7 @@ def _tools(asked: Body) -> tuple[tuple[Tool, ...], bool]:
             return (), False
         case "required":
             if not tools:
-                raise InvalidRequest("tool_choice is 'required', and there are no tools.", param="tool_choice")
+                raise InvalidRequest("tool_choice is 'required', but there are no tools.", param="tool_choice")
             return tuple(tools), True
         case NamedChoice(function=wanted):
             chosen = tuple(tool for tool in tools if tool.name == wanted.name)
@@ -239,7 +239,7 @@ def _tools(asked: Body) -> tuple[tuple[Tool, ...], bool]:
 
 def _tool(tool: FunctionTool | CustomTool, place: str, passed: bounds.PassedOn) -> Tool:
     if isinstance(tool, CustomTool):
-        raise UnsupportedParameter("Custom tools are not supported; functions are.", param=f"{place}.type")
+        raise UnsupportedParameter("Custom tools are not supported here. Use functions instead.", param=f"{place}.type")
     schema = tool.function.parameters or {"type": "object", "properties": {}}
     parameters = passed.text_of(schema, f"{place}.function.parameters")
     return Tool(tool.function.name, passed.text(tool.function.description or ""), parameters, place=place)
@@ -248,5 +248,5 @@ def _tool(tool: FunctionTool | CustomTool, place: str, passed: bounds.PassedOn) 
 def _stops(stop: str | list[str] | None) -> tuple[str, ...]:
     words = (stop,) if isinstance(stop, str) else tuple(stop or ())
     if not all(words):
-        raise InvalidRequest("A stop sequence is not empty.", param="stop")
+        raise InvalidRequest("A stop sequence must not be empty.", param="stop")
     return words

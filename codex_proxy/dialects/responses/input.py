@@ -155,11 +155,11 @@ def _items(item: dict[str, Any], place: str) -> list[History]:
         case "web_search_call":  # the provider's own work: what came of it is in the message after it
             return []
         case "item_reference":
-            raise UnsupportedParameter("item_reference is not supported; go on with previous_response_id.", param=place)
+            raise UnsupportedParameter("item_reference is not supported. Use previous_response_id instead.", param=place)
         case str(other):
             raise UnsupportedParameter(f"Input items of type {other[:64]!r} are not supported.", param=f"{place}.type")
         case _:
-            raise InvalidRequest("The type of an item is a string.", param=f"{place}.type")
+            raise InvalidRequest("The type of an item must be a string.", param=f"{place}.type")
 
 
 def _outcome(done: McpCallInput) -> str:
@@ -205,7 +205,7 @@ def _part(part: _Part, place: str) -> Part:
         case InputImage(image_url=str(url)):
             return image(url, part.detail, f"{place}.image_url")
         case InputImage():
-            raise UnsupportedParameter("Images are taken in image_url; file ids are not known here.", param=place)
+            raise UnsupportedParameter("Send images in image_url; file ids are not supported.", param=place)
         case InputFile():
             return Text(_file_text(part, place))
 
@@ -213,10 +213,10 @@ def _part(part: _Part, place: str) -> Part:
 def _file_text(part: InputFile, place: str) -> str:
     """A text file, as text."""
     if part.file_data is None:
-        raise UnsupportedParameter("Files are taken as file_data; addresses and file ids are not known here.", param=place)
+        raise UnsupportedParameter("Send files in file_data; URLs and file ids are not supported.", param=place)
     encoded = part.file_data.rpartition("base64,")[2]
     if len(encoded) > _MAX_FILE_BYTES * 4 // 3:
-        raise InvalidRequest(f"A file may have {_MAX_FILE_BYTES // 1024} kB.", param=f"{place}.file_data")
+        raise InvalidRequest(f"A file can have up to {_MAX_FILE_BYTES // 1024} kB.", param=f"{place}.file_data")
     try:
         text = base64.b64decode(encoded, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError) as error:

@@ -69,7 +69,7 @@ def page(kept: bytes, *, after: str | None, limit: int, newest_first: bool) -> b
         items.reverse()
     start = next((place + 1 for place, item in enumerate(items) if _id_of(item) == after), None) if after else 0
     if start is None:
-        raise InvalidRequest("Invalid value for 'after': this response has no input item of that id.", param="after")
+        raise InvalidRequest("Invalid value for 'after': this response has no input item with that id.", param="after")
     found: list[Any] = items[start : start + limit]  # Any: msgspec.Raw, written as it is
     ids = [_id_of(item) for item in found]
     return msgspec.json.encode(ItemList(found, ids[0] if ids else None, ids[-1] if ids else None, start + limit < len(items)))

@@ -79,7 +79,7 @@ def decode(given: list[dict[str, Any]], choice: str | dict[str, Any] | None) -> 
     chosen = tuple(tool for tool in tools if names is None or tool.name in names)
     must_call = choice == "required" or (isinstance(choice, dict) and choice.get("mode", "required") == "required")
     if must_call and not chosen:
-        raise InvalidRequest("tool_choice asks for a tool that is not among the tools.", param="tool_choice")
+        raise InvalidRequest("tool_choice names a tool that is not in tools.", param="tool_choice")
     return Offered(chosen, must_call, web_search, tuple(ignored))
 
 

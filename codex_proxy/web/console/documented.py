@@ -26,12 +26,12 @@ def paths(schema: dict[Any, dict[str, Any]], operation: Operation, name: dict[st
     told = {"type": "string"}
     events = {"text/event-stream": {"schema": told, "x-event-schema": {"anyOf": [schema[Status], schema[Change]]}}}
     return {
-        "/x_codex/status": {"get": operation("getStatus", "Whether turns can run, and which do", json(Status))},
+        "/x_codex/status": {"get": operation("getStatus", "Whether turns can run, and the running turns", json(Status))},
         "/x_codex/events": {"get": operation("streamStatus", "The status, then what changes", events)},
         "/x_codex/turns/{id}/cancel": {
-            "post": operation("cancelTurn", "Stop a turn that runs or waits", json(Stopping), parameters=[name])
+            "post": operation("cancelTurn", "Stop a running or waiting turn", json(Stopping), parameters=[name])
         },
         "/x_codex/responses": {
-            "get": operation("listKept", "The caller's own kept responses, latest first", json(KeptPage), parameters=[*_QUERY])
+            "get": operation("listKept", "The caller's stored responses, latest first", json(KeptPage), parameters=[*_QUERY])
         },
     }

@@ -84,7 +84,7 @@ async def page(request: web.Request) -> web.Response:
     limit, after = _limit(query.get("limit")), query.get("after", "")
     words = query.get("search", "")[:_LONGEST_SEARCH].casefold().split()
     if not _PLACE.fullmatch(after):
-        raise InvalidRequest("Invalid value for 'after': take it from the 'next' of the page before.", param="after")
+        raise InvalidRequest("Invalid value for 'after': use the 'next' of the previous page.", param="after")
     found: list[Kept] = []
     looked_at = 0
     while looked_at < _LOOKED_AT and len(found) <= limit // 2:  # each look is at so many that all of them may match

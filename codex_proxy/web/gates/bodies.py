@@ -88,7 +88,7 @@ class Bodies:
         else:
             full = self._large + size - (before if before > _SMALL else 0) > self._most_of_large_ones
         if full:
-            problem = "The server holds as many bytes of requests as it may (PROXY_MAX_BODIES_MB). Try again."
+            problem = "The server has reached its limit for pending request bodies (PROXY_MAX_BODIES_MB). Try again."
             raise ServerFull(problem, retry_after=_RETRY_AFTER)
 
     def note(self, before: int, size: int) -> None:
@@ -115,9 +115,9 @@ class Bodies:
         except BaseException as error:
             body.let_go()
             if isinstance(error, TimeoutError):
-                raise RequestTimeout(f"The body did not come within {timeout:g} seconds.") from None
+                raise RequestTimeout(f"The request body did not arrive within {timeout:g} seconds.") from None
             if isinstance(error, web.RequestPayloadError | zlib.error | EOFError):
-                raise InvalidRequest("The body is not what its headers say.") from error
+                raise InvalidRequest("The request body does not match its headers.") from error
             raise
         return body
 
@@ -137,7 +137,7 @@ class _Inflated:
     def __init__(self, encoding: str) -> None:
         """Raises UnsupportedMediaType."""
         if encoding not in ("identity", *_WINDOWS):
-            raise UnsupportedMediaType("The body may be compressed with gzip or deflate, and with nothing else.")
+            raise UnsupportedMediaType("The request body can be compressed with gzip or deflate only.")
         self._encoding = encoding
         self._inside: zlib._Decompress | None = None
         self._given = self._made = 0
@@ -154,7 +154,7 @@ class _Inflated:
             piece = self._inside.decompress(chunk, _PIECE)
             self._made += len(piece)
             if self._made > max(_FREE_OF_RATIO, self._given * _RATIO):
-                raise BodyTooLarge(f"The compressed body grows by more than {_RATIO} times.")
+                raise BodyTooLarge(f"The request body expands to more than {_RATIO} times its compressed size.")
             yield piece
             chunk = self._inside.unused_data if self._inside.eof else self._inside.unconsumed_tail
             if not chunk and len(piece) < _PIECE:
@@ -172,4 +172,4 @@ class _Inflated:
 
 
 def _too_large() -> BodyTooLarge:
-    return BodyTooLarge("The body is larger than this server takes.")
+    return BodyTooLarge("The request body exceeds this server's limit (PROXY_MAX_BODY_MB).")

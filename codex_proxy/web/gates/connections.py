@@ -168,14 +168,16 @@ class Connection(web.RequestHandler):
             answer = errors.response(InvalidRequest(f"The request is not valid HTTP: {reason}"))
         else:
             super().handle_error(request, status, exc, message)
-            answer = errors.response(InternalError("The server ran into a bug of its own."))
+            answer = errors.response(InternalError("Internal server error."))
         answer.headers["x-request-id"] = new_request_id()
         answer.force_close()
         return answer
 
     def _time_head(self) -> None:
         limit = self._bounds.head_timeout
-        self._head_timer = self._later(limit, self.cut, RequestTimeout(f"The headers did not come within {limit:g} seconds."))
+        self._head_timer = self._later(
+            limit, self.cut, RequestTimeout(f"The request headers did not arrive within {limit:g} seconds.")
+        )
 
     def _time_rest(self) -> None:
         """Bound how long the rest of an answer may wait to be read: a closed connection would wait for ever."""
@@ -213,7 +215,7 @@ class Connections(web.Server):
         self.number += 1
         if self.number <= self._bounds.most:
             return True
-        self._full_log.warning("more than %d connections: those that wait are closed", self._bounds.most)
+        self._full_log.warning("more than %d connections: closing waiting ones", self._bounds.most)
         return self.close_longest_waiting()
 
     def close_longest_waiting(self) -> bool:

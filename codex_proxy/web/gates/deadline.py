@@ -25,7 +25,7 @@ def bound(limit: float) -> Middleware:
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            _log.info("%s %s was cut off: its client still read after %g s", request.method, request.path, limit)
+            _log.info("%s %s was cut off: its client was still reading after %g s", request.method, request.path, limit)
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionAbortedError from error

@@ -25,7 +25,7 @@ def raise_file_limit(workers: int) -> None:
     least = _LEAST + workers * _A_WORKER
     if (most := file_limit()) < least:
         raise SettingsError(
-            f"This process may have {most} files open, and needs {least} for {workers} workers. "
+            f"This process can have {most} files open, but needs {least} for {workers} workers. "
             "Raise the limit: ulimit -n, or LimitNOFILE= in systemd."
         )
 

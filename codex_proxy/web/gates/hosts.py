@@ -23,12 +23,12 @@ def guard(settings: Settings) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if _name(request.headers.get("Host", "")) not in hosts:
-            raise HostNotServed("This server does not serve that host. Its operator can name it in PROXY_ALLOWED_HOSTS.")
+            raise HostNotServed("This server does not serve that host. The operator can add it to PROXY_ALLOWED_HOSTS.")
         origin = request.headers.get("Origin")
         if origin is None or _is_own(origin, request):
             return await handler(request)
         if origin not in settings.cors_origins:
-            raise OriginNotAllowed("This server does not serve that origin. Its operator can name it in PROXY_CORS_ORIGINS.")
+            raise OriginNotAllowed("This server does not serve that origin. The operator can add it to PROXY_CORS_ORIGINS.")
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return web.Response(status=204, headers=_preflight(origin))
         request[_ORIGIN] = origin

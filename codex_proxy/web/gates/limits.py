@@ -69,7 +69,9 @@ class RateLimit:
             self.alone += 1
             self._tried_at = time.monotonic()
             if not self._away:
-                _log.warning("the store does not count requests (%s): this instance counts alone", error or "no answer in time")
+                _log.warning(
+                    "the store does not answer (%s): this instance counts requests on its own", error or "no answer in time"
+                )
             self._away = True
             return None
         if self._away:

@@ -31,5 +31,5 @@ class WrongKeys:
         self._counts[source] = self._counts.get(source, 0) + 1
         if self._counts[source] > PER_MINUTE:
             self._log.warning("too many wrong API keys from %s", source)
-            message = f"More than {PER_MINUTE} wrong API keys a minute from this address. A right key is still served."
+            message = f"More than {PER_MINUTE} wrong API keys a minute from this address. Correct keys still work."
             raise RateLimited(message, retry_after=self._ends - now)
