@@ -39,7 +39,7 @@ async def test_a_service_of_ones_own_is_installed_shown_and_removed(
     assert "Environment=PATH=" in unit.read_text()
     assert (await piped(environ, "", "service", "status", "--user"))[0] == 0
     code, out, _ = await piped(environ, "", "service", "uninstall", "--user")
-    assert (code, "are still there" in out, unit.exists()) == (0, True, False)
+    assert (code, "are kept" in out, unit.exists()) == (0, True, False)
     assert systemctl() == [
         "--user daemon-reload",
         "--user enable codex-proxy.service",
