@@ -1,10 +1,10 @@
 """codex-proxy: OpenAI's Codex CLI, an agent with a sandbox, behind the OpenAI API.
 
-The way of a request through the package:
+How a request passes through the package:
 
     web/        auth, limits, body          knows HTTP
     dialects/   bytes -> Turn               pure
-    policy      may this turn be run so?    pure
+    policy      may this turn run like this?    pure
     jobs        Job on a bounded queue      full = QueueFull at once
     supervisor  one of N takes it           each sees one job to its end
     codex/      worker, process             one warm `codex app-server` for each supervisor

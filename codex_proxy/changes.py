@@ -1,4 +1,4 @@
-"""Changes: a bell that rings when something is not as it was, for whoever shows it. It holds no news, only that there are some."""
+"""Changes: a signal that something has changed, for those who show it. It does not say what."""
 
 import asyncio
 import contextlib

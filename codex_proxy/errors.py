@@ -1,4 +1,4 @@
-"""What can go wrong, in our words. No HTTP status in here: `web/errors.py` has the one table for that.
+"""Every error we raise. No HTTP status in here: `web/errors.py` has the one table for that.
 
 A message is meant for the client, so it holds no path, no stderr and no provider URL; what only the operator may
 see goes into `detail`, which is logged and never sent. Every class is one entry of SPEC 3's table of errors.

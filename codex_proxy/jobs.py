@@ -2,7 +2,7 @@
 
 Rules: a full queue refuses at once; the channel is bounded, so a client that does not read slows the CLI and not our
 memory; a job ends exactly once, with one TurnCompleted or TurnFailed, and its end never waits for room. Callers share
-the queue fairly: they take turns at its head, and when it is full, whoever has most in it makes room for who has less.
+the queue fairly: they take turns at its head, and when it is full, the key with most turns in it makes room for those with fewer.
 """
 
 import asyncio

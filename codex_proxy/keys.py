@@ -1,6 +1,6 @@
 """Named keys: the file of PROXY_API_KEYS_FILE, whose key a token is, and what that key may do at most.
 
-The file is TOML, a table for each key. It holds SHA-256 digests and no keys, so whoever reads it learns none:
+The file is TOML, a table for each key. It holds SHA-256 digests and no keys, so its readers learn none:
 
     [keys.anna]
     sha256 = "…"                     # of the key, in hexadecimal; all below may be left out

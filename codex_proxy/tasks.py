@@ -1,6 +1,6 @@
 """The only place that creates asyncio tasks: named, held until they end, and heard when they fail.
 
-A task that fails unexpectedly is logged at once, whoever may or may not await it later.
+A task that fails unexpectedly is logged at once, whether or not it is awaited later.
 """
 
 import asyncio

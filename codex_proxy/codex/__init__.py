@@ -1,1 +1,1 @@
-"""Law of this room: it knows the Codex CLI, and knows no HTTP, no dialect and no queue. `wire` stays in here."""
+"""The Codex CLI. Rule: nothing here knows HTTP, dialects or the queue, and nothing outside imports `wire`."""

@@ -11,7 +11,7 @@ from codex_proxy.turns import Mode
 
 
 class Census:
-    """Every worker is to be started by `started`. `replaced` counts reasons."""
+    """Every worker must be started by `started`. `replaced` counts reasons."""
 
     def __init__(self, start: StartWorker) -> None:
         self.replaced: Counter[str] = Counter()

@@ -39,7 +39,7 @@ class OpenThread:
         """Have its process let go of it, and wait until it has. Raises WorkerFailed."""
         await self.connection.post("thread/delete", {"threadId": self.id})
         if self.path is not None:
-            for _ in range(_LOOKS):  # the CLI's answer waits for whoever reads its lines
+            for _ in range(_LOOKS):  # the CLI's answer waits for the reader of its lines
                 if not _is_there(self.path):
                     return
                 await asyncio.sleep(_BETWEEN_LOOKS)

@@ -1,6 +1,6 @@
 """CodexProcess: one child process, its pipes and its end. It knows lines, not what they mean.
 
-Whoever starts it stops it, by leaving `started`; after that nothing that it has started is alive (Linux: see warden.py;
+It is stopped by leaving `started`; after that, nothing that it started is alive (Linux: see warden.py;
 elsewhere, no member of its process group). Every wait on the child has a bound, and the stop goes on when its caller is
 cancelled.
 """
@@ -32,7 +32,7 @@ class CodexProcess:
     """A running child. Not for use by two readers or two writers at once."""
 
     def __init__(self, transport: asyncio.SubprocessTransport, protocol: "_Protocol") -> None:
-        self.gone = protocol.gone  # set as soon as the child has ended or closed its output, whoever may still hold its pipes
+        self.gone = protocol.gone  # set as soon as the child has ended or closed its output, even if others still hold its pipes
         self._exited = protocol.exited
         self._child = asyncio.subprocess.Process(transport, protocol, asyncio.get_running_loop())
         self._transport = transport
@@ -170,7 +170,7 @@ class CodexProcess:
 
 
 class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
-    """Says at once that the child has ended, and lets go of its pipes soon after, whoever else may hold them.
+    """Says at once that the child has ended, and lets go of its pipes soon after, even if others hold them.
 
     On 3.11 Process.wait() also waits for pipes that grandchildren hold; so does a reader. The CLI of npm is such a case:
     its launcher is the child, and the program itself the grandchild.

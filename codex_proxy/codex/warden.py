@@ -87,7 +87,7 @@ def _adopt_orphans_and_hear_of_the_end_of(parent: int) -> None:
 
 
 def _let_go_of_the_pipes() -> None:
-    """They are the CLI's: whoever reads them waits for its end, and not for ours."""
+    """They are the CLI's: their readers wait for its end, not for ours."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)

@@ -66,7 +66,7 @@ class Worker:
         self._settings = settings
         self._home = home.codex_home(settings)
         self._views = Views(settings, process.programs())
-        self.trace: Trace | None = None  # what the latest turn has left, for whoever continues its conversation
+        self.trace: Trace | None = None  # what the latest turn has left, for the turn that continues its conversation
         self._threads = threads
         self._opener = Opener(connection, settings, threads)
         self._last: Recipe | None = None

@@ -1,6 +1,6 @@
 """`codex-proxy service`: a systemd unit for this installation: written, started, shown, removed.
 
-As root a system service with a user of its own, else a service of whoever asks. The units are those of systemd/ and
+As root a system service with its own user, otherwise a user service. The units are those of systemd/ and
 docs/examples/, with the paths of this installation in them.
 """
 

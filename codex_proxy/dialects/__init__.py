@@ -1,1 +1,1 @@
-"""Law of this room: pure. No I/O, no clock, no ids of its own, no HTTP, no Codex name; the dialects do not know each other."""
+"""The two OpenAI dialects, independent of each other. Rule: pure. No I/O, clock, HTTP, Codex names or ids of their own."""

@@ -1,4 +1,4 @@
-"""FinalOnly: for an answer that is to be JSON and nothing else. What an agent says on its way becomes reasoning.
+"""FinalOnly: for an answer that must be JSON and nothing else. What an agent says along the way becomes reasoning.
 
 A message that the model does not call its final answer is kept until it is known whether something comes after it.
 """
@@ -28,7 +28,7 @@ class FinalOnly:
         self._on_the_way: set[str] = set()  # messages that are shown as reasoning
 
     def feed(self, event: TurnEvent) -> list[TurnEvent]:
-        """What is to be shown now."""
+        """What to show now."""
         match event:
             case MessageStarted():
                 return [*self._as_reasoning(), *self._message_started(event)]

@@ -17,7 +17,7 @@ from codex_proxy.tasks import see_out, spawn
 
 _log = logging.getLogger(__name__)
 
-_GATHERED_FOR = 0.05  # seconds, at the most
+_GATHERED_FOR = 0.05  # seconds, at most
 _GATHERED_MORE = 0.005  # seconds, with each write: the first text is not kept waiting
 _CANCEL_CHECKED_EVERY = 0.3  # seconds at the least between two looks into the store
 _CANCEL_WAIT = 1.0  # seconds; then the record is looked at whether it has changed or not

@@ -56,7 +56,7 @@ class Instance:
         finally:
             await self.outbox.close(_LAST_WRITES)
             await see_out(heart)
-            with contextlib.suppress(StorageFull, StoreUnavailable):  # whoever comes next does it
+            with contextlib.suppress(StorageFull, StoreUnavailable):  # the next instance does it
                 await self._fail_lost()
 
     def stop(self, response_id: str, reason: str) -> None:

@@ -222,7 +222,7 @@ class Run:
         return error
 
     def _noted(self, events: Sequence[StreamEvent]) -> list[StreamEvent]:
-        """The same events; those of a background response are to be kept."""
+        """The same events; those of a background response must be stored."""
         if self.asked.background:
             self._unkept += [stored_event(event) for event in events]
         return list(events)

@@ -1,1 +1,1 @@
-"""Law of this room: it keeps responses, and knows neither HTTP nor Codex nor a dialect. What it keeps is bytes to it."""
+"""The stores of responses. Rule: nothing here knows HTTP, Codex or a dialect; the contents are opaque bytes."""

@@ -35,7 +35,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What changes of a response while it is made, and whose it is.
 
     `status` and `body` are the response object's, as of its last change. `cancel_wanted`: somebody wants the holder to stop
-    it. `last_event`: the highest number of its events, by the store's count; whoever finds fewer has lost some.
+    it. `last_event`: the highest number of its events, by the store's count; fewer means that some are lost.
     """
 
     id: str
@@ -105,7 +105,7 @@ class Store(Protocol):
         """Change a running record; False when it has been deleted meanwhile.
 
         Raises RecordEnded, and writes nothing, when the record has ended. The same end again, status and body, is no
-        error: whoever did not hear that it was written may write it again.
+        error: a writer that did not hear of its success may write it again.
         """
 
     async def get(self, owner: str, record_id: str) -> Record | None:

@@ -1,4 +1,4 @@
-"""The keeper that forgets everything when the process ends; the measure for the others."""
+"""The store that forgets everything when the process ends; the reference for the others."""
 
 import asyncio
 import bisect

@@ -19,7 +19,7 @@ class Rates:
 
     def __init__(self, window: float) -> None:
         self._window = window
-        self._times: dict[str, deque[float]] = {}  # whoever asked last is last
+        self._times: dict[str, deque[float]] = {}  # the latest caller is last
 
     def hit(self, caller: str, amount: int) -> Hit:
         """Count a request, if there were fewer than `amount` in the window."""

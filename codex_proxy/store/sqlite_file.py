@@ -1,4 +1,4 @@
-"""A SQLite file of responses: its making, its schema and the migrations to it, and its errors in our words.
+"""A SQLite file of responses: its creation, its schema and migrations, and the translation of its errors.
 
 Rule: what is in MIGRATIONS is never edited, only added to; PRAGMA user_version says how many of them a file has taken.
 """
@@ -21,7 +21,7 @@ from codex_proxy.errors import StorageFull, StoreUnavailable
 from codex_proxy.store import file_lock
 
 BUSY_TIMEOUT = 5.0  # seconds that a write waits for another process's
-RETRY_AFTER = 30.0  # seconds: whoever makes room on a disk needs about that long
+RETRY_AFTER = 30.0  # seconds: making room on a disk takes about that long
 _BUSY_PAUSE = 0.02  # seconds
 _MAGIC, _HEAD_BYTES = b"SQLite format 3\0", 100  # of every file
 _LITTLE_ROOM = 64 * 1024  # bytes; SQLite's shared memory grows by 32 KiB
@@ -140,7 +140,7 @@ async def opened(path: Path) -> AsyncIterator[tuple[aiosqlite.Connection, aiosql
             alone = stack.enter_context(file_lock.held(path))
             writer = await stack.enter_async_context(_connection(path))
             await _prepare(writer, path)
-            if alone:  # whoever had a lease is dead
+            if alone:  # every holder of a lease is dead
                 await run(writer, "DELETE FROM lease")
             reader = await stack.enter_async_context(_connection(path))
             await run(reader, "PRAGMA query_only = ON")

@@ -1,1 +1,1 @@
-"""Law of this room: it knows HTTP, and with demo/ it is the only one that imports aiohttp. Handlers are thin."""
+"""HTTP. Rule: only this package and demo/ import aiohttp, and handlers are thin."""

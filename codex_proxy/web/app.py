@@ -1,4 +1,4 @@
-"""The composition root: routes, start, stop. Whoever wants to know what is connected to what reads this file.
+"""The composition root: routes, start, stop. It shows what is connected to what.
 
 Stopping: not ready any more, and serving until nobody asks; then the listener closes, queued turns are refused, running
 ones get PROXY_DRAIN_SECONDS, and the supervisors stop their workers; all that in on_shutdown, because aiohttp waits for
@@ -165,7 +165,7 @@ async def serve(
         server.hurried = asked.hurried
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, server)
         ends = [spawn("a signal", asked.stopping.wait()), spawn("a broken supervisor", server.supervisors.failed.wait())]
-        if sockets:  # who comes before a turn can run waits in their queue, and gets no 503
+        if sockets:  # requests that arrive before a turn can run wait in their queue and get no 503
             first = spawn("the first worker", server.supervisors.wait_ready())
             await asyncio.wait([first, *ends], timeout=_FIRST_WORKER_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
             await see_out(first)
@@ -176,7 +176,7 @@ async def serve(
         server.systemd.stopping(settings.drain_seconds + STOP_LIMIT)
         server.leaving = True
         _log.info(_farewell(server, asked.again))
-        if sockets:  # systemd holds them open: who comes now waits for the next of us
+        if sockets:  # systemd holds them open: requests that arrive now wait for our successor
             await asyncio.gather(*(site.stop() for site in runner.sites))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LEAVING_TIMEOUT):

@@ -154,7 +154,7 @@ METRICS = web.AppKey("metrics", Metrics)
 
 
 async def show(request: web.Request) -> web.Response:
-    """All of it, for this machine itself or for whoever has a key; as OpenMetrics where the request accepts that."""
+    """All metrics, for this machine or for holders of a key; as OpenMetrics if the request accepts that."""
     server = request.app[SERVER]
     if not _from_here(request):
         if not server.settings.has_keys:

@@ -34,7 +34,7 @@ _QUERY_PAGE = (
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
     {"name": "order", "in": "query", "schema": {"enum": ["asc", "desc"]}},
 )
-_REFUSED = "Known, and refused."  # the docstring of a struct that is there to be refused: nothing to offer
+_REFUSED = "Known, and refused by name."  # the docstring of a struct that is there to be refused: nothing to offer
 _PACKAGE = b"codex_proxy.dialects."  # msgspec puts it before names that two modules have
 
 

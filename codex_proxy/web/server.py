@@ -57,7 +57,7 @@ class Server:
         self.backgrounds = Backgrounds(store)
         self.claims = Claims(store, self.instance.outbox, settings.queue_timeout + settings.turn_timeout)
         self.systemd = Systemd(settings.environ)
-        self.leaving = False  # still serving, but not ready: whoever sends requests should look elsewhere
+        self.leaving = False  # still serving, but not ready: clients should look elsewhere
         self.hurried = asyncio.Event()  # stopping, and nothing is waited for any more
         self._last_asked = -math.inf  # monotonic seconds
         self.callers = Callers(settings)

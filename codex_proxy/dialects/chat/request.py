@@ -123,7 +123,7 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
-    """A decoded request: what is asked of Codex (`wish`), and how the answer is to be shown."""
+    """A decoded request: what is asked of Codex (`wish`), and how to show the answer."""
 
     wish: Wish
     stream: bool
@@ -131,7 +131,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     stop: tuple[str, ...]
     max_tokens: int | None
     show_activity: bool
-    json: bool  # the answer is to be JSON and nothing else
+    json: bool  # the answer must be JSON and nothing else
     ignored: tuple[str, ...]
 
     def with_images(self, fetched: Mapping[str, str]) -> "ChatRequest":

@@ -102,7 +102,7 @@ class Echo(msgspec.Struct, frozen=True):
 
 
 class ResponsesRequest(msgspec.Struct, frozen=True):
-    """A decoded request: what is asked of Codex (`wish`), how the answer is to be shown, and what is echoed in it.
+    """A decoded request: what is asked of Codex (`wish`), how to show the answer, and what is echoed in it.
 
     `given` is the conversation without the instructions, which do not carry over to a continuation.
     """
@@ -115,7 +115,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     echo: "Echo"
     show_activity: bool
     show_encrypted: bool
-    json: bool  # the answer is to be JSON and nothing else
+    json: bool  # the answer must be JSON and nothing else
     ignored: tuple[str, ...]
 
     @property

@@ -58,7 +58,7 @@ class Doing(msgspec.Struct, frozen=True):
 
 
 class TurnNow(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn that has not ended. `key`: whose it is. `directory` is told to whoever asked for the turn, and to the operator."""
+    """A turn that has not ended. `key`: whose it is. `directory` is shown to the turn's own key and to the operator."""
 
     id: str
     key: str
@@ -212,7 +212,7 @@ def _epoch(monotonic: float) -> float:
 
 
 async def show(request: web.Request) -> web.Response:
-    """The status, for whoever has a key."""
+    """The status, for holders of a key."""
     view = await request.app[BOARD].view_of(request)
     answer = errors.json_response(msgspec.json.encode(view.status()))
     answer.headers["Cache-Control"] = "no-store"

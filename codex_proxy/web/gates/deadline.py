@@ -15,7 +15,7 @@ BESIDE_THE_TURN = 120.0  # seconds: at most 30 for the body, 30 for images; the 
 
 
 def bound(limit: float) -> Middleware:
-    """The middleware that cuts off whoever is still being answered after `limit` seconds."""
+    """The middleware that cuts off clients still being answered after `limit` seconds."""
 
     @web.middleware
     async def cut_off_late(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -8,7 +8,7 @@ from aiohttp import web
 from codex_proxy.settings_values import UNIX, Proxy
 
 _HEADER = "X-Forwarded-For"
-_HOST_BITS = 64  # of an IPv6 address: whoever has one has them all
+_HOST_BITS = 64  # of an IPv6 address: the holder of one has them all
 
 
 def source(request: web.Request, trusted: Sequence[Proxy]) -> str:
