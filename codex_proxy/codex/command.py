@@ -46,6 +46,9 @@ _ON_THEIR_OWN = ("goals", "multi_agent", "multi_agent_v2", "multi_agent_mode", "
 _OFF_ALWAYS = ("shell_snapshot", "plugins", "apps", *_ON_THEIR_OWN)
 _OFF_FOR_CHAT = ("shell_tool", "unified_exec", "skill_search", "tool_search", "tool_suggest", "view_image")
 _CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false")
+# The CLI asks git about the directory of every thread and turn, outside of the sandbox, and `git status` runs the filters that
+# a repository names (0.147.0 to 0.169.0). Commands do not see this, and their git works.
+_NO_REPOSITORY = {"GIT_DIR": os.devnull}
 _NO_LOGIN = "cli_auth_credentials_store=ephemeral"  # one that is found is renewed at its issuer, needed or not
 
 
@@ -106,7 +109,7 @@ def environment(settings: Settings) -> dict[str, str]:
         child[name] = ",".join(filter(None, (given.get(name), _LOOPBACK)))
     if settings.codex_home is not None:
         child["CODEX_HOME"] = str(settings.codex_home)
-    return child
+    return child | _NO_REPOSITORY
 
 
 def locate(settings: Settings) -> str:

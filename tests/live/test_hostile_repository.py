@@ -12,6 +12,7 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import ProxyStarter
+from tests.live.test_no_way_out import outputs, runs
 
 _EVENTS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop")
 
@@ -127,3 +128,30 @@ async def test_no_program_that_a_repository_names_is_run_and_codexs_configuratio
             assert (await proxy.chat(prompt="go", model="gpt-5.5 chat", x_codex={"cwd": cwds[1]})).status == 200
     assert canaries.run == []
     assert configuration.read_bytes() == before
+
+
+@pytest.mark.parametrize("sandbox", ["read-only", "workspace-write", "danger-full-access"])
+async def test_git_as_codex_itself_runs_it_runs_no_filter_of_a_repository_and_the_git_of_commands_works(
+    start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str], sandbox: str
+) -> None:
+    """Codex wants to know whether the directory has changes: that is asked outside of the sandbox, with every turn."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    canaries = Canaries(home.root)
+    repository = home.workdir / "made"
+    repository.mkdir()
+    make = (
+        "git init -q . && echo 1 > a && git add a && git -c user.name=n -c user.email=e commit -qm m && echo 2 > a"
+        f" && echo 'a filter=f' > .gitattributes && git config filter.f.clean '{canaries.command('clean')}; cat'"
+    )
+    environ |= {"CODEX_ALLOW_DANGER_FULL_ACCESS": "1", "CODEX_SANDBOX_CEILING": "danger-full-access"}
+    async with start_proxy() as proxy:
+        wanted = {"cwd": str(repository)}
+        [said] = await outputs(proxy, model, runs(f"{make} && echo made"), sandbox="workspace-write", **wanted)
+        assert "made" in said
+        look = "git rev-parse --git-dir; sleep 0.7; echo GIT_DIR=$GIT_DIR."  # so long Codex's own git has time
+        for _ in range(2):
+            [said] = await outputs(proxy, model, runs(look), sandbox=sandbox, **wanted)
+            assert ".git\n" in said
+            assert "GIT_DIR=." in said
+    assert canaries.run == []
