@@ -22,6 +22,7 @@ from codex_proxy.codex.thread import history_items, turn_params
 from codex_proxy.codex.translate import Translator
 from codex_proxy.errors import UpstreamFailed, WorkerFailed
 from codex_proxy.turns import (
+    Continuation,
     History,
     MessageCompleted,
     MessageDelta,
@@ -68,6 +69,11 @@ class Exchange:
     @property
     def ran_something(self) -> bool:
         return self._translator.ran_something
+
+    @property
+    def continuation(self) -> Continuation:
+        """What became of the conversation."""
+        return self._opening.continuation
 
     @property
     def calls(self) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ class Opener:
         live = self._threads.get(trace.thread)
         if live is not None and self.holds(turn) and live.recipe == recipe:
             return Opening(live, turn.history[turn.covered :], "live")
-        if trace.content:
+        if trace.content and recipe.on_disk:  # else it has become private: its thread would go on in the rollout
             try:
                 return await self._resumed(turn, trace, recipe)
             except (WorkerFailed, OSError, msgspec.MsgspecError) as error:

@@ -36,6 +36,7 @@ def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trac
 
 
 def _items(turn: Turn, exchange: Exchange) -> tuple[str, ...]:
-    before = turn.trace.items if turn.trace else ()
+    live = exchange.continuation == "live"  # what a thread that was rebuilt was given is in the turn's history
+    before = turn.trace.items if turn.trace and live else ()
     seen = (*turn.history, Message("user", turn.input)) if turn.input else turn.history
     return (*before, *(msgspec.json.encode(item).decode() for item in history_items(seen)), *exchange.recorded)

@@ -147,6 +147,32 @@ async def test_a_private_conversation_leaves_nothing_on_disk(proxy: Proxy, talki
     assert [file for file in home.codex_home.rglob("*") if file.is_file() and b"secret" in file.read_bytes()] == []
 
 
+async def test_a_conversation_that_becomes_private_leaves_nothing_more_on_disk(
+    proxy: Proxy, talking: ModelServer, home: Home
+) -> None:
+    for mode in ("gpt-5.5", "gpt-5.5 chat"):
+        chat, private = Chat(proxy, mode), Chat(proxy, mode, store=False)
+        private.messages = chat.messages
+        await chat.say("Please run it." if mode == "gpt-5.5" else "One.")
+        for text in ("The secret?", "And the other secret?"):
+            await private.say(text)
+        assert ("hidden work" in str(talking.requests[-1].input)) is (mode == "gpt-5.5")
+    assert [file for file in home.codex_home.rglob("*") if file.is_file() and b"secret" in file.read_bytes()] == []
+
+
+async def test_what_is_kept_in_memory_comes_once_in_every_thread_that_is_given_it(
+    start_proxy: ProxyStarter, environ: dict[str, str], talking: ModelServer
+) -> None:
+    environ |= {"CODEX_WORKER_MAX_TURNS": "1"}
+    async with start_proxy() as proxy:
+        chat = Chat(proxy, store=False)
+        texts = ["Please run one.", "Two.", "Three.", "Four.", "Five."]
+        for text in texts:
+            await chat.say(text)
+    assert [said for said in reversed(talking.requests[-1].said_by_user) if said in texts] == texts
+    assert [item["type"] for item in talking.requests[-1].input].count("function_call_output") == 1
+
+
 async def test_two_turns_that_continue_the_same_answer_at_once(proxy: Proxy, talking: ModelServer) -> None:
     chat = Chat(proxy)
     await chat.say("One.")
