@@ -7,12 +7,13 @@ say, the settings say, lowered to what the key allows.
 import os
 from pathlib import Path
 
-from codex_proxy.catalog import Facts, effort_for
+from codex_proxy.catalog import Choice, Facts, effort_for
 from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.errors import Forbidden, InvalidRequest, NotAllowedHere, NotReady, SandboxNotAllowed
 from codex_proxy.keys import Scope
 from codex_proxy.settings import Settings
-from codex_proxy.turns import Mode, Sandbox, Summary, Turn, WebSearch, Wish
+from codex_proxy.turns import Mode, Sandbox, Summary, Turn, WebSearch
+from codex_proxy.wish import Wish
 
 _SANDBOXES: tuple[Sandbox, ...] = ("read-only", "workspace-write", "danger-full-access")  # lowest first
 _LOGIN_RETRY_AFTER = 60.0  # seconds; somebody has to log in first
@@ -23,19 +24,13 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
 
     Raises NotReady, ModelNotFound, InvalidRequest, Forbidden, SandboxNotAllowed or NotAllowedHere.
     """
-    if not facts.usable:
-        raise NotReady(
-            "Codex is not logged in on this server. The operator can run: codex-proxy login", retry_after=_LOGIN_RETRY_AFTER
-        )
+    _check_login(facts)
     choice = facts.catalog.choose(_model_name(wish, facts, scope))
-    if wish.images and "image" not in choice.model.modalities:
-        raise InvalidRequest(f"The model {choice.model.id} does not accept images.", param="model")
+    _check_model(choice, wish, scope)
     effort = effort_for(choice, wish.effort, settings.reasoning_effort, wish.effort_place)
     task = wish.task if settings.ui_tasks == "chat" else None
     if task is not None:
         effort = next(iter(choice.model.efforts), None)  # the lowest comes first
-    if not scope.has_model(choice.model.id):
-        raise Forbidden(f"This key may not use the model {choice.model.id}. It may use: {', '.join(scope.models)}.", param="model")
     if settings.local_only and not facts.provider_local:
         raise NotAllowedHere("This server runs turns on local model providers only, and Codex's provider is not local.")
     sandbox, network_allowed = _sandbox(wish, settings, scope), settings.network_ceiling and scope.network
@@ -71,6 +66,21 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
         web_search=_web_search(wish, mode, allowed=network_allowed),
         note=wish.note,
     )
+
+
+def _check_login(facts: Facts) -> None:
+    if not facts.usable:
+        raise NotReady(
+            "Codex is not logged in on this server. The operator can run: codex-proxy login", retry_after=_LOGIN_RETRY_AFTER
+        )
+
+
+def _check_model(choice: Choice, wish: Wish, scope: Scope) -> None:
+    model = choice.model
+    if wish.images and "image" not in model.modalities:
+        raise InvalidRequest(f"The model {model.id} does not accept images.", param="model")
+    if not scope.has_model(model.id):
+        raise Forbidden(f"This key may not use the model {model.id}. It may use: {', '.join(scope.models)}.", param="model")
 
 
 def default_model(default: str, scope: Scope) -> str:

@@ -16,7 +16,8 @@ from codex_proxy.catalog import Facts
 from codex_proxy.codex.warm import StartWorker, WarmWorkers
 from codex_proxy.codex.worker import Worker
 from codex_proxy.errors import InternalError, ProxyError, TurnTimeout, WorkerFailed
-from codex_proxy.jobs import Job, JobQueue, shutting_down
+from codex_proxy.job import Job
+from codex_proxy.jobs import JobQueue, shutting_down
 from codex_proxy.settings import Settings
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.turns import Mode, Turn, TurnCompleted, TurnEnd, TurnFailed

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from codex_proxy.errors import NotReady, QueueFull, ShuttingDown, UpstreamFailed
-from codex_proxy.jobs import EVENTS_AHEAD, Job, JobQueue
+from codex_proxy.job import EVENTS_AHEAD, Job
+from codex_proxy.jobs import JobQueue
 from codex_proxy.tasks import spawn
 from codex_proxy.turns import MessageDelta, Text, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted
 

@@ -12,7 +12,8 @@ from codex_proxy.errors import Forbidden, InvalidRequest, ModelNotFound, NotAllo
 from codex_proxy.keys import Scope
 from codex_proxy.policy import decide
 from codex_proxy.settings import Settings
-from codex_proxy.turns import Image, Message, Mode, Sandbox, Text, Turn, Wish
+from codex_proxy.turns import Image, Message, Mode, Sandbox, Text, Turn
+from codex_proxy.wish import Wish
 
 _READ: Sandbox = "read-only"
 _WRITE: Sandbox = "workspace-write"

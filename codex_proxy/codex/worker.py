@@ -11,14 +11,13 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from codex_proxy import __version__
 from codex_proxy.catalog import Facts
-from codex_proxy.codex import command, documents, facts, home, methods, sandbox, trace, wire
+from codex_proxy.codex import command, documents, facts, home, methods, sandbox, surroundings, trace, wire
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.connection import PROMPT_TIMEOUT, Connection
 from codex_proxy.codex.exchange import Exchange
@@ -29,7 +28,7 @@ from codex_proxy.codex.thread import Recipe
 from codex_proxy.codex.view import View, Views
 from codex_proxy.errors import ContextTooLong, InvalidRequest, WorkerFailed, WorkspaceUnusable
 from codex_proxy.settings import Settings
-from codex_proxy.turns import Message, Mode, Text, Trace, Turn, TurnCompleted, TurnEvent
+from codex_proxy.turns import Mode, Trace, Turn, TurnCompleted, TurnEvent
 
 _log = logging.getLogger(__name__)
 
@@ -193,7 +192,7 @@ class Worker:
         self.spent = not clean or self.ending or self._left_something or self._too_large()
 
     async def _events(self, turn: Turn, recipe: Recipe, opening: Opening) -> AsyncGenerator[TurnEvent, None]:
-        thread, told = opening.thread, self._with_surroundings(turn, opening, recipe.view)
+        thread, told = opening.thread, surroundings.told(turn, opening, recipe.view, self.facts.document_names)
         exchange = self._exchange = Exchange(self._connection, told, opening)
         thread.running, thread.trace = True, None
         self._threads.use(thread)
@@ -239,16 +238,6 @@ class Worker:
     async def sandbox_trouble(self) -> str | None:
         """What is wrong with Codex's sandbox here; None when it works."""
         return await sandbox.trouble(self._connection, self._home)
-
-    def _with_surroundings(self, turn: Turn, opening: Opening, view: View) -> Turn:
-        """The turn with what its thread has not seen: of the history, and of the project's AGENTS.md, where Codex would have it."""
-        missing, thread = (*opening.missing, *turn.note), opening.thread
-        text = documents.project_text(Path(turn.cwd), self.facts.document_names, view.shows) if turn.mode == "agent" else ""
-        if text and text != thread.documents and (turn.input or opening.continuation in ("new", "rebuilt")):
-            told = Message("user", (Text(documents.as_told(text, Path(turn.cwd))),))
-            thread.documents = text
-            missing = (*missing, told) if opening.continuation in ("live", "resumed") else (told, *missing)
-        return msgspec.structs.replace(turn, history=missing)
 
     def _too_large(self) -> bool:
         return self._turns % _MEMORY_CHECKED_EVERY == 0 and self._process.memory_mb() > self._settings.worker_max_mb

@@ -13,7 +13,8 @@ import msgspec
 
 from codex_proxy.dialects.image_header import KINDS, size
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.turns import Answered, History, Image, Message, Part, Wish
+from codex_proxy.turns import Answered, History, Image, Message, Part
+from codex_proxy.wish import Wish
 
 MAX_IMAGES = 100  # in one conversation
 MAX_BYTES = 20 * 1024 * 1024  # of one file

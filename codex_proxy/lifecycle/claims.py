@@ -13,7 +13,7 @@ import msgspec
 
 from codex_proxy.dialects.responses import stored
 from codex_proxy.errors import IdempotencyConflict, InvalidRequest
-from codex_proxy.jobs import Job
+from codex_proxy.job import Job
 from codex_proxy.lifecycle.outbox import Outbox
 from codex_proxy.store.keeper import RUNNING, Claim, Store
 

@@ -22,7 +22,8 @@ from codex_proxy.dialects.responses.input import repeated
 from codex_proxy.dialects.responses.request import ResponsesRequest
 from codex_proxy.dialects.responses.stream import ResponsesStream
 from codex_proxy.errors import ProxyError, RecordEnded, StoreUnavailable
-from codex_proxy.jobs import Job, JobQueue
+from codex_proxy.job import Job
+from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.store.keeper import Change, Record, StoredEvent, StoredPart
 from codex_proxy.turns import History, Turn

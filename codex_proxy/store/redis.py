@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from codex_proxy import tasks
 from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavailable
-from codex_proxy.store import redis_scripts
+from codex_proxy.store import redis_claims, redis_scripts
 from codex_proxy.store.changes import Changes
 from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent
 from codex_proxy.store.rates import Hit
@@ -125,7 +125,7 @@ class RedisStore:
         await self._changes.wait(record_id, timeout)
 
     async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
-        found = await self._run_with_room(redis_scripts.CLAIM, key, owner, fingerprint, holder, _milliseconds(lease))
+        found = await self._run_with_room(redis_claims.CLAIM, key, owner, fingerprint, holder, _milliseconds(lease))
         if not found:
             return None
         fingerprint_of_it, answer, response_id = found
@@ -133,13 +133,13 @@ class RedisStore:
 
     async def bind(self, key: str, holder: str, ttl: float, response_id: str | None) -> bool:
         more = () if response_id is None else (response_id,)
-        return bool(await self._run(redis_scripts.BIND, key, holder, _milliseconds(ttl), *more))
+        return bool(await self._run(redis_claims.BIND, key, holder, _milliseconds(ttl), *more))
 
     async def answer(self, key: str, holder: str, answer: bytes) -> None:
-        await self._run(redis_scripts.ANSWER, key, holder, answer, self._life, self._max_bytes)
+        await self._run(redis_claims.ANSWER, key, holder, answer, self._life, self._max_bytes)
 
     async def release(self, key: str, holder: str) -> None:
-        await self._run(redis_scripts.RELEASE, key, holder)
+        await self._run(redis_claims.RELEASE, key, holder)
 
     async def renew(self, holder: str, lease: float) -> None:
         if holder != self._holder and self._news is not None:
@@ -188,7 +188,7 @@ class RedisStore:
     async def _load(self) -> None:
         """So that no first call of a script sends its arguments twice."""
         async with self._client.pipeline(transaction=False) as pipeline:
-            for script in redis_scripts.ALL:
+            for script in (*redis_scripts.ALL, *redis_claims.ALL):
                 pipeline.script_load(redis_scripts.SHARED + script)
             with self._in_our_words():
                 await pipeline.execute()

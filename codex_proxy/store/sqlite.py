@@ -18,7 +18,7 @@ from pathlib import Path
 import aiosqlite
 
 from codex_proxy.errors import RecordEnded
-from codex_proxy.store import sqlite_file
+from codex_proxy.store import sql, sqlite_file
 from codex_proxy.store.file_lock import HolderLocks
 from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Change, Claim, Listed, Record, StoredEvent
 from codex_proxy.store.rates import Hit
@@ -29,29 +29,6 @@ FORGET_AT_ONCE = 100  # records a transaction: a smaller bound after a restart m
 VACUUM_AT_ONCE = 1000  # pages
 _SILENT_LEASES = 6  # after so many, a holder is dead though its process is there
 POLL_INTERVAL = 0.2  # seconds between two looks for changes of other processes
-
-_SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "
-_SELECT_LATEST = """SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event, input_items, number
-    FROM kept JOIN input ON input.record = number WHERE owner = ? AND number < ? ORDER BY number DESC LIMIT ?"""
-_UPDATE = """UPDATE kept SET status = ?, running = ?, changed_at = ?, body = coalesce(?, body), last_event = max(last_event, ?),
-    size = size + ? WHERE id = ? AND running RETURNING id"""
-_ADD_EVENT = "INSERT OR REPLACE INTO event SELECT number, ?, ?, ? FROM record WHERE id = ?"
-_ADD_PART = "INSERT OR REPLACE INTO part SELECT number, ?, ? FROM record WHERE id = ?"
-_SELECT_CONVERSATION = """SELECT conversation FROM (
-    SELECT -1 AS place, conversation FROM input WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2)
-    UNION ALL SELECT number, content FROM part WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2))
-    ORDER BY place"""
-# Each LIMIT lets SQLite look at one record, owner or claim only, which every write does.
-_SELECT_SURPLUS = """
-    WITH bound AS (SELECT (page_count - freelist_count) * page_size > ? AS is_over
-        FROM pragma_page_count, pragma_freelist_count, pragma_page_size)
-    SELECT * FROM (SELECT 'record', id FROM record WHERE NOT running AND created_at < ? ORDER BY created_at, number LIMIT 1)
-    UNION ALL SELECT * FROM (SELECT 'record', (SELECT id FROM record WHERE owner = share.owner AND NOT running
-            ORDER BY created_at, number LIMIT 1) AS oldest FROM bound CROSS JOIN share
-        WHERE is_over AND (oldest NOT NULL OR EXISTS (SELECT 1 FROM claim WHERE owner = share.owner AND length(answer) > 0))
-        ORDER BY bytes DESC LIMIT 1)"""
-_SELECT_ANSWER = """SELECT key FROM share JOIN claim ON claim.owner = share.owner WHERE length(answer) > 0
-    ORDER BY bytes DESC, ends_at LIMIT 1"""
 
 
 class SqliteStore:
@@ -100,23 +77,23 @@ class SqliteStore:
         gone: list[str] = []
         if change.parts or change.events:
             async with self._transaction() as db:
-                if not await run(db, _UPDATE, *state):
+                if not await run(db, sql.UPDATE, *state):
                     return await self._is_end(change)
-                await db.executemany(_ADD_EVENT, [(one.number, one.type, one.content, change.id) for one in change.events])
-                await db.executemany(_ADD_PART, [(one.number, one.content, change.id) for one in change.parts])
+                await db.executemany(sql.ADD_EVENT, [(one.number, one.type, one.content, change.id) for one in change.events])
+                await db.executemany(sql.ADD_PART, [(one.number, one.content, change.id) for one in change.parts])
                 gone = await self._forget_surplus(db)
         else:  # without, the next create looks after the bound
             async with self._writing:
                 with in_our_words(self._path):
-                    found = await run(self._writer, _UPDATE, *state)
+                    found = await run(self._writer, sql.UPDATE, *state)
             if not found:
                 return await self._is_end(change)
         self._tell([change.id, *gone])
         return True
 
     async def get(self, owner: str, record_id: str) -> Record | None:
-        rows = await self._read(_SELECT_RECORD + "WHERE id = ? AND owner = ?", record_id, owner)
-        return _record(rows[0]) if rows else None
+        rows = await self._read(sql.SELECT_RECORD + "WHERE id = ? AND owner = ?", record_id, owner)
+        return sql.record(rows[0]) if rows else None
 
     async def input_items(self, owner: str, record_id: str) -> bytes | None:
         found = "SELECT input_items FROM input JOIN record ON input.record = record.number WHERE id = ? AND owner = ?"
@@ -124,13 +101,13 @@ class SqliteStore:
         return rows[0][0] if rows else None
 
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
-        rows = await self._read(_SELECT_CONVERSATION, record_id, owner)
+        rows = await self._read(sql.SELECT_CONVERSATION, record_id, owner)
         return [content for (content,) in rows] or None
 
     async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
         before = min(float(after or "inf"), 2.0**62)
-        rows = await self._read(_SELECT_LATEST, owner, before, limit)
-        found = [Listed(_record(row[:8]), row[8]) for row in rows]
+        rows = await self._read(sql.SELECT_LATEST, owner, before, limit)
+        found = [Listed(sql.record(row[:8]), row[8]) for row in rows]
         return found, str(rows[-1][9]) if len(rows) == limit else ""
 
     async def delete(self, owner: str, record_id: str) -> bool:
@@ -217,13 +194,13 @@ class SqliteStore:
     async def orphans(self) -> list[Record]:
         now = time.monotonic()
         no_lease = "NOT EXISTS (SELECT 1 FROM lease WHERE lease.holder = kept.holder AND ends_at >= ?)"
-        silent = [_record(row) for row in await self._read(_SELECT_RECORD + "WHERE running AND " + no_lease, now)]
+        silent = [sql.record(row) for row in await self._read(sql.SELECT_RECORD + "WHERE running AND " + no_lease, now)]
         rows = await self._read("SELECT holder FROM lease WHERE silent_until >= ?", now) if silent else []
         asleep = {holder for (holder,) in rows if self._locks.held(holder)}
         return [record for record in silent if record.holder not in asleep]
 
     async def held(self, holder: str) -> list[Record]:
-        return [_record(row) for row in await self._read(_SELECT_RECORD + "WHERE running AND holder = ?", holder)]
+        return [sql.record(row) for row in await self._read(sql.SELECT_RECORD + "WHERE running AND holder = ?", holder)]
 
     async def hit(self, caller: str, amount: int, window: float) -> Hit | None:
         return None
@@ -293,31 +270,17 @@ class SqliteStore:
         """Forget what is too old, and of what is too much the largest owner's, records before answers; gives the names."""
         gone: list[str] = []
         while len(gone) < FORGET_AT_ONCE:
-            surplus = await run(db, _SELECT_SURPLUS, self._max_bytes, too_old)
+            surplus = await run(db, sql.SELECT_SURPLUS, self._max_bytes, too_old)
             if not surplus:
                 break
             name = surplus[0][1]
             if name is not None:
                 await run(db, "DELETE FROM record WHERE id = ?", name)
             else:  # its owner has answers only; that there was one is not forgotten, or a command would run again
-                [(name,)] = await run(db, _SELECT_ANSWER)
+                [(name,)] = await run(db, sql.SELECT_ANSWER)
                 await run(db, "UPDATE claim SET answer = x'' WHERE key = ?", name)
             gone.append(name)
         return gone
-
-
-def _record(row: Row) -> Record:
-    record_id, owner, created_at, status, body, holder, cancel_wanted, last_event = row
-    return Record(
-        id=record_id,
-        owner=owner,
-        created_at=created_at,
-        status=status,
-        body=body,
-        holder=holder,
-        cancel_wanted=bool(cancel_wanted),
-        last_event=last_event,
-    )
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -17,7 +17,7 @@ from codex_proxy.dialects.chat.objects import ChatCompletionChunk
 from codex_proxy.dialects.chat.request import ChatRequest
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.errors import ProxyError
-from codex_proxy.jobs import Job
+from codex_proxy.job import Job
 from codex_proxy.lifecycle.claims import Held
 from codex_proxy.packing import pack
 from codex_proxy.turns import History

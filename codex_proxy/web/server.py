@@ -13,7 +13,8 @@ from codex_proxy.catalog import Facts
 from codex_proxy.codex import tools
 from codex_proxy.codex.warm import StartWorker
 from codex_proxy.errors import NotReady
-from codex_proxy.jobs import Job, JobQueue
+from codex_proxy.job import Job
+from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.background import Backgrounds
 from codex_proxy.lifecycle.claims import Claims, Held
 from codex_proxy.lifecycle.instance import Instance
@@ -25,13 +26,14 @@ from codex_proxy.supervisor import Supervisors
 from codex_proxy.systemd import Systemd
 from codex_proxy.threads import digest
 from codex_proxy.threads.index import Threads
-from codex_proxy.turns import History, Turn, Wish
+from codex_proxy.turns import History, Turn
 from codex_proxy.web.decoding import Decoding
 from codex_proxy.web.followers import Followers
 from codex_proxy.web.gates.auth import Caller, Callers
 from codex_proxy.web.gates.bodies import Bodies, Body
 from codex_proxy.web.gates.limits import RateLimit
 from codex_proxy.web.image_fetch import ImageFetch
+from codex_proxy.wish import Wish
 
 _QUIET = 1.0  # seconds; a health check comes about as often
 

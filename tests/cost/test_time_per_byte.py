@@ -14,7 +14,7 @@ from codex_proxy.dialects.chat import request as chat_request
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.errors import ProxyError
 from codex_proxy.settings import Settings
-from codex_proxy.turns import Wish
+from codex_proxy.wish import Wish
 from tests.cost.worst_bodies import BODIES
 
 _SIZES = (8 * 1024, 64 * 1024, 512 * 1024)  # bytes

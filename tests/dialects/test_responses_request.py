@@ -9,20 +9,8 @@ import pytest
 
 from codex_proxy.dialects.responses.request import ResponsesRequest, decode
 from codex_proxy.errors import InvalidRequest, ProxyError, UnsupportedParameter
-from codex_proxy.turns import (
-    Answered,
-    Called,
-    History,
-    Image,
-    Message,
-    Part,
-    Reasoned,
-    Text,
-    Tool,
-    ToolCalled,
-    Turn,
-    Wish,
-)
+from codex_proxy.turns import Answered, Called, History, Image, Message, Part, Reasoned, Text, Tool, ToolCalled, Turn
+from codex_proxy.wish import Wish
 from tests import transcripts
 from tests.dialects.responses import BLANK, output_of
 from tests.pictures import PIXEL

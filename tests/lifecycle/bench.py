@@ -10,7 +10,8 @@ import msgspec
 
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.errors import ProxyError
-from codex_proxy.jobs import Job, JobQueue
+from codex_proxy.job import Job
+from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.background import Backgrounds
 from codex_proxy.lifecycle.claims import Claims, Held, KeptAnswer
 from codex_proxy.lifecycle.instance import Instance

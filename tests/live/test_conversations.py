@@ -40,14 +40,14 @@ class Chat:
         self.messages: list[dict[str, Any]] = []
         self.tokens: list[int] = []
         self._proxy = proxy
-        self._members = {"model": model, **members}
+        self.members = {"model": model, **members}
 
     async def say(self, text: str) -> dict[str, Any]:
         self.messages.append({"role": "user", "content": text})
         return await self.go_on()
 
     async def go_on(self) -> dict[str, Any]:
-        answer = await (await self._proxy.chat(messages=self.messages, **self._members)).json()
+        answer = await (await self._proxy.chat(messages=self.messages, **self.members)).json()
         message: dict[str, Any] = answer["choices"][0]["message"]
         self.tokens.append(answer["usage"]["total_tokens"])
         kept = {"role": "assistant", "content": message["content"]}
@@ -200,3 +200,33 @@ async def test_responses_go_on_in_their_thread(proxy: Proxy, talking: ModelServe
         items += [asked, *answer["output"]]
     assert cached_share(talking.requests) == 1.0
     assert len(talking.requests) == 4
+
+
+async def test_a_conversation_has_the_sandbox_of_each_turn_and_not_of_the_one_before(
+    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str], home: Home
+) -> None:
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        command = f"cat {home.codex_home}/config.toml; echo {len(request.input)} > made-by-{len(request.input)}"
+        if not request.outputs:
+            yield Call("exec_command", msgspec.json.encode({"cmd": command}).decode(), f"call_{len(request.input)}")
+        else:
+            yield Say(words(f"An answer to: {request.prompt}"))
+
+    model.script = script
+    environ |= {"CODEX_ALLOW_DANGER_FULL_ACCESS": "1", "CODEX_SANDBOX_CEILING": "danger-full-access"}
+    async with start_proxy() as proxy:
+        chat = Chat(proxy)
+        for sandbox, secret_read, written in (
+            ("read-only", False, False),
+            ("danger-full-access", True, True),
+            ("read-only", False, False),
+            ("workspace-write", False, True),
+            ("read-only", False, False),
+        ):
+            before = set(home.workdir.iterdir())
+            chat.members["x_codex"] = {"sandbox": sandbox}
+            await chat.say(f"Now {sandbox}, after {len(chat.messages)}.")
+            output = str(model.requests[-1].outputs[-1])
+            assert ("model_provider" in output) is secret_read, (sandbox, output)
+            assert bool(set(home.workdir.iterdir()) - before) is written, (sandbox, output)
+        assert cached_share([model.requests[0], model.requests[-1]]) > 0

@@ -10,7 +10,8 @@ from codex_proxy.dialects.chat.messages import ChatMessage, conversation
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier, told_apart
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Message, Tool, Wish
+from codex_proxy.turns import Message, Tool
+from codex_proxy.wish import Wish
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Weight = Annotated[float, msgspec.Meta(ge=-2, le=2)]

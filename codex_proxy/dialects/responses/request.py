@@ -12,7 +12,8 @@ from codex_proxy.dialects.responses import tools as responses_tools
 from codex_proxy.dialects.responses.input import check_calls, conversation
 from codex_proxy.dialects.responses.objects import ReasoningEcho, Response, TextEcho
 from codex_proxy.errors import UnsupportedParameter
-from codex_proxy.turns import History, Message, Text, Turn, Verbatim, Wish
+from codex_proxy.turns import History, Message, Part, Text, Turn, Verbatim
+from codex_proxy.wish import Wish
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
@@ -199,8 +200,23 @@ def decode(raw: bytes | bytearray) -> ResponsesRequest:
     instructions = (Message("developer", (Text(asked.instructions),)),) if asked.instructions else ()
     form = _format(asked)
     offered = responses_tools.decode(asked.tools or [], asked.tool_choice)
+    return ResponsesRequest(
+        wish=_wish(asked, extra, prompt, form, offered),
+        asked=asked,
+        instructions=instructions,
+        given=history,
+        form=form,
+        echo=_echo(asked),
+        show_activity=extra.activity != "none",
+        show_encrypted=_ENCRYPTED in (asked.include or ()),
+        json=form.is_json,
+        ignored=(*body.ignored(raw, Body, IGNORED), *offered.ignored),
+    )
+
+
+def _wish(asked: Body, extra: XCodex, prompt: tuple[Part, ...], form: OutputFormat, offered: responses_tools.Offered) -> Wish:
     reasoning = asked.reasoning or Reasoning()
-    wish = Wish(
+    return Wish(
         model=asked.model,
         history=(),  # `continuing` puts it together
         input=prompt,
@@ -225,18 +241,6 @@ def decode(raw: bytes | bytearray) -> ResponsesRequest:
         note=form.as_history(),
         apart=told_apart(asked.user, asked.safety_identifier, asked.prompt_cache_key, extra),
         private=asked.store is False,
-    )
-    return ResponsesRequest(
-        wish=wish,
-        asked=asked,
-        instructions=instructions,
-        given=history,
-        form=form,
-        echo=_echo(asked),
-        show_activity=extra.activity != "none",
-        show_encrypted=_ENCRYPTED in (asked.include or ()),
-        json=form.is_json,
-        ignored=(*body.ignored(raw, Body, IGNORED), *offered.ignored),
     )
 
 

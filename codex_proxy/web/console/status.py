@@ -14,7 +14,7 @@ from codex_proxy import __version__
 from codex_proxy.activity import Kind
 from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.codex.census import Census
-from codex_proxy.jobs import Job
+from codex_proxy.job import Job
 from codex_proxy.turns import Mode, Sandbox
 from codex_proxy.web import errors
 from codex_proxy.web.gates.auth import Caller

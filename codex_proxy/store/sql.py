@@ -1,0 +1,42 @@
+"""The longer statements of the SQLite store; its tables are in `sqlite_file`."""
+
+from codex_proxy.store.keeper import Record
+from codex_proxy.store.sqlite_file import Row
+
+SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "
+SELECT_LATEST = """SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event, input_items, number
+    FROM kept JOIN input ON input.record = number WHERE owner = ? AND number < ? ORDER BY number DESC LIMIT ?"""
+UPDATE = """UPDATE kept SET status = ?, running = ?, changed_at = ?, body = coalesce(?, body), last_event = max(last_event, ?),
+    size = size + ? WHERE id = ? AND running RETURNING id"""
+ADD_EVENT = "INSERT OR REPLACE INTO event SELECT number, ?, ?, ? FROM record WHERE id = ?"
+ADD_PART = "INSERT OR REPLACE INTO part SELECT number, ?, ? FROM record WHERE id = ?"
+SELECT_CONVERSATION = """SELECT conversation FROM (
+    SELECT -1 AS place, conversation FROM input WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2)
+    UNION ALL SELECT number, content FROM part WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2))
+    ORDER BY place"""
+# Each LIMIT lets SQLite look at one record, owner or claim only, which every write does.
+SELECT_SURPLUS = """
+    WITH bound AS (SELECT (page_count - freelist_count) * page_size > ? AS is_over
+        FROM pragma_page_count, pragma_freelist_count, pragma_page_size)
+    SELECT * FROM (SELECT 'record', id FROM record WHERE NOT running AND created_at < ? ORDER BY created_at, number LIMIT 1)
+    UNION ALL SELECT * FROM (SELECT 'record', (SELECT id FROM record WHERE owner = share.owner AND NOT running
+            ORDER BY created_at, number LIMIT 1) AS oldest FROM bound CROSS JOIN share
+        WHERE is_over AND (oldest NOT NULL OR EXISTS (SELECT 1 FROM claim WHERE owner = share.owner AND length(answer) > 0))
+        ORDER BY bytes DESC LIMIT 1)"""
+SELECT_ANSWER = """SELECT key FROM share JOIN claim ON claim.owner = share.owner WHERE length(answer) > 0
+    ORDER BY bytes DESC, ends_at LIMIT 1"""
+
+
+def record(row: Row) -> Record:
+    """A row of SELECT_RECORD."""
+    record_id, owner, created_at, status, body, holder, cancel_wanted, last_event = row
+    return Record(
+        id=record_id,
+        owner=owner,
+        created_at=created_at,
+        status=status,
+        body=body,
+        holder=holder,
+        cancel_wanted=bool(cancel_wanted),
+        last_event=last_event,
+    )
