@@ -103,7 +103,7 @@ async def test_a_turn_that_failed_says_why(proxy: Proxy, model: ModelServer, lin
     assert answer.status == 429
     [line] = _turns(lines())
     assert f" request={answer.headers['x-request-id']} turn=" in line
-    assert " mode=chat sandbox=none outcome=failed:insufficient_quota " in line
+    assert " mode=chat conversation=new sandbox=none outcome=failed:insufficient_quota " in line
     assert ' error="' in line
     assert "first_text_seconds" not in line
 

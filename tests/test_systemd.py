@@ -118,7 +118,7 @@ def test_lines_for_the_journal_say_their_priority() -> None:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
         return [line[:3] for line in done.stderr.splitlines()]
 
-    assert priorities(0, "text") == ["<7>", "<6>", "<4>", "<3>", "<3>"]
+    assert priorities(0, "text") == ["<7>", "<6>", "<4>", "<3>"]  # a line break in a message is escaped
     assert priorities(0, "json") == ["<7>", "<6>", "<4>", "<3>"]
     assert priorities(1, "json") == ['{"t'] * 4
 

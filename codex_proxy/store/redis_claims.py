@@ -32,7 +32,7 @@ if redis.call('HGET', SIZES, name) then strike(name) end
 local owner, clock = redis.call('HGET', P .. name, 'owner'), redis.call('TIME')
 redis.call('HSET', WHOSE, name, owner)
 weigh(name, #answer)
-redis.call('ZADD', surplus(owner), clock[1], name)
+redis.call('ZADD', surplus(owner), clock[1] + clock[2] / 1000000, name) -- in the order of their coming
 redis.call('ZADD', ANSWERS, clock[1] + math.ceil(redis.call('PTTL', P .. name) / 1000), name)
 extend(life, {surplus(owner), ANSWERS, SIZES, TOTALS, OWNERS, WHOSE})
 tell(key)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from codex_proxy import settings as settings_module
 from codex_proxy.codex.command import Command
+from codex_proxy.codex.open_threads import OpenThreads
 from codex_proxy.codex.warm import WarmWorkers
 from codex_proxy.codex.worker import Worker
 from codex_proxy.demo.home import Home
@@ -17,7 +18,7 @@ async def test_an_idle_worker_that_was_stopped_is_found_and_replaced(
     environ: dict[str, str], home: Home, cli: Command, no_leftovers: None, tmp_path: Path
 ) -> None:
     settings, _ = settings_module.load(environ, tmp_path)
-    start = functools.partial(Worker.started, cli, settings, asyncio.Lock())
+    start = functools.partial(Worker.started, cli, settings, asyncio.Lock(), OpenThreads())
     async with WarmWorkers.opened(start) as workers:
         agent, chat = await workers.take("agent"), await workers.take("chat")
         await workers.look_after()

@@ -9,7 +9,7 @@ from codex_proxy.dialects.chat import request as chat_request
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.turns import Message, Text
+from codex_proxy.turns import History, Message, Text
 from codex_proxy.wish import Wish
 
 _SCHEMA: dict[str, Any] = {
@@ -65,15 +65,15 @@ def test_both_dialects_ask_for_the_same_form(given: dict[str, Any] | None, expec
     assert responses.json is chat.json is expected.is_json
 
 
-def test_what_is_asked_for_stands_between_the_history_and_the_input() -> None:
+def test_what_is_asked_for_stands_beside_the_history() -> None:
     messages = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
     body = {"messages": messages, "response_format": {"type": "json_object"}}
     wish = chat_request.decode(msgspec.json.encode(body)).wish
     assert [item.parts for item in wish.history if isinstance(item, Message)] == [
         (Text("be kind"),),
         (Text("a"),),
-        (Text(f"{_ONLY} The value is an object."),),
     ]
+    assert wish.note == (Message("developer", (Text(f"{_ONLY} The value is an object."),)),)
     assert wish.input == (Text("b"),)
 
 
@@ -83,5 +83,6 @@ def _in_chats_form(given: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"type": "json_schema", "json_schema": {name: value for name, value in given.items() if name != "type"}}
 
 
-def _form_of(wish: Wish) -> tuple[str | None, tuple[object, ...]]:
-    return wish.output_schema, wish.history
+def _form_of(wish: Wish) -> tuple[str | None, tuple[History, ...]]:
+    """The schema, and what is asked for in words beside the history."""
+    return wish.output_schema, wish.note
