@@ -1,21 +1,21 @@
 <#
 .SYNOPSIS
-Makes a codex-proxy that runs in WSL2 reachable at a port of the Windows host.
+Makes a codex-proxy in WSL2 reachable on a port of the Windows host.
 .DESCRIPTION
-WSL2 has an address of its own that changes with every start; this renews the rule of `netsh interface portproxy` that passes a
-port of Windows on to it. Run it in an elevated PowerShell, after each start of WSL. In WSL the server must listen on that
+WSL2 gets a new address at every start. This script updates the `netsh interface portproxy` rule that forwards a
+Windows port to it. Run it in an elevated PowerShell after each start of WSL. In WSL the server must listen on that
 address: PROXY_HOST=0.0.0.0, with a PROXY_API_KEY, and with the names that clients use in PROXY_ALLOWED_HOSTS.
-Programs on Windows itself need none of this: WSL2 passes localhost on.
+Programs on Windows itself do not need this: WSL2 forwards localhost.
 .PARAMETER Port
-The port of Windows, and of the server in WSL.
+The port on Windows and of the server in WSL.
 .PARAMETER ListenAddress
-The address of Windows to listen on; 0.0.0.0, the default, is all of them.
+The Windows address to listen on. The default, 0.0.0.0, means all addresses.
 .PARAMETER Distribution
-The WSL distribution that the server runs in; without it the default one.
+The WSL distribution that the server runs in. Default: WSL's default distribution.
 .PARAMETER OpenFirewall
-Also lets others in through the firewall, in private networks only.
+Also opens the firewall, on private networks only.
 .PARAMETER Remove
-Takes the rules away again.
+Removes the rules again.
 .EXAMPLE
 .\update_portproxy.ps1 -Port 8000 -OpenFirewall
 .EXAMPLE
@@ -53,11 +53,11 @@ if ($Distribution) {
 }
 $address = (wsl.exe @chosen --exec hostname -I) -split '\s+' | Where-Object { $_ -match '^\d+(\.\d+){3}$' } | Select-Object -First 1
 if (-not $address) {
-    throw 'WSL told no address. Does it run? Try: wsl --exec hostname -I'
+    throw 'WSL reported no address. Check that it is running: wsl --exec hostname -I'
 }
 netsh interface portproxy add v4tov4 listenaddress=$listen listenport=$Port connectaddress=$address connectport=$Port | Out-Null
 if ($LASTEXITCODE -ne 0) {
-    throw "netsh could not pass port $Port on (exit code $LASTEXITCODE)."
+    throw "netsh could not forward port $Port (exit code $LASTEXITCODE)."
 }
 if ($OpenFirewall) {
     New-NetFirewallRule -DisplayName $rule -Direction Inbound -Action Allow -Protocol TCP -LocalPort $Port -Profile Private | Out-Null
