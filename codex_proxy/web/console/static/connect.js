@@ -18,7 +18,7 @@ export function create() {
     node,
     async show() {
       key.textContent = live.status?.you.needs_key
-        ? "A client needs a key of its own: codex-proxy keys add NAME, on the server, makes one and shows it once."
+        ? "Each client needs its own key. On the server, codex-proxy keys add NAME creates one and shows it once."
         : "This server asks for no key. A client that wants one may send anything.";
       const model = await json("v1/models").then((models) => models.data[0]?.id).catch(() => null);
       list.replaceChildren(...clients(model ?? "gpt-5.5").map(({name, hint, code}) =>

@@ -44,7 +44,7 @@ export function create() {
     after = page.next;
     more.hidden = !after;
     const searched = search.value.trim() || model.value;
-    note.textContent = list.childElementCount ? "" : after ? "Nothing found so far. Show more looks further back." : searched ? "No kept response matches." : "Nothing is kept yet. Responses of the Responses API, the Playground's too, are kept unless a request says store: false.";
+    note.textContent = list.childElementCount ? "" : after ? "Nothing found so far. Show more searches further back." : searched ? "No stored response matches." : "Nothing is stored yet. Responses of the Responses API, including the Playground's, are stored unless a request sets store: false.";
     mark();
   }
 

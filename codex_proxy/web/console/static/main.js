@@ -28,7 +28,7 @@ byId("places", HTMLElement).append(...links.map((link) => h("li", {}, link)));
 const field = h("input", {type: "password", autocomplete: "off", "aria-label": "API key", spellcheck: "false"});
 const problem = h("p", {role: "alert"});
 const keyForm = h("form", {class: "card"}, h("h1", {}, "This server needs a key"),
-  h("p", {}, "Your operator has one for you. It stays in this tab and is sent to this server only."),
+  h("p", {}, "Ask the operator for one. It stays in this tab and is sent to this server only."),
   h("div", {class: "address"}, field, h("button", {type: "submit", class: "primary"}, "Continue")), problem);
 keyForm.addEventListener("submit", (event) => {
   event.preventDefault();

@@ -11,9 +11,9 @@ import {ago, duration, tick} from "./times.js";
 /** What the server's reasons mean, and what to do. @type {[RegExp, string, string, string?][]} */
 const REMEDIES = [
   [/not logged in/, "Not logged in.", "Run this on the server; then this page updates by itself.", "codex-proxy login"],
-  [/shutting down/, "Shutting down.", "Running turns end first. This page comes back with the server."],
-  [/queue full/, "The queue is full.", "New turns are refused until one of those below ends. Stop what you do not need."],
-  [/provider is not local/, "The model provider is not local.", "CODEX_LOCAL_ONLY=1 allows none that is elsewhere. Change the provider in Codex's config.toml, or that setting."],
+  [/shutting down/, "Shutting down.", "Running turns finish first. This page reconnects when the server is back."],
+  [/queue full/, "The queue is full.", "New turns are refused until one of these ends. Stop what you do not need."],
+  [/provider is not local/, "The model provider is not local.", "CODEX_LOCAL_ONLY=1 allows local providers only. Change the provider in Codex's config.toml, or that setting."],
   [/no worker/, "No worker yet.", "The Codex CLI is starting. If this stays, see the server's log, or run this.", "codex-proxy doctor"],
 ];
 
@@ -118,7 +118,7 @@ class Row {
     this.stop.disabled = true;
     try {
       await json(`x_codex/turns/${encodeURIComponent(this.turn.id)}/cancel`, {method: "POST"});
-      announce("The turn is told to stop.");
+      announce("Stopping the turn.");
     } catch (error) {
       this.stop.disabled = false;
       announce(sentence(error));
