@@ -90,7 +90,8 @@ class Threads:
 
     def _branch(self, owner: str, before: Trace | None, trace: Trace) -> _Branch:
         """The branch whose end the turn began at, now longer; else a new one."""
-        branch = None if before is None else next((one for one in reversed(self._branches) if one.trace == before), None)
+        goes_on = before is not None and before.thread == trace.thread  # another thread shares nothing with what it was given
+        branch = None if not goes_on else next((one for one in reversed(self._branches) if one.trace == before), None)
         if branch is None or branch.owner != owner:
             branch = _Branch(owner, trace)
         else:

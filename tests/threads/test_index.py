@@ -138,6 +138,17 @@ def test_the_largest_owner_makes_room_first(threads: Threads) -> None:
     assert go_on(threads, user("Hi 2."), *ANSWER, prompt="And?").trace is not None
 
 
+def test_all_that_is_kept_of_a_conversation_counts_also_when_each_turn_has_a_thread_of_its_own(threads: Threads) -> None:
+    history: tuple[History, ...] = ()
+    for number in range(5):
+        left = Trace(f"thread {number}", items=("x" * 300,))
+        threads.remember("anna", go_on(threads, *history, prompt="Hi."), ANSWER, left)
+        history = (*history, user("Hi."), *ANSWER)
+    assert len(threads) == 3  # of 300 bytes, where 1000 are kept
+    assert go_on(threads, *history[:4], prompt="Hi.").trace is None
+    assert go_on(threads, *history, prompt="Hi.").trace == left
+
+
 def test_a_private_conversation_is_kept_in_memory_alone(threads: Threads) -> None:
     assert continued(threads, turn(prompt="Hi."), private=True).keep == "memory"
     assert continued(threads, turn(prompt="Hi.")).keep == "disk"
