@@ -93,6 +93,7 @@ class Trace(msgspec.Struct, frozen=True):
     items: tuple[str, ...] = ()  # raw items, as JSON texts
     calls: tuple[str, ...] = ()  # of the client's tools, which have ended it: their outputs come next
     documents: str = ""  # of the project, as the model was last told of them
+    service_tier: str | None = None  # that the turn named
 
 
 class Tool(msgspec.Struct, frozen=True):

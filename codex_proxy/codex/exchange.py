@@ -120,10 +120,12 @@ class Exchange:
                 await self._post_interrupt()
 
     async def _start(self, turn: Turn) -> None:
-        params = turn_params(self._thread_id, turn)
+        thread = self._opening.thread
+        params = turn_params(thread.id, turn, thread.service_tier)
         brought = Brought("the input or the schema of the answer")
         taken = await self._connection.request("turn/start", params, wire.TurnNews, _TAKEN_TIMEOUT, brought)
         self.begun = True
+        thread.service_tier = turn.service_tier
         self._turn_id = taken.turn.id
         if self._interrupt_wanted:
             await self._post_interrupt()

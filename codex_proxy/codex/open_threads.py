@@ -30,6 +30,7 @@ class OpenThread:
         self.connection = connection
         self.running = False
         self.used = 0.0  # monotonic seconds
+        self.service_tier: str | None = None  # of the latest turn: Codex goes on with it until told otherwise
         self.trace: Trace | None = None
         self.totals = wire.Tokens()
         self.tail: Tail | None = None  # of a resumed one

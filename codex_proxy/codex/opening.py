@@ -131,6 +131,7 @@ class Opener:
         thread = OpenThread(name, path, recipe, self._connection)
         thread.tail = Tail(path, len(content))
         thread.totals, thread.documents = rollout.tokens(content), trace.documents
+        thread.service_tier = trace.service_tier
         return Opening(thread, missing, "resumed")
 
     async def _resume(self, name: str, path: Path, recipe: Recipe) -> wire.ThreadStarted:

@@ -117,7 +117,7 @@ def _untrusted(cwd: str) -> dict[str, Any]:
     return {str(place): {"trust_level": "untrusted"} for place in (PurePath(cwd), *PurePath(cwd).parents)}
 
 
-def turn_params(thread_id: str, turn: Turn) -> dict[str, Any]:
+def turn_params(thread_id: str, turn: Turn, tier_before: str | None = None) -> dict[str, Any]:
     """The params of turn/start. No sandboxPolicy but that of danger mode: any other would make the cwd writable, whatever
     that has become meanwhile."""
     params: dict[str, Any] = {"threadId": thread_id, "input": [_input_part(part) for part in turn.input], "summary": turn.summary}
@@ -125,7 +125,7 @@ def turn_params(thread_id: str, turn: Turn) -> dict[str, Any]:
         params["outputSchema"] = msgspec.Raw(turn.output_schema.encode())
     if turn.effort is not None:
         params["effort"] = turn.effort
-    if turn.service_tier is not None:
+    if (turn.service_tier or tier_before) is not None:  # which Codex goes on with, until told otherwise
         params["serviceTier"] = turn.service_tier
     if turn.mode == "chat":
         params["environments"] = []  # a resumed thread has forgotten that it has none

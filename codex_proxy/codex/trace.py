@@ -21,7 +21,7 @@ def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trac
     """
     if turn.keep == "nowhere" or not exchange.clean or exchange.reminded or exchange.cut_off:
         return None
-    trace = Trace(thread.id, calls=exchange.calls, documents=thread.documents)
+    trace = Trace(thread.id, calls=exchange.calls, documents=thread.documents, service_tier=turn.service_tier)
     if thread.path is None:
         return msgspec.structs.replace(trace, items=_items(turn, exchange))
     try:

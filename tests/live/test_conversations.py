@@ -173,6 +173,16 @@ async def test_what_is_kept_in_memory_comes_once_in_every_thread_that_is_given_i
     assert [item["type"] for item in talking.requests[-1].input].count("function_call_output") == 1
 
 
+async def test_a_service_tier_is_that_of_the_turns_that_name_it(proxy: Proxy, talking: ModelServer) -> None:
+    for store in (True, False):
+        for mode in ("gpt-5.5", "gpt-5.5 chat"):
+            usual, paid = Chat(proxy, mode, store=store), Chat(proxy, mode, store=store, service_tier="priority")
+            paid.messages = usual.messages
+            for chat, tier in ((usual, None), (paid, "priority"), (usual, None), (paid, "priority")):
+                await chat.say("Which?")
+                assert talking.requests[-1].body.get("service_tier") == tier
+
+
 async def test_two_turns_that_continue_the_same_answer_at_once(proxy: Proxy, talking: ModelServer) -> None:
     chat = Chat(proxy)
     await chat.say("One.")
