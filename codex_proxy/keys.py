@@ -38,6 +38,7 @@ _SETTING = "PROXY_API_KEYS_FILE"
 _DANGER = SANDBOXES[-1]
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+_Named = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]  # left out: all; an empty list would be taken for none
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -59,11 +60,11 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     rate_limit_per_minute: _Count | None = None
     parallel_turns: Annotated[int, msgspec.Meta(ge=1, le=1_000)] | None = None
-    models: tuple[str, ...] = ()
+    models: _Named = ()
     sandbox: str | None = None
     danger: bool = False
     network: bool = True
-    workspaces: tuple[str, ...] = ()
+    workspaces: _Named = ()
     operator: bool = False
 
 

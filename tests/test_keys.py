@@ -59,6 +59,8 @@ def test_a_key_may_do_what_its_table_says(settings: Settings, lines: str, scope:
         (_ENTRY + 'network = "yes"', "network"),
         (_ENTRY + "sanbdox = 1", "sanbdox"),
         (_ENTRY + 'workspaces = ["/"]', "CODEX_WORKSPACES"),
+        (_ENTRY + "workspaces = []", "workspaces"),
+        (_ENTRY + "models = []", "models"),
         (_ENTRY.replace("anna", '"an na"'), "letters"),
     ],
 )
