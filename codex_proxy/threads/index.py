@@ -4,7 +4,9 @@ A branch is one line of a conversation, as the trace that it has left in Codex; 
 answer of ours ended. A history that leads to two points which are not the same belongs to neither.
 """
 
+import hashlib
 import time
+import zlib
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
@@ -13,20 +15,38 @@ import msgspec
 from codex_proxy.threads.digest import rolling
 from codex_proxy.turns import History, Keep, Trace, Turn
 
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES = 8 * 1024 * 1024  # about a thousand conversations of some turns
+_COMPRESSED_UP_TO = 1024 * 1024  # bytes: more would hold the event loop, and is mostly images
 _MOST_POINTS = 50_000
 
 
 class _Branch:
+    """One line of a conversation. Its content is kept compressed: much of it is what Codex tells every model."""
+
     def __init__(self, owner: str, trace: Trace) -> None:
         self.owner = owner
-        self.trace = trace  # as it stands at the branch's end
         self.points: set[bytes] = set()
         self.used = 0.0
+        self.grow(trace)
 
     @property
     def size(self) -> int:
-        return len(self.trace.content) + sum(map(len, self.trace.items))
+        return len(self._content) + sum(map(len, self._end.items))
+
+    def grow(self, trace: Trace) -> None:
+        """It ends there now."""
+        self._end = _without_content(trace)
+        self._mark = _mark(trace)
+        self._compressed = len(trace.content) <= _COMPRESSED_UP_TO
+        self._content = zlib.compress(trace.content, 1) if self._compressed else trace.content
+
+    def ends_at(self, trace: Trace) -> bool:
+        return self._end == _without_content(trace) and self._mark == _mark(trace)
+
+    def content(self, length: int) -> bytes:
+        """The first so many bytes."""
+        whole = zlib.decompress(self._content) if self._compressed else self._content
+        return whole[:length]
 
 
 class _Point(msgspec.Struct, frozen=True):
@@ -65,7 +85,7 @@ class Threads:
         for covered in range(len(turn.history), 0, -1):
             if (point := self._points.get(digests[covered])) is not None:
                 self._use(point.branch)
-                content = point.branch.trace.content[: point.length]
+                content = point.branch.content(point.length)
                 return msgspec.structs.replace(turn, trace=msgspec.structs.replace(point.trace, content=content), covered=covered)
         return turn
 
@@ -79,24 +99,20 @@ class Threads:
             self._points[digest] = None
             self._ambiguous.append((self._clock(), digest))
         elif len(self._points) < _MOST_POINTS:
-            self._points[digest] = _Point(branch, msgspec.structs.replace(trace, content=b""), len(trace.content))
+            self._points[digest] = _Point(branch, _without_content(trace), len(trace.content))
             branch.points.add(digest)
         self._evict()
 
-    def forget(self, thread: str) -> None:
-        """Drop what is known of a thread: the CLI could not go on with it."""
-        for branch in [branch for branch in self._branches if branch.trace.thread == thread]:
-            self._drop(branch)
-
     def _branch(self, owner: str, before: Trace | None, trace: Trace) -> _Branch:
         """The branch whose end the turn began at, now longer; else a new one."""
-        goes_on = before is not None and before.thread == trace.thread  # another thread shares nothing with what it was given
-        branch = None if not goes_on else next((one for one in reversed(self._branches) if one.trace == before), None)
+        branch = None
+        if before is not None and before.thread == trace.thread:  # another thread shares nothing with what it was given
+            branch = next((one for one in reversed(self._branches) if one.ends_at(before)), None)
         if branch is None or branch.owner != owner:
             branch = _Branch(owner, trace)
         else:
             self._bytes[owner] -= branch.size
-            branch.trace = trace
+            branch.grow(trace)
         self._bytes[owner] += branch.size
         self._use(branch)
         return branch
@@ -125,3 +141,11 @@ class Threads:
         for digest in branch.points:
             if self._points.get(digest) is not None:
                 del self._points[digest]
+
+
+def _without_content(trace: Trace) -> Trace:
+    return msgspec.structs.replace(trace, content=b"")
+
+
+def _mark(trace: Trace) -> bytes:
+    return hashlib.sha256(trace.content).digest()

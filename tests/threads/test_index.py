@@ -1,5 +1,7 @@
 """The index of conversations: found by what a client repeats, and never by anybody else."""
 
+import os
+
 import msgspec
 import pytest
 
@@ -132,7 +134,7 @@ def test_a_conversation_ends_with_its_time(threads: Threads, clock: Clock) -> No
 def test_the_largest_owner_makes_room_first(threads: Threads) -> None:
     begin(threads, owner="ben")
     for number in range(3):
-        begin(threads, f"Hi {number}.", trace("x" * 400, thread=f"large {number}"))
+        begin(threads, f"Hi {number}.", trace(os.urandom(400).hex(), thread=f"large {number}"))
     assert go_on(threads, user("Hi."), *ANSWER, prompt="And?", owner="ben").trace is not None
     assert go_on(threads, user("Hi 0."), *ANSWER, prompt="And?").trace is None
     assert go_on(threads, user("Hi 2."), *ANSWER, prompt="And?").trace is not None
