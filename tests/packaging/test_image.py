@@ -17,7 +17,7 @@ _TRY = """
 import json, os, re, subprocess, sys, urllib.request
 serve = subprocess.Popen(["codex-proxy", "serve", "--demo"], stdout=subprocess.PIPE, text=True)
 try:
-    address = next(found[1] for line in serve.stdout if (found := re.search(r"at (http://[0-9.:]+)/v1", line)))
+    address = next(found[1] for line in serve.stdout if (found := re.search(r"(http://[0-9.:]+)/v1", line)))
     body = {"messages": [{"role": "user", "content": "Hello!"}]}
     headers = {"Content-Type": "application/json", "Authorization": "Bearer of-the-test"}
     request = urllib.request.Request(f"{address}/v1/chat/completions", json.dumps(body).encode(), headers)

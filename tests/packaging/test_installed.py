@@ -79,7 +79,7 @@ async def _answers(program: str, environ: dict[str, str], log: str) -> None:
     try:
         assert serve.stdout is not None
         async with asyncio.timeout(START_LIMIT), http_session() as http:
-            while not (found := re.search(rb"at (http://[\d.]+:\d+)/v1", line := await serve.stdout.readline())):
+            while not (found := re.search(rb"(http://[\d.]+:\d+)/v1", line := await serve.stdout.readline())):
                 assert line or not serve.stdout.at_eof(), await serve.communicate()
             body = {"messages": [{"role": "user", "content": "Please run: `echo from-the-$((40 + 2))nd-shell`"}]}
             answer = await http.post(f"{found[1].decode()}/v1/chat/completions", json=body)
