@@ -8,15 +8,19 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from codex_proxy.codex import wire
 from codex_proxy.codex.connection import Connection
 from codex_proxy.codex.tail import Tail
 from codex_proxy.codex.thread import Recipe
+from codex_proxy.errors import WorkerFailed
 from codex_proxy.turns import Trace
 
 _LOOKS, _BETWEEN_LOOKS = 250, 0.002  # seconds; thread/delete takes 5 to 30 ms until the file is gone
+_LOOKS_AT_THE_END = 100  # for all of a process that ends: it must not live on for long
 MOST_OPEN = 16  # threads of one worker, each a megabyte
 
 
@@ -51,6 +55,7 @@ class OpenThreads:
 
     def __init__(self) -> None:
         self._all: dict[str, OpenThread] = {}  # the least recently used first
+        self._closing: dict[str, asyncio.Event] = {}  # of those that their process is deleting
 
     def get(self, thread_id: str) -> OpenThread | None:
         return self._all.get(thread_id)
@@ -63,14 +68,30 @@ class OpenThreads:
 
     async def close(self, thread_id: str) -> bool:
         """Have it loaded nowhere; False when that cannot be, because a turn runs on it. Raises WorkerFailed."""
+        if (closing := self._closing.get(thread_id)) is not None:
+            await closing.wait()
         thread = self._all.get(thread_id)
         if thread is None:
             return True
         if thread.running:
             return False
-        del self._all[thread_id]
-        await thread.delete()
+        with self._let_go([thread]):
+            await thread.delete()
         return True
+
+    @contextmanager
+    def _let_go(self, threads: Sequence[OpenThread]) -> Iterator[None]:
+        """While their process deletes them: until then nobody may write their rollouts anew."""
+        over = asyncio.Event()
+        for thread in threads:
+            del self._all[thread.id]
+            self._closing[thread.id] = over
+        try:
+            yield
+        finally:
+            over.set()
+            for thread in threads:
+                del self._closing[thread.id]
 
     async def close_surplus(self, connection: Connection) -> None:
         """Close what one worker has loaded beyond its bound, the least recently used first. Raises WorkerFailed."""
@@ -84,13 +105,26 @@ class OpenThreads:
         for thread in [thread for thread in self._all.values() if thread.used < limit]:
             await self.close(thread.id)
 
-    def forget(self, connection: Connection) -> None:
-        """Its process has ended: what its threads have on disk goes too."""
-        for thread in [thread for thread in self._all.values() if thread.connection is connection]:
-            del self._all[thread.id]
-            if thread.path is not None:
+    async def close_all(self, connection: Connection) -> None:
+        """Its process is about to end: have it forget its threads, and remove what is left of them on disk."""
+        own = [thread for thread in self._all.values() if thread.connection is connection]
+        paths = [thread.path for thread in own if thread.path is not None]
+        with self._let_go(own):
+            with contextlib.suppress(WorkerFailed):
+                for thread in own:
+                    await connection.post("thread/delete", {"threadId": thread.id})
+                await _gone(paths, _LOOKS_AT_THE_END)
+            for path in paths:
                 with contextlib.suppress(OSError):
-                    thread.path.unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+
+
+async def _gone(paths: Sequence[Path], looks: int) -> None:
+    """Wait until they are, but not for ever: the CLI's answer waits for whoever reads its lines."""
+    for _ in range(looks):
+        if not any(map(_is_there, paths)):
+            return
+        await asyncio.sleep(_BETWEEN_LOOKS)
 
 
 def _is_there(path: Path) -> bool:

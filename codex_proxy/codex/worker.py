@@ -97,7 +97,7 @@ class Worker:
                     CodexProcess.started(cli.argv(mode, local_only=settings.local_only), environ, str(home.codex_home(settings)))
                 )
                 connection = Connection(process)
-                stack.callback(threads.forget, connection)
+                stack.push_async_callback(threads.close_all, connection)
                 await _shake_hands(connection, timeout)
             try:
                 async with asyncio.timeout(timeout):

@@ -150,8 +150,8 @@ async def test_two_thousand_turns_cost_no_memory_descriptors_threads_or_disk_and
     assert aged < SLOWER * new
     assert sum(state.values()) < 4 * STORE_MB
     assert (
-        sum(size for name, size in codex.items() if not name.startswith("logs_")) < 10
-    )  # its log grows with every turn: see README
+        sum(size for name, size in codex.items() if not name.startswith("logs_")) < 20
+    )  # three of its databases have a write-ahead log of 4 MB; its log grows with every turn: docs/TROUBLESHOOTING.md
     assert await running.stop() == 0
 
 
