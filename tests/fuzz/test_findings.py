@@ -22,6 +22,6 @@ async def test_a_tool_schema_that_codex_does_not_take_is_the_clients_mistake(
     tool = {"type": "function", "function": {"name": "look", "parameters": schema}}
     answer = await post(proxy, {"messages": [{"role": "user", "content": "hi"}], "tools": [tool]})
     error = await refusal(answer)
-    assert (answer.status, error.param) == (400, "tools")
-    assert "the tool look: invalid" in error.message or "the tool look: data did not match" in error.message
+    assert (answer.status, error.param) == (400, "tools[0]")
+    assert "for look: invalid type" in error.message or "for look: data did not match" in error.message
     assert model.calls == 0
