@@ -23,6 +23,7 @@ _LONG_TEXT = 6  # bytes a repetition, at the most: of what is one text
 _GROWTH = 6  # times as dear per byte, at the most: a linear checker has 1 and some noise, and its caches are left behind
 _FLOOR = 40e-9  # seconds a byte that are not looked at: memory itself takes a few
 _DEAREST = 6e-6  # seconds a byte, of whatever is in it
+_AGAIN = 4  # measures more of what seems dear, the least of which counts: caches that others empty cost this thread time too
 
 
 def _chat(raw: bytes) -> Wish:
@@ -38,9 +39,17 @@ def _responses(raw: bytes) -> Wish:
 def test_the_time_for_a_byte_does_not_grow_with_the_body(name: str, decode: Callable[[bytes], Wish]) -> None:
     grow, step = BODIES[name]
     sizes = (*_SIZES, _LARGEST) if step <= _LONG_TEXT else _SIZES
-    costs = [_cost(grow(size // step), decode) for size in sizes]
-    allowed = max(_FLOOR, costs[0]) * _GROWTH
-    assert max(costs) < min(allowed, _DEAREST), [f"{cost * 1e9:.0f} ns" for cost in costs]
+    bodies = [grow(size // step) for size in sizes]
+    costs = [_cost(body, decode) for body in bodies]
+    for _ in range(_AGAIN):
+        if _are_even(costs):
+            break
+        costs = [min(cost, _cost(body, decode)) for cost, body in zip(costs, bodies, strict=True)]
+    assert _are_even(costs), [f"{cost * 1e9:.0f} ns" for cost in costs]
+
+
+def _are_even(costs: list[float]) -> bool:
+    return max(costs) < min(max(_FLOOR, costs[0]) * _GROWTH, _DEAREST)
 
 
 def _cost(raw: bytes, decode: Callable[[bytes], Wish]) -> float:
