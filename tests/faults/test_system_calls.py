@@ -105,13 +105,15 @@ class Failing:
 
 
 async def _one_outcome(faulty: Faulty, form: Form) -> None:
-    """Ask: there is the whole answer, or an error of ours, or a connection that breaks."""
+    """Ask: there is the whole answer, or an error of ours, or a connection that breaks. A workspace that cannot be seen is told."""
     try:
         seen = await ask(faulty.proxy, form)
     except (aiohttp.ClientError, msgspec.DecodeError):
         return
     if seen.code is None and seen.ended in ("stop", "completed"):
         assert (seen.status, seen.text) == (200, TEXT)
+    elif seen.code == "workspace_unusable":
+        assert seen.status == 400, seen
     else:
         assert seen.status in (200, 500, 502, 503), seen
         assert TEXT.startswith(seen.text)

@@ -94,10 +94,11 @@ async def test_no_program_that_a_repository_names_is_run_and_codexs_configuratio
         if request.outputs or "exec_command" not in request.tool_names:
             yield Say(words("done"))
         else:
-            outside = f"touch {home.root}/outside && echo escaped"
-            yield Call("exec_command", json.dumps({"cmd": f"touch inside && echo wrote; {outside}"}), "call_1")
+            cmd = f"touch inside && echo wrote; echo changed > {outside}; touch {outside}-new; echo tried"
+            yield Call("exec_command", json.dumps({"cmd": cmd}), "call_1")
 
     model.script = script
+    outside = home.root / "outside"  # what a command writes there may go to memory, but never to the disk
     canaries = Canaries(home.root)
     other = home.root / "other"
     for repository, elsewhere in ((home.workdir, home.root / "evil-1"), (other, home.root / "evil-2")):
@@ -119,12 +120,16 @@ async def test_no_program_that_a_repository_names_is_run_and_codexs_configuratio
     for _ in range(2):  # the second run finds what the first has left
         async with start_proxy() as proxy:
             for cwd in cwds:
+                outside.write_text("as it was\n")
                 answer = await proxy.chat(prompt="go", x_codex={"cwd": cwd})
                 assert answer.status == 200, await answer.text()
                 output = model.requests[-1].outputs[-1]
                 if not (sandbox == "workspace-write" and str(cwd).endswith("linked")):  # with that link no command starts
+                    assert "tried" in output
                     assert ("wrote" in output) is (sandbox != "read-only")
-                assert ("escaped" in output) is (sandbox == "danger-full-access")
+                changed = outside.read_text() == "changed\n", outside.with_name("outside-new").exists()
+                assert changed == ((True, True) if sandbox == "danger-full-access" else (False, False))
+                outside.with_name("outside-new").unlink(missing_ok=True)
             assert (await proxy.chat(prompt="go", model="gpt-5.5 chat", x_codex={"cwd": cwds[1]})).status == 200
     assert canaries.run == []
     assert configuration.read_bytes() == before

@@ -240,11 +240,10 @@ async def test_a_directory_of_a_hostile_name_is_a_directory_and_is_not_trusted(
         if request.outputs:
             yield Say(words("done"))
         else:
-            yield Call(
-                "exec_command", json.dumps({"cmd": "touch inside && echo wrote; touch ../outside && echo escaped"}), "call_1"
-            )
+            yield Call("exec_command", json.dumps({"cmd": f"touch inside && echo wrote; touch {outside}; echo tried"}), "call_1")
 
     model.script = script
+    outside = "../../outside"  # of the workspace: what a command makes there may be in memory, but never on the disk
     config = (home.codex_home / "config.toml").read_bytes()
     environ["CODEX_SANDBOX_MODE"] = "workspace-write"  # in which Codex by itself would trust a directory
     async with start_proxy() as proxy:
@@ -257,7 +256,8 @@ async def test_a_directory_of_a_hostile_name_is_a_directory_and_is_not_trusted(
             answer = await proxy.chat(prompt="go", x_codex={"cwd": str(directory)})
             assert answer.status == 200, (name, await answer.text())
             output = model.requests[-1].outputs[-1]
-            assert ("wrote" in output, "escaped" in output) == (True, False), (name, output)
+            assert ("wrote" in output, "tried" in output) == (True, True), (name, output)
             assert (directory / "inside").exists()
+            assert not (home.root / "outside").exists(), name
             assert (home.codex_home / "config.toml").read_bytes() == config, name
             assert not (home.root / "canary").exists(), name
