@@ -22,13 +22,13 @@ _KEPT_FOR = 24 * 3600.0  # seconds
 _LEASE = 60.0  # seconds: images are fetched for 30, and the record is created
 _LOOKED_EVERY = 0.5  # seconds, while the first request with this key still runs
 _ANSWER_LATE = 3.0  # seconds after the end of its record in which an answer should be there
-_LARGEST = 16 * 1024 * 1024  # bytes of an answer that are kept
+LARGEST = 16 * 1024 * 1024  # bytes of an answer that are kept
 
 _ANOTHER_BODY = "This Idempotency-Key was already used with a different request."
 _BROKEN_OFF = "The first request with this Idempotency-Key was cancelled by its client; it is not run again."
 _NO_ANSWER = "The first request with this Idempotency-Key left no answer; it is not run again."
 _NOT_KEPT = "The answer to the first request with this Idempotency-Key is no longer stored; it is not run again."
-_TOO_LARGE = "The answer to the first request with this Idempotency-Key was too large to store; it is not run again."
+TOO_LARGE = "The answer to the first request with this Idempotency-Key was too large to store; it is not run again."
 
 
 class KeptAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,8 +72,8 @@ class Held:
             return
         self._answered = True
         content = msgspec.json.encode(answer)
-        if len(content) > _LARGEST:
-            content = msgspec.json.encode(KeptAnswer(refused=_TOO_LARGE))
+        if len(content) > LARGEST:
+            content = msgspec.json.encode(KeptAnswer(refused=TOO_LARGE))
         self._outbox.put("an answer", lambda: self._store.answer(self._key, self.holder, content), _KEPT_FOR)
 
     def free(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from codex_proxy.errors import IdempotencyConflict, ProxyError
-from codex_proxy.lifecycle.claims import Held, KeptAnswer
+from codex_proxy.lifecycle.claims import LARGEST, TOO_LARGE, Held, KeptAnswer
 from codex_proxy.web import errors, sse
 from codex_proxy.web.gates.bodies import Body
 from codex_proxy.web.server import SERVER
@@ -40,19 +40,19 @@ def _fingerprint(body: Body) -> str:
 async def _first(
     request: web.Request, held: Held, run: Callable[[Held | None], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    frames: list[tuple[str | None, str]] = []
-    request[sse.FRAMES] = frames
+    frames = request[sse.FRAMES] = sse.Frames(LARGEST)
     try:
         answer = await run(held)
         body = answer.text or "" if isinstance(answer, web.Response) else ""
-        held.answer(KeptAnswer(answer.status, _headers(answer), body, tuple(frames)))
+        refused = TOO_LARGE if frames.too_large else None
+        held.answer(KeptAnswer(answer.status, _headers(answer), body, frames.whole(), refused=refused))
         return answer
     except ProxyError as error:
         if isinstance(error, IdempotencyConflict) or not error.begun:
             held.free()
         else:
-            refused = errors.response(error)
-            held.answer(KeptAnswer(refused.status, _headers(refused), refused.text or ""))
+            told = errors.response(error)
+            held.answer(KeptAnswer(told.status, _headers(told), told.text or ""))
         raise
     finally:
         held.close()

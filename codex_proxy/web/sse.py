@@ -9,20 +9,41 @@ from aiohttp_sse import EventSourceResponse
 KEEPALIVE_INTERVAL = 15.0  # seconds
 STALL_TIMEOUT = 30.0  # seconds that one write may take; kernel buffers have taken 4 MB by then
 
-FRAMES: web.RequestKey[list[tuple[str | None, str]]] = web.RequestKey("frames", list[tuple[str | None, str]])
+
+class Frames:
+    """The frames of an answer, event and data, that may be given again; none once they are larger than what is kept."""
+
+    def __init__(self, largest: int) -> None:
+        self.too_large = False
+        self._left = largest
+        self._kept: list[tuple[str | None, str]] = []
+
+    def add(self, event: str | None, data: str) -> None:
+        self._left -= len(data)
+        self.too_large = self.too_large or self._left < 0
+        if self.too_large:
+            self._kept.clear()
+        else:
+            self._kept.append((event, data))
+
+    def whole(self) -> tuple[tuple[str | None, str], ...]:
+        return tuple(self._kept)
+
+
+FRAMES = web.RequestKey("frames", Frames)
 
 
 class _Stream(EventSourceResponse):
-    """Remembers its frames, event and data, where the request has a list for them.
+    """Remembers its frames where the request has a place for them.
 
     Left by an exception it is cut off: a client that saw neither its end nor that of the connection would wait for ever.
     """
 
-    frames: list[tuple[str | None, str]] | None = None
+    frames: Frames | None = None
 
     async def send(self, data: str, id: str | None = None, event: str | None = None, retry: int | None = None) -> None:
         if self.frames is not None:
-            self.frames.append((event, data))
+            self.frames.add(event, data)
         await super().send(data, id, event, retry)
 
     async def __aexit__(
