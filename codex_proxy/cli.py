@@ -36,7 +36,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         "Use",
         (
             Command("chat", "chat", "talk to Codex through a running server"),
-            Command("client", "client", "print ready configuration for a client: codex, aider, continue, zed, …"),
+            Command("client", "client", "print ready configuration for a client: aider, continue, zed and others"),
             Command("models", "models", "list the models"),
             Command("status", "status", "show what a running server is doing"),
             Command("smoke", "smoke", "check a running server end to end"),

@@ -117,6 +117,7 @@ class Api(msgspec.Struct, frozen=True):
             raise Unreachable(f"The connection to {self.address} broke: {error or type(error).__name__}.") from error
 
 
+_KEY_WANTED = "The server does not know this key, or wants one. Give it with --api-key KEY, or in PROXY_API_KEY."
 _REMEDY = "Start one with: codex-proxy serve. For another server: --base-url URL"
 
 
@@ -149,6 +150,7 @@ def _with_v1(url: str) -> str:
 def _refusal(status: int, content: bytes) -> Refused:
     try:
         error = msgspec.json.decode(content)["error"]
-        return Refused(status, error.get("code"), str(error["message"]))
+        message = _KEY_WANTED if error.get("code") == "invalid_api_key" else str(error["message"])
+        return Refused(status, error.get("code"), message)
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         return Refused(status, None, f"The server answered {status}, but not in the form of the OpenAI API.")

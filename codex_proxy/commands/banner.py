@@ -77,14 +77,17 @@ def _remedy(trouble: str) -> str:
 def _suggestions(chosen: Settings, address: str) -> list[str]:
     port = address.rpartition(":")[2]
     elsewhere = "" if port == "8000" else f" --base-url {address}/v1"
-    key = f" -H {shlex.quote(f'Authorization: Bearer {chosen.api_key}')}" if chosen.api_key else ""
+    named = "YOUR_KEY" if chosen.has_keys and not chosen.api_key else None  # nobody but its holder knows a named key
+    bearer = chosen.api_key or named
+    key = f" -H {shlex.quote(f'Authorization: Bearer {bearer}')}" if bearer else ""
+    given = f" --api-key {named}" if named else ""
     body = '{"stream": true, "messages": [{"role": "user", "content": "Hello! Please run: `uname -a`"}]}'
     opened = [f"  {address}/", ""] if chosen.console else []
     return [
         "The real Codex CLI answers from a built-in offline model. Try:",
         "",
         *opened,
-        f"  {place.program()} chat{elsewhere}",
+        f"  {place.program()} chat{elsewhere}{given}",
         "",
         f"  curl -N {address}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'",
         "",

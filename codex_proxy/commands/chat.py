@@ -25,8 +25,8 @@ _HELP = """/model NAME     use this model, optionally with an effort and a mode:
 /exit           end; so does Ctrl-D
 Ctrl-C stops an answer. A line that ends in \\ goes on in the next one."""
 
-EPILOG = """With a prompt it prints one answer and exits. Piped output is the answer alone; piped input is added to
-with the prompt:
+EPILOG = """With a prompt it prints one answer and exits. Piped output is the answer alone; piped input is added
+to the prompt:
   git diff | codex-proxy chat "Review this change" > review.md"""
 
 

@@ -59,7 +59,10 @@ def _add(arguments: argparse.Namespace) -> int:
         operator=arguments.operator,
     )
     token = keys_file.add(place.read_settings(), arguments.name, limits)
-    print(f"This is the key of {arguments.name}. It is not shown again. A running server accepts it at once.", file=sys.stderr)
+    print(
+        f"This is the key of {arguments.name}. It is not shown again. A server started with this keys file accepts it at once.",
+        file=sys.stderr,
+    )
     print(token)
     return 0
 
@@ -93,5 +96,5 @@ def _shown(value: Any) -> str:  # Any: of whatever type a member of a key is
 
 def _revoke(arguments: argparse.Namespace) -> int:
     keys_file.revoke(place.read_settings(), arguments.name)
-    print(f"The key of {arguments.name} is revoked. A running server refuses it from now on.", file=sys.stderr)
+    print(f"The key of {arguments.name} is revoked. A server started with this keys file refuses it from now on.", file=sys.stderr)
     return 0

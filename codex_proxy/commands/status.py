@@ -45,10 +45,11 @@ def screen(told: Json, address: str, style: Style) -> list[str]:
     state = style.good("● Ready") if told["ready"] else style.bad(f"○ Not ready: {told['reason']}")
     up = duration(told["now"] - told["started_at"])
     workers, queue = told["workers"], told["queue"]
+    states = ", ".join(f"{workers[state]} {state}" for state in ("busy", "idle", "starting"))
     rows = [
         ("Server", f"{address}, codex-proxy {told['version']}, up {up}"),
         ("Codex", f"{told['cli_version']}, {_login(told['login'])}"),
-        ("Workers", f"{workers['busy']} busy, {workers['idle']} idle, {workers['starting']} starting, of {workers['parallel']}"),
+        ("Workers", f"{states}; {workers['parallel']} turns at once"),
         ("Queue", f"{queue['waiting']} of {queue['limit']}"),
     ]
     lines = [state, "", *(f"{style.dim(label.ljust(8))} {text}" for label, text in rows), ""]

@@ -49,14 +49,15 @@ print(response.output_text)
 export function clients(model) {
   const keyed = Boolean(key.get());
   const secret = keyed ? "YOUR_KEY" : "unused";
+  const alone = `${model}:chat`; // the model alone, for clients that have an agent and tools of their own
   return [
     {name: "Python", hint: "pip install openai", code: `from openai import OpenAI\n\nclient = OpenAI(base_url="${baseUrl}", api_key="${secret}")\nresponse = client.responses.create(model="${model}", input="What is in this directory?")\nprint(response.output_text)`},
     {name: "Node.js", hint: "npm install openai", code: `import OpenAI from "openai";\n\nconst client = new OpenAI({baseURL: "${baseUrl}", apiKey: "${secret}"});\nconst response = await client.responses.create({model: "${model}", input: "What is in this directory?"});\nconsole.log(response.output_text);`},
     {name: "curl", hint: "streams as it comes", code: `curl -N ${baseUrl}/chat/completions${keyed ? ` \\\n  -H "Authorization: Bearer $PROXY_API_KEY"` : ""} \\\n  -H 'Content-Type: application/json' \\\n  -d '{"model": "${model}", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}'`},
     {name: "LangChain", hint: "pip install langchain-openai", code: `from langchain_openai import ChatOpenAI\n\nmodel = ChatOpenAI(model="${model}", base_url="${baseUrl}", api_key="${secret}")\nprint(model.invoke("What is in this directory?").content)`},
-    {name: "Codex CLI", hint: "~/.codex/config.toml of the client's machine", code: `model = "${model}"\nmodel_provider = "proxy"\n\n[model_providers.proxy]\nname = "codex-proxy"\nbase_url = "${baseUrl}"\nwire_api = "responses"${keyed ? `\nenv_key = "PROXY_API_KEY"` : ""}`},
-    {name: "Continue", hint: "VS Code and JetBrains: ~/.continue/config.yaml", code: `name: codex-proxy\nversion: 1.0.0\nschema: v1\nmodels:\n  - name: Codex\n    provider: openai\n    model: ${model}\n    apiBase: ${baseUrl}\n    apiKey: ${secret}\n    roles: [chat, edit]`},
-    {name: "Zed", hint: "settings.json; the key is asked for in the Agent panel", code: JSON.stringify({language_models: {openai_compatible: {"codex-proxy": {api_url: baseUrl, available_models: [{name: model, max_tokens: 200000}]}}}}, null, 2)},
-    {name: "Open WebUI", hint: "environment of the container; from there localhost is the container itself", code: `OPENAI_API_BASE_URL=${baseUrl}\nOPENAI_API_KEY=${secret}`},
+    {name: "Codex CLI", hint: "~/.codex/config.toml of the client's machine", code: `model = "${alone}"\nmodel_provider = "proxy"\n\n[model_providers.proxy]\nname = "codex-proxy"\nbase_url = "${baseUrl}"\nwire_api = "responses"${keyed ? `\nenv_key = "PROXY_API_KEY"` : ""}`},
+    {name: "Continue", hint: "VS Code and JetBrains: ~/.continue/config.yaml", code: `name: codex-proxy\nversion: 1.0.0\nschema: v1\nmodels:\n  - name: Codex\n    provider: openai\n    model: ${alone}\n    apiBase: ${baseUrl}\n    apiKey: ${secret}\n    roles: [chat, edit, apply]`},
+    {name: "Zed", hint: "settings.json; the key is asked for in the Agent panel", code: JSON.stringify({language_models: {openai_compatible: {"codex-proxy": {api_url: baseUrl, available_models: [{name: alone, max_tokens: 200000}]}}}}, null, 2)},
+    {name: "Open WebUI", hint: "its environment; inside a container, use the host's address instead of 127.0.0.1", code: `OPENAI_API_BASE_URL=${baseUrl}\nOPENAI_API_KEY=${secret}`},
   ];
 }
