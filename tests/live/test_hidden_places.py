@@ -1,6 +1,7 @@
 """What commands see of the disk, on the real CLI: no secret of the user's, whenever it appears, no socket, and all tools."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import tempfile
@@ -137,8 +138,11 @@ async def test_a_denied_place_around_others_hides_them_all_and_stops_no_command(
 
 def _command_lines() -> list[tuple[str, ...]]:
     """Of all that we have started, as `ps` shows them."""
-    lines = (Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in children_of(os.getpid()))
-    return [tuple(line.split("\0")) for line in lines]
+    lines = []
+    for pid in children_of(os.getpid()):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            lines.append(tuple(Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")))
+    return lines
 
 
 async def test_a_secret_that_appears_or_is_replaced_while_a_command_runs_is_not_seen_by_it(
