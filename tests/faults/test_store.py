@@ -26,6 +26,7 @@ from tests.store.redis_server import RedisServer, redis_server
 Fault = AbstractAsyncContextManager[None]
 _SETTLED_WITHIN = 20.0  # seconds after the fault
 _HEALTH = 1.0  # seconds
+_LOCKED_WITHIN = 30.0  # seconds for the test to get the lock between the server's writes, on a noisy machine
 _ALL = bool(os.environ.get("STORE_MATRIX"))
 _POLICIES = (
     "noeviction",
@@ -111,8 +112,9 @@ _REDIS_TOO = {
 
 @asynccontextmanager
 async def _locked(file: Path) -> AsyncIterator[None]:
-    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    connection = sqlite3.connect(file, timeout=_LOCKED_WITHIN, isolation_level=None, check_same_thread=False)
+    with contextlib.closing(connection) as other:
+        await asyncio.to_thread(other.execute, "BEGIN EXCLUSIVE")
         yield
         await asyncio.sleep(6)  # longer than a write waits
         other.execute("ROLLBACK")
