@@ -71,7 +71,8 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
 def _check_login(facts: Facts) -> None:
     if not facts.usable:
         raise NotReady(
-            "Codex is not logged in on this server. The operator can run: codex-proxy login", retry_after=_LOGIN_RETRY_AFTER
+            "Codex is not logged in on this server. Its operator can log it in with codex-proxy login.",
+            retry_after=_LOGIN_RETRY_AFTER,
         )
 
 

@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             said, good = check(asked), True
         except (Failed, CommandFailed) as error:
+            if isinstance(error, api.Unreachable) and not results and not arguments.json:
+                raise  # nobody is there: once is enough
             said, good = str(error), False
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             said, good = f"the answer does not have the form of the API: {error!r}", False

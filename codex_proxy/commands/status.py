@@ -49,7 +49,7 @@ def screen(told: Json, address: str, style: Style) -> list[str]:
     rows = [
         ("Server", f"{address}, codex-proxy {told['version']}, up {up}"),
         ("Codex", f"{told['cli_version']}, {_login(told['login'])}"),
-        ("Workers", f"{states}; {workers['parallel']} turns at once"),
+        ("Workers", f"{states}; up to {workers['parallel']} turns at once"),
         ("Queue", f"{queue['waiting']} of {queue['limit']}"),
     ]
     lines = [state, "", *(f"{style.dim(label.ljust(8))} {text}" for label, text in rows), ""]

@@ -70,11 +70,16 @@ async def test_smoke_passes_on_a_server_that_works_and_fails_on_one_that_does_no
     assert failed["tool loop"] == "the model did not call the tool"
 
 
+async def test_smoke_says_once_that_no_server_answers(environ: dict[str, str]) -> None:
+    code, out, err = await piped(environ, "", "smoke", "--base-url", "http://127.0.0.1:1/v1")
+    assert (code, out, err.count("No server answers")) == (1, "", 1)
+
+
 async def test_a_wrong_key_is_one_sentence(environ: dict[str, str], start_proxy: ProxyStarter) -> None:
     environ["PROXY_API_KEY"] = "right"
     async with start_proxy() as proxy:
         code, out, err = await piped(environ | {"PROXY_API_KEY": "wrong"}, "", "status", "--base-url", proxy.base_url)
         assert (code, out) == (1, "")
-        assert "API key" in err
+        assert ("--api-key KEY" in err, "Authorization" in err) == (True, False)
         code, out, _ = await piped(environ, "", "client", "curl", "--base-url", proxy.base_url)
         assert (code, proxy.base_url in out, "Bearer right" in out) == (0, True, True)

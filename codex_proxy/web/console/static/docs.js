@@ -20,12 +20,15 @@ function resolved(schema) {
 /** @param {Schema} schema @returns {string} a type in words */
 function words(schema) {
   const [name, found] = resolved(schema);
-  if (name) return name;
+  if (name) return name.split(".").at(-1) ?? name; // a name that both APIs have bears its module's
   if (found.const !== undefined) return JSON.stringify(found.const);
   if (found.enum) return found.enum.map((/** @type {unknown} */ one) => JSON.stringify(one)).join(" | ");
   const choices = found.anyOf ?? found.oneOf;
   if (choices) return choices.map(words).join(" | ");
-  if (found.type === "array") return found.items ? `${words(found.items)}[]` : "array";
+  if (found.type === "array") {
+    const each = found.items ? words(found.items) : "";
+    return each.includes(" | ") ? `(${each})[]` : each ? `${each}[]` : "array";
+  }
   return Array.isArray(found.type) ? found.type.join(" | ") : found.type ?? "anything";
 }
 

@@ -149,7 +149,7 @@ function renderFacts(node, status) {
   /** @type {[string, string, string][]} */
   const shown = [
     ["Login", who, login?.provider ? `provider ${login.provider}${login.local ? ", on this machine" : ""}` : ""],
-    ["Workers", `${workers.idle} warm`, `${busy} busy${workers.starting ? `, ${workers.starting} starting` : ""}, ${workers.parallel} turns at once`],
+    ["Workers", `${workers.idle} warm`, `${busy} busy${workers.starting ? `, ${workers.starting} starting` : ""}, up to ${workers.parallel} turns at once`],
     ["Queue", `${queue.waiting} of ${queue.limit}`, "waiting"],
     ["You", you.name, you.operator ? "operator: sees every turn" : "sees own turns"],
     ["Server", status.version, `Codex ${status.cli_version}, started ${ago(status.started_at)}`],
