@@ -29,6 +29,11 @@ async def run_what_is_asked(request: ModelRequest) -> AsyncIterator[Step]:
         yield Say(words("done"))
 
 
+def seconds_of(which: int) -> str:
+    """How long a daemon sleeps: a number that no other run of these tests on this machine has."""
+    return f"30{which}.{os.getpid():07}"
+
+
 async def daemon(seconds: str) -> int:
     """Wait until the daemon sleeps; its pid, and not that of a shell that has the same words in its command line."""
     while True:
@@ -44,11 +49,12 @@ async def test_a_daemon_is_gone_two_seconds_after_its_turn_and_the_turn_beside_i
 ) -> None:
     model.script = run_what_is_asked
     environ |= DANGER | {"CODEX_MAX_PARALLEL_REQUESTS": "2"}
+    longer, shorter = seconds_of(1), seconds_of(2)
     async with start_proxy() as proxy, asyncio.TaskGroup() as group, asyncio.timeout(60):
-        beside = group.create_task(proxy.chat(prompt=f"run {DAEMON.format('300.31')} sleep 5; pgrep -f 'sleep 300.31$'"))
-        its_daemon = await daemon("300.31")
-        request = group.create_task(proxy.chat(prompt=f"run {DAEMON.format('300.32')} sleep 1"))
-        other = await daemon("300.32")
+        beside = group.create_task(proxy.chat(prompt=f"run {DAEMON.format(longer)} sleep 5; pgrep -f 'sleep {longer}$'"))
+        its_daemon = await daemon(longer)
+        request = group.create_task(proxy.chat(prompt=f"run {DAEMON.format(shorter)} sleep 1"))
+        other = await daemon(shorter)
         assert (await request).status == 200
         async with asyncio.timeout(GONE_LIMIT):
             await ended(other)
@@ -64,7 +70,7 @@ async def test_a_daemon_is_gone_two_seconds_after_its_turn_and_the_turn_beside_i
 async def test_a_daemon_does_not_outlive_a_turn_that_is_cut_off(
     start_command: StartCommand, model: ModelServer, environ: dict[str, str], ending: str
 ) -> None:
-    number = f"300.3{len(ending)}"
+    number = seconds_of(3)
     model.script = run_what_is_asked
     environ |= DANGER
     running: RunningCommand = await start_command()
@@ -90,11 +96,12 @@ async def test_a_command_that_kills_its_own_warden_leaves_nothing(
     model.script = run_what_is_asked
     environ |= DANGER | {"CODEX_MAX_PARALLEL_REQUESTS": "2"}
     kill = "p=$$; until grep -q warden[.]py /proc/$p/cmdline; do p=$(cut -d' ' -f4 /proc/$p/stat); done; kill -9 $p"
+    number = seconds_of(4)
     running = await start_command()
-    body = {"messages": [{"role": "user", "content": f"run {DAEMON.format('300.35')} sleep 1; {kill}"}]}
+    body = {"messages": [{"role": "user", "content": f"run {DAEMON.format(number)} sleep 1; {kill}"}]}
     async with http_session() as http, asyncio.timeout(60):
         request = asyncio.ensure_future(http.post(f"{running.base_url}/chat/completions", json=body))
-        left = await daemon("300.35")
+        left = await daemon(number)
         answer = await request
         assert answer.status in (200, 502)  # the CLI may yet tell the end
         async with asyncio.timeout(GONE_LIMIT):
