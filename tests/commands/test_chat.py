@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 
 from codex_proxy.commands.chat_view import clean
@@ -12,7 +13,7 @@ from tests.commands.terminal import CTRL_C, CTRL_D, LIMIT, piped, terminal
 from tests.conftest import Proxy, process_with, processes_with
 
 _PROMPT = "› "
-_SLEEP = "sleep 300.31"  # a number of its own, to find it among all processes
+_SLEEP = f"sleep 306.{os.getpid():07}"  # a number of this run's own, to find it among all processes
 
 
 async def test_a_conversation_streams_stops_at_ctrl_c_and_goes_on(
