@@ -88,6 +88,7 @@ class Trace(msgspec.Struct, frozen=True):
     """
 
     thread: str
+    id: str  # of this very end of a turn
     place: str = ""  # of the content, below Codex's home
     content: bytes = b""
     items: tuple[str, ...] = ()  # raw items, as JSON texts

@@ -17,7 +17,6 @@ from codex_proxy.codex.connection import Connection
 from codex_proxy.codex.tail import Tail
 from codex_proxy.codex.thread import Recipe
 from codex_proxy.errors import WorkerFailed
-from codex_proxy.turns import Trace
 
 _LOOKS, _BETWEEN_LOOKS = 250, 0.002  # seconds; thread/delete takes 5 to 30 ms until the file is gone
 _LOOKS_AT_THE_END = 100  # for all of a process that ends: it must not live on for long
@@ -25,7 +24,7 @@ MOST_OPEN = 16  # threads of one worker, each a megabyte
 
 
 class OpenThread:
-    """A thread that a worker has loaded. `trace`: where it stands; None while nothing may go on from there."""
+    """A thread that a worker has loaded. `stands_at`: where it does; None while nothing may go on from there."""
 
     def __init__(self, thread_id: str, path: Path | None, recipe: Recipe, connection: Connection) -> None:
         self.id = thread_id
@@ -35,7 +34,7 @@ class OpenThread:
         self.running = False
         self.used = 0.0  # monotonic seconds
         self.service_tier: str | None = None  # of the latest turn: Codex goes on with it until told otherwise
-        self.trace: Trace | None = None
+        self.stands_at: str | None = None  # the id of the trace
         self.totals = wire.Tokens()
         self.tail: Tail | None = None  # of a resumed one
         self.documents = ""  # of the project, as it was last told of them

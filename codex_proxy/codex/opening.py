@@ -63,7 +63,7 @@ class Opener:
         """Whether the thread of the turn's conversation is loaded here, and stands where the conversation does."""
         if turn.trace is None or turn.trace.calls or (live := self._threads.get(turn.trace.thread)) is None:
             return False
-        return live.connection is self._connection and not live.running and live.trace == turn.trace
+        return live.connection is self._connection and not live.running and live.stands_at == turn.trace.id
 
     async def open(self, turn: Turn, recipe: Recipe) -> Opening:
         """Raises WorkerFailed."""

@@ -1,6 +1,7 @@
 """What a turn leaves of its conversation: the trace from which another turn goes on, here or anywhere else."""
 
 import logging
+import uuid
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,7 @@ def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trac
     """
     if turn.keep == "nowhere" or not exchange.clean or exchange.reminded or exchange.cut_off:
         return None
-    trace = Trace(thread.id, calls=exchange.calls, documents=thread.documents, service_tier=turn.service_tier)
+    trace = Trace(thread.id, uuid.uuid4().hex, calls=exchange.calls, documents=thread.documents, service_tier=turn.service_tier)
     if thread.path is None:
         return msgspec.structs.replace(trace, items=_items(turn, exchange))
     try:

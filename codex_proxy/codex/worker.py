@@ -194,14 +194,15 @@ class Worker:
     async def _events(self, turn: Turn, recipe: Recipe, opening: Opening) -> AsyncGenerator[TurnEvent, None]:
         thread, told = opening.thread, surroundings.told(turn, opening, recipe.view, self.facts.document_names)
         exchange = self._exchange = Exchange(self._connection, told, opening)
-        thread.running, thread.trace = True, None
+        thread.running, thread.stands_at = True, None
         self._threads.use(thread)
         try:
             async with aclosing(exchange.events()) as events:
                 async for event in events:
                     if isinstance(event, TurnCompleted):
                         thread.totals = exchange.totals
-                        thread.trace = self.trace = trace.left(told, exchange, thread, self._home)
+                        self.trace = trace.left(told, exchange, thread, self._home)
+                        thread.stands_at = self.trace.id if self.trace else None
                     yield event
         finally:
             thread.running = False

@@ -4,7 +4,6 @@ A branch is one line of a conversation, as the trace that it has left in Codex; 
 answer of ours ended. A history that leads to two points which are not the same belongs to neither.
 """
 
-import hashlib
 import time
 import zlib
 from collections import Counter, OrderedDict, deque
@@ -36,12 +35,11 @@ class _Branch:
     def grow(self, trace: Trace) -> None:
         """It ends there now."""
         self._end = _without_content(trace)
-        self._mark = _mark(trace)
         self._compressed = len(trace.content) <= _COMPRESSED_UP_TO
         self._content = zlib.compress(trace.content, 1) if self._compressed else trace.content
 
     def ends_at(self, trace: Trace) -> bool:
-        return self._end == _without_content(trace) and self._mark == _mark(trace)
+        return self._end.id == trace.id
 
     def content(self, length: int) -> bytes:
         """The first so many bytes."""
@@ -145,7 +143,3 @@ class Threads:
 
 def _without_content(trace: Trace) -> Trace:
     return msgspec.structs.replace(trace, content=b"")
-
-
-def _mark(trace: Trace) -> bytes:
-    return hashlib.sha256(trace.content).digest()

@@ -166,7 +166,7 @@ def test_too_few_descriptors_end_the_start(environ: dict[str, str]) -> None:
         limited = ["sh", "-c", f"ulimit -n {limit}; exec {program} serve"]
         ended = subprocess.run(limited, env=environ, capture_output=True, text=True, timeout=START_LIMIT, check=False)
         assert ended.returncode == 2
-        assert f"may have {limit} files open" in ended.stderr
+        assert f"can have {limit} files open" in ended.stderr
         assert "Traceback" not in ended.stderr
 
 

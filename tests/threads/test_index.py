@@ -22,7 +22,7 @@ def turn(*history: History, prompt: str = "", model: str = "m", cwd: str = "/w")
 
 
 def trace(content: str, thread: str = "one", **members: object) -> Trace:
-    return msgspec.structs.replace(Trace(thread, "place", content.encode()), **members)
+    return msgspec.structs.replace(Trace(thread, f"{thread}:{content}", "place", content.encode()), **members)
 
 
 class Clock:
@@ -143,7 +143,7 @@ def test_the_largest_owner_makes_room_first(threads: Threads) -> None:
 def test_all_that_is_kept_of_a_conversation_counts_also_when_each_turn_has_a_thread_of_its_own(threads: Threads) -> None:
     history: tuple[History, ...] = ()
     for number in range(5):
-        left = Trace(f"thread {number}", items=("x" * 300,))
+        left = Trace(f"thread {number}", str(number), items=("x" * 300,))
         threads.remember("anna", go_on(threads, *history, prompt="Hi."), ANSWER, left)
         history = (*history, user("Hi."), *ANSWER)
     assert len(threads) == 3  # of 300 bytes, where 1000 are kept
