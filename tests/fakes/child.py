@@ -21,7 +21,7 @@ def ignores_sigterm_and_eof() -> None:
 
 
 def leaves_a_grandchild_that_holds_stdout() -> None:
-    grandchild = subprocess.Popen(["sleep", "300.73"])
+    grandchild = subprocess.Popen(["sleep", "305.5"])
     print(grandchild.pid, flush=True)
 
 
