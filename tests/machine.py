@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,4 +30,11 @@ def small_disk_in(directory: Path, megabytes: int) -> Iterator[Path]:
     try:
         yield disk
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        _unmount(disk)
+
+
+def _unmount(disk: Path) -> None:
+    """A process that has just been killed may still stand in it for a moment."""
+    last = time.monotonic() + 10
+    while subprocess.run(["umount", str(disk)], check=time.monotonic() > last, stderr=subprocess.DEVNULL).returncode:
+        time.sleep(0.05)
