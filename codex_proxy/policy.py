@@ -27,19 +27,14 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
     _check_login(facts)
     choice = facts.catalog.choose(_model_name(wish, facts, scope))
     _check_model(choice, wish, scope)
-    effort = effort_for(choice, wish.effort, settings.reasoning_effort, wish.effort_place)
     task = wish.task if settings.ui_tasks == "chat" else None
-    if task is not None:
-        effort = next(iter(choice.model.efforts), None)  # the lowest comes first
+    mode, effort = _mode_and_effort(wish, choice, settings, is_task=task is not None)
     if settings.local_only and not facts.provider_local:
         raise NotAllowedHere("This server runs turns on local model providers only, and Codex's provider is not local.")
     sandbox, network_allowed = _sandbox(wish, settings, scope), settings.network_ceiling and scope.network
     network = _network(wish, settings, allowed=network_allowed)
     if sandbox == "danger-full-access" and wish.network is False:
         raise NotAllowedHere("danger-full-access has no sandbox that could block the network.", param="x_codex.network_access")
-    mode: Mode = wish.mode or choice.mode or ("chat" if settings.default_mode == "chat" else "agent")
-    if task is not None:
-        mode = "chat"
     cwd, root = _place(wish, settings, scope)
     summary: Summary = "none" if settings.hide_reasoning or wish.hide_reasoning else wish.summary or "auto"
     return Turn(
@@ -66,6 +61,14 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
         web_search=_web_search(wish, mode, allowed=network_allowed),
         note=wish.note,
     )
+
+
+def _mode_and_effort(wish: Wish, choice: Choice, settings: Settings, *, is_task: bool) -> tuple[Mode, str | None]:
+    """What the request, the model's name and the settings say; a chat UI's own task runs as chat at the lowest effort."""
+    effort = effort_for(choice, wish.effort, settings.reasoning_effort, wish.effort_place)
+    if is_task:
+        return "chat", next(iter(choice.model.efforts), None)  # the lowest comes first
+    return wish.mode or choice.mode or ("chat" if settings.default_mode == "chat" else "agent"), effort
 
 
 def _check_login(facts: Facts) -> None:

@@ -119,7 +119,7 @@ class OpenThreads:
 
 
 async def _gone(paths: Sequence[Path], looks: int) -> None:
-    """Wait until they are, but not for ever: the CLI's answer waits for whoever reads its lines."""
+    """Wait until they are, but not for ever: the CLI's answer waits until somebody reads its lines."""
     for _ in range(looks):
         if not any(map(_is_there, paths)):
             return
