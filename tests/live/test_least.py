@@ -279,7 +279,7 @@ async def test_a_turn_works_in_a_directory_of_server_and_key_and_writes_in_no_ot
     (home.workdir / "to_outside").symlink_to(home.codex_home)
     readers = {"sandbox": _READ}  # else they could put a link in place of what is the narrow one's
     limits: dict[str, dict[str, object]] = {
-        key: {"workspaces": [str(home.root / root) for root in roots]} for key, roots in _ROOTS.items()
+        key: {"workspaces": [str(home.root / root) for root in roots]} if roots else {} for key, roots in _ROOTS.items()
     }
     bearers = write_keys(key_file, {key: limit | ({} if key == "narrow" else readers) for key, limit in limits.items()})
     recording = Recording(home.root, cli.path)
