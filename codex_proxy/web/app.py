@@ -7,7 +7,6 @@ down, and the exit code is 0 as ever, because the server has ended as asked.
 """
 
 import asyncio
-import contextlib
 import functools
 import logging
 import re
@@ -43,6 +42,7 @@ from codex_proxy.web.server import NOT_LOGGED_IN, SERVER, Server
 _log = logging.getLogger(__name__)
 
 _LEAVING_TIMEOUT = 5.0  # seconds that we serve on while others are told to look elsewhere
+_READING_TIMEOUT = 0.5  # seconds for the requests that are being read when the listener closes; it takes milliseconds
 _HANDLERS_TIMEOUT = 5.0  # seconds that handlers get to write their last bytes, once every turn has ended
 _FIRST_WORKER_TIMEOUT = 20.0  # seconds that a socket's first clients wait for a worker, before they are told that there is none
 STOP_LIMIT = 30.0  # seconds that a stop takes beside the drain: these two, the ends of workers, the last writes
@@ -178,9 +178,12 @@ async def serve(
         _log.info(_farewell(server, asked.again))
         if sockets:  # systemd holds them open: requests that arrive now wait for our successor
             await asyncio.gather(*(site.stop() for site in runner.sites))
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_LEAVING_TIMEOUT):
                 await _unless(asked.hurried, server.quiet())
+        except TimeoutError:  # requests still come: those that are being read get their place in the queue before it closes
+            await asyncio.gather(*(site.stop() for site in runner.sites))
+            await _unless(asked.hurried, asyncio.sleep(_READING_TIMEOUT))
         for task in (announcing, *ends):
             await see_out(task)
     return 1 if server.supervisors.failed.is_set() else 0

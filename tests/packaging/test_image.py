@@ -76,7 +76,8 @@ def _said(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _run(buildah: Buildah, container: str, *command: str, key: str = "") -> subprocess.CompletedProcess[str]:
-    environ = ["--env", f"PROXY_API_KEY={key}", "--env", "PROXY_PORT=0"]
+    # in this kind of container Codex's sandbox may make no namespace, so no agent would be ready
+    environ = ["--env", f"PROXY_API_KEY={key}", "--env", "PROXY_PORT=0", "--env", "CODEX_DEFAULT_MODE=chat"]
     return buildah("run", "--isolation", "chroot", *environ, container, "--", *command)
 
 
