@@ -12,7 +12,7 @@ from typing import Protocol
 from codex_proxy.changes import Changes
 from codex_proxy.errors import NotReady, QueueFull, ShuttingDown
 from codex_proxy.job import Job
-from codex_proxy.outcome import Hear, Outcome
+from codex_proxy.outcome import OnOutcome, Outcome
 from codex_proxy.packing import Packed
 from codex_proxy.turns import Turn, TurnCompleted, TurnEnd, TurnFailed
 
@@ -36,13 +36,13 @@ class Taker(Protocol):
 class JobQueue:
     """At most `size` jobs that wait, each at most `queue_timeout` seconds, for one of `slots` takers."""
 
-    def __init__(self, size: int, queue_timeout: float, slots: int, hear: Hear = lambda _: None) -> None:
+    def __init__(self, size: int, queue_timeout: float, slots: int, on_outcome: OnOutcome = lambda _: None) -> None:
         self.size = size
         self.closed = False
         self.changes = Changes()  # rings when a job comes, is taken, does something else, or ends
         self._queue_timeout = queue_timeout
         self._slots = slots
-        self._hear = hear  # of every turn that ends
+        self._on_outcome = on_outcome  # of every turn that ends
         self._callers: dict[str, _Caller] = {}  # who has jobs here, next in turn first
         self._latest: _Caller | None = None  # who has had the latest turn, and has the next only when nobody else waits
         self._arrived = asyncio.Event()  # there may be one to take
@@ -62,7 +62,7 @@ class JobQueue:
         """All that have not ended: those that run, then those that wait, oldest first."""
         running = [job for caller in self._callers.values() for job in caller.running]
         waiting = [job for caller in self._callers.values() for job in caller.waiting]
-        return [*sorted(running, key=lambda job: job.course.begun or 0.0), *sorted(waiting, key=lambda job: job.course.submitted)]
+        return [*sorted(running, key=lambda job: job.course.started or 0.0), *sorted(waiting, key=lambda job: job.course.submitted)]
 
     @property
     def full(self) -> bool:
@@ -179,7 +179,7 @@ class JobQueue:
         if not caller.running and not caller.waiting:
             del self._callers[job.whose]
         self._arrived.set()  # its caller may have one more run, or a slot has become free
-        self._hear(outcome)
+        self._on_outcome(outcome)
         self.changes.ring()
 
     def _expire(self, job: Job) -> None:

@@ -41,7 +41,7 @@ def say_also(members: Mapping[str, str]) -> None:
     _said.set({**_said.get(), **members})
 
 
-def said_here() -> Mapping[str, str]:
+def context() -> Mapping[str, str]:
     """The members that every record of here has."""
     return _said.get()
 

@@ -74,7 +74,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             parts.append("client left" if self.ending == "client_left" else self.ending.partition(":")[2] or self.ending)
         if self.error is not None:
             parts.append(f"{self.error} {self.error.detail}".rstrip())
-        if key := logs.said_here().get("key"):
+        if key := logs.context().get("key"):
             parts.append(key)
         return "  ".join(parts)
 
@@ -84,17 +84,17 @@ def brief(count: int) -> str:
     return str(count) if count < 1000 else f"{count / 1000:.1f}k" if count < 10_000 else f"{count // 1000}k"
 
 
-Hear = Callable[[Outcome], None]
+OnOutcome = Callable[[Outcome], None]
 
 
 class Course:
     """The times of a turn, from its submission on. `about`: what every record in the log of this turn says."""
 
     def __init__(self, turn: Turn) -> None:
-        self.about = {**logs.said_here(), "turn": turn.id}
+        self.about = {**logs.context(), "turn": turn.id}
         self._turn = turn
         self._submitted = time.monotonic()
-        self._begun: float | None = None
+        self._started: float | None = None
         self._first_text: float | None = None
         self._continuation: Continuation | None = None
         self._activity = Activity(self._submitted)
@@ -105,9 +105,9 @@ class Course:
         return self._submitted
 
     @property
-    def begun(self) -> float | None:
+    def started(self) -> float | None:
         """When a worker got it; None while it waits for one."""
-        return self._begun
+        return self._started
 
     @property
     def doing(self) -> Doing:
@@ -116,8 +116,8 @@ class Course:
 
     def begin(self) -> None:
         """A worker gets it."""
-        self._begun = time.monotonic()
-        self._activity = Activity(self._begun)
+        self._started = time.monotonic()
+        self._activity = Activity(self._started)
 
     def note(self, event: TurnEvent) -> bool:
         """Take an event in. True when it changes what the turn is doing."""
@@ -130,26 +130,26 @@ class Course:
 
     def outcome(self, end: TurnEnd, *, left: bool, interrupted: bool) -> Outcome:
         """It has just ended. `left`: nobody reads any more; `interrupted`: somebody wanted it to stop early."""
-        now, begun = time.monotonic(), self._begun
+        now, started = time.monotonic(), self._started
         return Outcome(
             turn=self._turn,
-            ending="client_left" if left else _ending(end, begun=begun is not None, interrupted=interrupted),
-            waited=(now if begun is None else begun) - self._submitted,
-            first_text=None if begun is None or self._first_text is None else self._first_text - begun,
-            took=None if begun is None else now - begun,
+            ending="client_left" if left else _ending(end, started=started is not None, interrupted=interrupted),
+            waited=(now if started is None else started) - self._submitted,
+            first_text=None if started is None or self._first_text is None else self._first_text - started,
+            took=None if started is None else now - started,
             usage=end.usage,
             error=end.error if isinstance(end, TurnFailed) else None,
             continuation=self._continuation,
         )
 
 
-def _ending(end: TurnEnd, *, begun: bool, interrupted: bool) -> str:
+def _ending(end: TurnEnd, *, started: bool, interrupted: bool) -> str:
     match end:
         case TurnCompleted():
             return "interrupted" if end.interrupted else "completed"
-        case TurnFailed() if interrupted and not begun:  # cancelled while it waited
+        case TurnFailed() if interrupted and not started:  # cancelled while it waited
             return "interrupted"
-        case TurnFailed(error=NotReady()) if not begun:
+        case TurnFailed(error=NotReady()) if not started:
             return "queue_timeout"
         case TurnFailed(error=TurnTimeout()):
             return "timeout"

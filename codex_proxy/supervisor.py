@@ -150,7 +150,7 @@ class Supervisor:
                     job.trace = worker.trace
                     await job.publish(event)
                     if worker.ending:
-                        workers.succeed(worker)
+                        workers.start_successor(worker)
         finally:
             job.begun = job.begun or worker.begun
             await see_out(interrupter)

@@ -92,12 +92,12 @@ def renamed(rollout: bytes, thread: str, name: str) -> bytes:
 def model_items(rollout: bytes) -> list[dict[str, Any]]:
     """What the model has seen, as raw items, without what Codex tells of itself: that comes before the first turn_context."""
     items: list[dict[str, Any]] = []
-    begun = False
+    in_turn = False
     for raw in rollout.splitlines():
         match _decode(raw).type:
             case "turn_context":
-                begun = True
-            case "response_item" if begun:
+                in_turn = True
+            case "response_item" if in_turn:
                 item = _item.decode(raw).payload
                 item.pop(wire.PRIVATE, None)
                 items.append(item)

@@ -55,7 +55,7 @@ class WarmWorkers:
         kept = self._kept.get(turn.mode)
         return kept is not None and kept.at_hand is not None and kept.at_hand.holds(turn)
 
-    def succeed(self, worker: Worker) -> None:
+    def start_successor(self, worker: Worker) -> None:
         """Begin to start the successor of a worker that will not be used again; it stays in use until given back."""
         if (kept := self._kept.get(worker.mode)) is not None and kept.holds(worker):
             self._leaving.add(kept)
@@ -64,7 +64,7 @@ class WarmWorkers:
     def give_back(self, worker: Worker) -> None:
         """The user is done with it. A spent one is stopped, its successor started."""
         if worker.spent:
-            self.succeed(worker)
+            self.start_successor(worker)
         for kept in [kept for kept in self._leaving if kept.holds(worker)]:
             kept.released.set()
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from codex_proxy.errors import RecordEnded, ResponseNotFound, StorageFull, StoreUnavailable
 from codex_proxy.lifecycle.run import Run
-from codex_proxy.store.keeper import Record, Store, StoredEvent
+from codex_proxy.store.base import Record, Store, StoredEvent
 from codex_proxy.tasks import see_out, spawn
 
 _log = logging.getLogger(__name__)

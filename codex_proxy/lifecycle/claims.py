@@ -15,7 +15,7 @@ from codex_proxy.dialects.responses import stored
 from codex_proxy.errors import IdempotencyConflict, InvalidRequest
 from codex_proxy.job import Job
 from codex_proxy.lifecycle.outbox import Outbox
-from codex_proxy.store.keeper import RUNNING, Claim, Store
+from codex_proxy.store.base import RUNNING, Claim, Store
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_FOR = 24 * 3600.0  # seconds

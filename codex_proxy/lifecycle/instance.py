@@ -17,7 +17,7 @@ from typing import Protocol
 from codex_proxy.dialects.responses import stored
 from codex_proxy.errors import RecordEnded, StorageFull, StoreUnavailable
 from codex_proxy.lifecycle.outbox import Outbox
-from codex_proxy.store.keeper import Change, Record, Store, StoredEvent
+from codex_proxy.store.base import Change, Record, Store, StoredEvent
 from codex_proxy.tasks import see_out, spawn
 
 _log = logging.getLogger(__name__)

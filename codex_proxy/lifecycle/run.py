@@ -25,7 +25,7 @@ from codex_proxy.errors import ProxyError, RecordEnded, StoreUnavailable
 from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.instance import Instance
-from codex_proxy.store.keeper import Change, Record, StoredEvent, StoredPart
+from codex_proxy.store.base import Change, Record, StoredEvent, StoredPart
 from codex_proxy.turns import History, Turn
 
 _WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: a beat, and a call of the store that hangs
@@ -89,7 +89,7 @@ class Run:
     def given(self) -> tuple[bytes, bytes]:
         """The input and the conversation before the answer, as they are kept."""
         asked = self.asked
-        return stored.input_items(asked.asked.input, self.id), stored.encode_conversation(asked.conversation(()))
+        return stored.input_items(asked.body.input, self.id), stored.encode_conversation(asked.conversation(()))
 
     async def create(self, given: bytes, conversation: bytes) -> None:
         """Make the record, before the turn begins. Raises StorageFull and StoreUnavailable."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from codex_proxy.errors import RecordEnded
-from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent, StoredPart
+from codex_proxy.store.base import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent, StoredPart
 from codex_proxy.store.rates import Hit
 
 EVENTS_AT_ONCE = 1000

@@ -1,4 +1,4 @@
-"""Which keeper a setting asks for: PROXY_STORE -> an open Store."""
+"""Which store a setting asks for: PROXY_STORE -> an open Store."""
 
 import importlib
 import shlex
@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 
 from codex_proxy.settings import Settings, SettingsError
 from codex_proxy.store import sqlite_file
-from codex_proxy.store.keeper import Store
+from codex_proxy.store.base import Store
 from codex_proxy.store.memory import MemoryStore
 from codex_proxy.store.sqlite import SqliteStore
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Store]:
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
     """The store, until the block ends. Raises SettingsError, StoreUnavailable, StorageFull."""
     ttl, max_bytes = settings.store_ttl_hours * 3600.0, settings.store_max_mb * 1_000_000
     if settings.store == "memory":
@@ -23,7 +23,7 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
         async with SqliteStore.opened(path, ttl, max_bytes) as store:
             yield store
     else:
-        try:  # the library is an extra, so its keeper is only looked at where it is asked for
+        try:  # the library is an extra, so its store is only looked at where it is asked for
             redis = importlib.import_module("codex_proxy.store.redis")
         except ImportError as error:
             command = f"{shlex.quote(sys.executable)} -m pip install redis"
@@ -33,9 +33,9 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
 
 
 async def check(settings: Settings) -> None:
-    """Whether the store could be opened, as far as can be seen without making or changing anything. Raises as `opened` does."""
+    """Whether the store could be opened, as far as can be seen without making or changing anything. Raises as `open_store` does."""
     if (path := settings.store_file) is not None:
         sqlite_file.check(path)
     elif settings.store != "memory":
-        async with opened(settings):
+        async with open_store(settings):
             return

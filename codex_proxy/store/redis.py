@@ -1,4 +1,4 @@
-"""The keeper for several instances: one Redis server, not a cluster, that all of them share. Needs the extra `redis`.
+"""The store for several instances: one Redis server, not a cluster, that all of them share. Needs the extra `redis`.
 
 Every step is one script of `redis_scripts`. No command is ever sent twice: a claim, asked for again, would find itself.
 """
@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 from codex_proxy import tasks
 from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavailable
 from codex_proxy.store import redis_claims, redis_scripts
+from codex_proxy.store.base import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent
 from codex_proxy.store.changes import Changes
-from codex_proxy.store.keeper import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent
 from codex_proxy.store.rates import Hit
 
 EVENTS_AT_ONCE = 1000

@@ -1,6 +1,6 @@
 """The longer statements of the SQLite store; its tables are in `sqlite_file`."""
 
-from codex_proxy.store.keeper import Record
+from codex_proxy.store.base import Record
 from codex_proxy.store.sqlite_file import Row
 
 SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "

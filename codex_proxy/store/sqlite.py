@@ -1,4 +1,4 @@
-"""The keeper in one SQLite file, for the processes of one machine.
+"""The store in one SQLite file, for the processes of one machine.
 
 One connection writes and one reads, so no read waits for a write or sees half of one. The bound is on the pages in use,
 which SQLite counts by itself, so it holds for the file and for all who write to it. Rule: a write is one statement or one
@@ -19,8 +19,8 @@ import aiosqlite
 
 from codex_proxy.errors import RecordEnded
 from codex_proxy.store import sql, sqlite_file
+from codex_proxy.store.base import ENDED_MESSAGE, RUNNING, Change, Claim, Listed, Record, StoredEvent
 from codex_proxy.store.file_lock import HolderLocks
-from codex_proxy.store.keeper import ENDED_MESSAGE, RUNNING, Change, Claim, Listed, Record, StoredEvent
 from codex_proxy.store.rates import Hit
 from codex_proxy.store.sqlite_file import Row, in_our_words, run
 

@@ -21,15 +21,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from codex_proxy import logs
-from codex_proxy.codex.census import Census
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.home import codex_home
 from codex_proxy.codex.open_threads import OpenThreads
 from codex_proxy.codex.sandbox import Proof
 from codex_proxy.codex.worker import Worker
+from codex_proxy.codex.worker_counts import WorkerCounts
 from codex_proxy.settings import Settings
 from codex_proxy.store import opening
-from codex_proxy.store.keeper import Store
+from codex_proxy.store.base import Store
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.threads.upkeep import kept_up
 from codex_proxy.web import chat, errors, health, metrics, models, openapi, report, responses, responses_kept
@@ -82,12 +82,12 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
     )
     proof = None if settings.sandbox == "danger-full-access" else Proof()
     loaded = OpenThreads()
-    census = Census(functools.partial(Worker.started, cli, settings, asyncio.Lock(), loaded, proof=proof))
+    counts = WorkerCounts(functools.partial(Worker.started, cli, settings, asyncio.Lock(), loaded, proof=proof))
     measured = app[METRICS] = Metrics(cli.dotted_version)
-    server = app[SERVER] = Server(settings, measured.counting(store), census.started, measured.hear)
+    server = app[SERVER] = Server(settings, measured.counting(store), counts.started, measured.count_outcome)
     app[events.FRAMES] = events.Frames()
-    app[BOARD] = Board(server, census, cli.dotted_version)
-    measured.registry.register(Present(server, census))
+    app[BOARD] = Board(server, counts, cli.dotted_version)
+    measured.registry.register(Present(server, counts))
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate, measured.count_answer])
     for method, path, handler in (*ROUTES, *(pages.ROUTES if settings.console else ())):
         add = app.router.add_get if method == "GET" else functools.partial(app.router.add_route, method)
@@ -98,7 +98,7 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
 
     async def start(_: web.Application) -> None:
         await stack.enter_async_context(server.instance.alive())
-        await stack.enter_async_context(report.reported(server))
+        await stack.enter_async_context(report.reporting(server))
         await at_work.enter_async_context(server.supervisors.at_work())
         lifetime = settings.conversation_minutes * 60.0
         await at_work.enter_async_context(kept_up(server.threads, loaded, codex_home(settings), lifetime))
@@ -127,7 +127,7 @@ async def listening(settings: Settings, cli: Command) -> AsyncIterator[tuple[Ser
 
 @asynccontextmanager
 async def _running(settings: Settings, cli: Command) -> AsyncIterator[web.AppRunner]:
-    async with opening.opened(settings) as store:
+    async with opening.open_store(settings) as store:
         app = create_app(settings, cli, store)
         runner = connections.Runner(app, handler_cancellation=True, shutdown_timeout=_HANDLERS_TIMEOUT)
         try:

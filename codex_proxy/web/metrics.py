@@ -17,10 +17,10 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from codex_proxy import __version__
-from codex_proxy.codex.census import Census
+from codex_proxy.codex.worker_counts import WorkerCounts
 from codex_proxy.errors import Forbidden, StorageFull, StoreUnavailable
 from codex_proxy.outcome import Outcome
-from codex_proxy.store.keeper import Store
+from codex_proxy.store.base import Store
 from codex_proxy.web.server import SERVER, Server
 
 _FIRST_TEXT = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)  # seconds, like the two below
@@ -58,7 +58,7 @@ class Metrics:
         self._answers = counter("codex_proxy_http_answers", told, ("route", "method", "status"))
         self._store_errors = counter("codex_proxy_store_errors", "Failed store calls, by error code.", ("code",))
 
-    def hear(self, outcome: Outcome) -> None:
+    def count_outcome(self, outcome: Outcome) -> None:
         """Of a turn that has ended."""
         model, mode = outcome.turn.model, outcome.turn.mode
         self._turns.labels(outcome.ending, model, mode).inc()
@@ -108,9 +108,9 @@ class _Counting:
 class Present(Collector):
     """What is so at this moment: read when the registry is asked."""
 
-    def __init__(self, server: Server, census: Census) -> None:
+    def __init__(self, server: Server, counts: WorkerCounts) -> None:
         self._server = server
-        self._census = census
+        self._counts = counts
 
     def describe(self) -> list[Metric]:
         """Nothing, so that registering does not ask yet."""
@@ -128,17 +128,17 @@ class Present(Collector):
             "codex_proxy_background_responses", "Background responses in progress on this instance.", server.backgrounds.open
         )
         workers = GaugeMetricFamily("codex_proxy_workers", "CLI processes: starting, idle, or busy with a turn.", labels=["state"])
-        for state, number in self._census.states.items():
+        for state, number in self._counts.states.items():
             workers.add_metric([state], number)
         yield workers
-        yield _counted("codex_proxy_worker_replacements", "CLI processes that ended, by reason.", "reason", self._census.replaced)
+        yield _counted("codex_proxy_worker_replacements", "CLI processes that ended, by reason.", "reason", self._counts.replaced)
         yield _counted(
             "codex_proxy_unknown_messages", "Messages from the CLI that this version does not know.", "method", self._unknown()
         )
 
     def _unknown(self) -> Counter[str]:
         folded: Counter[str] = Counter()
-        for number, (method, times) in enumerate(self._census.unknown.items()):
+        for number, (method, times) in enumerate(self._counts.unknown.items()):
             folded[method if number < _UNKNOWN_AT_MOST else "other"] += times
         return folded
 

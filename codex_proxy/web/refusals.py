@@ -28,7 +28,7 @@ class Refusals:
         why = f"{error.message} {error.detail}".rstrip()
         route = f"{request.method[:20]} {request.path[:200]}"
         members: dict[str, str | int] = {"status": status, "code": code, "route": route, "reason": why}
-        key = logs.said_here().get("key")
+        key = logs.context().get("key")
         short = "  ".join(filter(None, (f"✗ {status} {code}", route, key, why)))
         level = logging.WARNING if status >= _SERVERS_FAULT else logging.INFO
         self._rare.setdefault(code, RareLog(_log, _BURST)).log(level, "refused", members, short)

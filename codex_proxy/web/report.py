@@ -8,7 +8,7 @@ from codex_proxy.web.server import Server
 
 
 @asynccontextmanager
-async def reported(server: Server) -> AsyncIterator[None]:
+async def reporting(server: Server) -> AsyncIterator[None]:
     """Report until the block ends."""
     task = spawn("report to systemd", server.systemd.report(lambda: _status(server), lambda: _stuck(server)))
     try:

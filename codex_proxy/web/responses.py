@@ -82,7 +82,7 @@ async def _run(server: Server, who: Caller, body: Body) -> Run:
     """What a request asks for, with the conversation that it continues and what its images' addresses gave."""
     asked = await server.decoding.run(len(body.content), responses_request.decode, body.content)
     body.decoded()
-    previous = asked.asked.previous_response_id
+    previous = asked.body.previous_response_id
     if previous is not None:
         asked = await _continuing(server, who, asked, previous, body.size)
     else:

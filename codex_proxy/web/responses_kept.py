@@ -8,7 +8,7 @@ from codex_proxy.dialects.responses.events import Error
 from codex_proxy.errors import InvalidRequest, ProxyError, ResponseNotFound
 from codex_proxy.lifecycle import background
 from codex_proxy.lifecycle.claims import KeptAnswer
-from codex_proxy.store.keeper import Record
+from codex_proxy.store.base import Record
 from codex_proxy.web import errors, sse
 from codex_proxy.web.server import SERVER
 

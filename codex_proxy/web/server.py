@@ -18,10 +18,10 @@ from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.background import Backgrounds
 from codex_proxy.lifecycle.claims import Claims, Held
 from codex_proxy.lifecycle.instance import Instance
-from codex_proxy.outcome import Hear
+from codex_proxy.outcome import OnOutcome
 from codex_proxy.packing import Packed
 from codex_proxy.settings import Settings
-from codex_proxy.store.keeper import Store
+from codex_proxy.store.base import Store
 from codex_proxy.supervisor import Supervisors
 from codex_proxy.systemd import Systemd
 from codex_proxy.threads import digest
@@ -48,10 +48,10 @@ _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
 class Server:
     """The settings, the queue and the supervisors behind the routes."""
 
-    def __init__(self, settings: Settings, store: Store, start: StartWorker, hear: Hear) -> None:
-        """`hear` is told of every turn that ends."""
+    def __init__(self, settings: Settings, store: Store, start: StartWorker, on_outcome: OnOutcome) -> None:
+        """`on_outcome` is told of every turn that ends."""
         self.settings = settings
-        self.jobs = JobQueue(settings.max_queued, settings.queue_timeout, settings.max_parallel, hear)
+        self.jobs = JobQueue(settings.max_queued, settings.queue_timeout, settings.max_parallel, on_outcome)
         self.supervisors = Supervisors(self.jobs, start, settings)
         self.threads = Threads(settings.conversation_minutes * 60)
         self.store = store

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal, cast
 
 from codex_proxy.errors import StoreUnavailable
-from codex_proxy.store.keeper import Store
+from codex_proxy.store.base import Store
 
 How = Literal["refused", "answer lost", "hangs"]
 HANGS_FOR = 5.0  # seconds, like a Redis that is stopped

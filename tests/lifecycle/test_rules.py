@@ -14,7 +14,7 @@ import pytest
 
 from codex_proxy.errors import IdempotencyConflict, ProxyError
 from codex_proxy.lifecycle import background
-from codex_proxy.store.keeper import RUNNING
+from codex_proxy.store.base import RUNNING
 from tests.lifecycle import virtual_time
 from tests.lifecycle.bench import OWNER, Bench, Told
 from tests.lifecycle.failing_store import How

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from codex_proxy.store.keeper import Store
+from codex_proxy.store.base import Store
 from codex_proxy.store.redis import RedisStore
 from codex_proxy.store.sqlite import SqliteStore
 from tests.store.contract import ROOMY, TTL, a_record, change, ended, put, some_events

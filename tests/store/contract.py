@@ -1,6 +1,6 @@
-"""What every keeper must do, in one set of tests.
+"""What every store must do, in one set of tests.
 
-To hold a keeper to it, a test module has a fixture `open_store` that gives an `Opener`, and a subclass:
+To hold a store to it, a test module has a fixture `open_store` that gives an `Opener`, and a subclass:
 
     @pytest.fixture
     def open_store(...) -> Opener:
@@ -22,7 +22,7 @@ import pytest
 
 from codex_proxy import tasks
 from codex_proxy.errors import RecordEnded
-from codex_proxy.store.keeper import RUNNING, Change, Claim, Record, Store, StoredEvent, StoredPart
+from codex_proxy.store.base import RUNNING, Change, Claim, Record, Store, StoredEvent, StoredPart
 
 Opener = Callable[[float, int], AbstractAsyncContextManager[Store]]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_proxy.store.keeper import Record, Store
+from codex_proxy.store.base import Record, Store
 from codex_proxy.store.redis import RedisStore
 from codex_proxy.store.sqlite import SqliteStore
 from tests.store import child

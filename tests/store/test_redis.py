@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from codex_proxy import tasks
 from codex_proxy.errors import StorageFull, StoreUnavailable
-from codex_proxy.store.keeper import Claim, Record, StoredEvent
+from codex_proxy.store.base import Claim, Record, StoredEvent
 from codex_proxy.store.redis import RedisStore
 from tests.store.contract import Contract, Opener, change, claim, put
 from tests.store.redis_server import RedisServer, redis_server

@@ -1,4 +1,4 @@
-"""What only the SQLite keeper can get wrong: a killed process, a full disk, another process, the file and its schema."""
+"""What only the SQLite store can get wrong: a killed process, a full disk, another process, the file and its schema."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ import pytest
 
 from codex_proxy import tasks
 from codex_proxy.errors import StorageFull, StoreUnavailable
-from codex_proxy.store.keeper import Claim
+from codex_proxy.store.base import Claim
 from codex_proxy.store.sqlite import SqliteStore
 from codex_proxy.store.sqlite_file import MIGRATIONS
 from tests.machine import small_disk_in

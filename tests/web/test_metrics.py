@@ -20,7 +20,7 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, Count, Fail, ModelRequest, Say, Step, words
 from codex_proxy.errors import StoreUnavailable
 from codex_proxy.settings import load
-from codex_proxy.store.keeper import Record
+from codex_proxy.store.base import Record
 from codex_proxy.store.memory import MemoryStore
 from codex_proxy.web.app import create_app
 from codex_proxy.web.metrics import Metrics

@@ -188,10 +188,10 @@ def call_events(place: Place, call: ToolCalled, *, freeform: bool) -> Closed:
             place.tell(events.InputDone, input=call.arguments),
             place.done(custom),
         ], custom
-    begun = FunctionCallItem(place.id, call.call_id, call.name, "", "in_progress", group)
-    item = msgspec.structs.replace(begun, arguments=call.arguments, status="completed")
+    added = FunctionCallItem(place.id, call.call_id, call.name, "", "in_progress", group)
+    item = msgspec.structs.replace(added, arguments=call.arguments, status="completed")
     return [
-        place.added(begun),
+        place.added(added),
         place.tell(events.ArgumentsDelta, delta=call.arguments),
         place.tell(events.ArgumentsDone, name=call.name, arguments=call.arguments),
         place.done(item),

@@ -109,7 +109,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     """
 
     wish: Wish
-    asked: Body
+    body: Body
     instructions: tuple[Message, ...]
     given: tuple[History, ...]
     form: OutputFormat
@@ -121,15 +121,15 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
     @property
     def stream(self) -> bool:
-        return self.asked.stream or False
+        return self.body.stream or False
 
     @property
     def store(self) -> bool:
-        return self.asked.store is not False
+        return self.body.store is not False
 
     @property
     def background(self) -> bool:
-        return self.asked.background or False
+        return self.body.background or False
 
     def continuing(self, earlier: tuple[History, ...]) -> "ResponsesRequest":
         """The request with the conversation that it continues, () for none. Raises InvalidRequest for calls without outputs."""
@@ -150,9 +150,9 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
     def without_conversation(self) -> "ResponsesRequest":
         """What is needed for the answer, once the turn has been made."""
-        asked = msgspec.structs.replace(self.asked, input="", include=None, tools=None, tool_choice=None, text=None)
+        body = msgspec.structs.replace(self.body, input="", include=None, tools=None, tool_choice=None, text=None)
         wish = msgspec.structs.replace(self.wish, history=(), input=(), tools=())
-        return msgspec.structs.replace(self, wish=wish, asked=asked, given=())
+        return msgspec.structs.replace(self, wish=wish, body=body, given=())
 
     def conversation(self, recorded: Sequence[Verbatim]) -> tuple[History, ...]:
         """What a continuation of the answer begins with, once the answer is `recorded`."""
@@ -161,33 +161,33 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
     def blank_response(self, response_id: str, created_at: int, turn: Turn) -> Response:
         """The response object as it is when the turn begins."""
-        asked = self.asked
+        body = self.body
         return Response(
             id=response_id,
             created_at=created_at,
             status="queued" if self.background else "in_progress",
             background=self.background,
-            previous_response_id=asked.previous_response_id,
+            previous_response_id=body.previous_response_id,
             store=self.store,
-            instructions=asked.instructions,
-            max_output_tokens=asked.max_output_tokens,
-            max_tool_calls=asked.max_tool_calls,
-            model=asked.model or turn.model,
-            parallel_tool_calls=asked.parallel_tool_calls is not False,
-            prompt_cache_key=asked.prompt_cache_key,
+            instructions=body.instructions,
+            max_output_tokens=body.max_output_tokens,
+            max_tool_calls=body.max_tool_calls,
+            model=body.model or turn.model,
+            parallel_tool_calls=body.parallel_tool_calls is not False,
+            prompt_cache_key=body.prompt_cache_key,
             reasoning=ReasoningEcho(turn.effort, None if turn.summary == "none" else turn.summary),
-            safety_identifier=asked.safety_identifier,
+            safety_identifier=body.safety_identifier,
             service_tier=turn.service_tier or "default",
-            temperature=1.0 if asked.temperature is None else asked.temperature,
+            temperature=1.0 if body.temperature is None else body.temperature,
             text=self.echo.text,
             tool_choice=self.echo.tool_choice,
             tools=self.echo.tools,
-            top_p=1.0 if asked.top_p is None else asked.top_p,
-            presence_penalty=asked.presence_penalty or 0.0,
-            frequency_penalty=asked.frequency_penalty or 0.0,
-            truncation=asked.truncation or "disabled",
-            metadata=asked.metadata or {},
-            user=msgspec.UNSET if asked.user is None else asked.user,
+            top_p=1.0 if body.top_p is None else body.top_p,
+            presence_penalty=body.presence_penalty or 0.0,
+            frequency_penalty=body.frequency_penalty or 0.0,
+            truncation=body.truncation or "disabled",
+            metadata=body.metadata or {},
+            user=msgspec.UNSET if body.user is None else body.user,
         )
 
 
@@ -202,7 +202,7 @@ def decode(raw: bytes | bytearray) -> ResponsesRequest:
     offered = responses_tools.decode(asked.tools or [], asked.tool_choice)
     return ResponsesRequest(
         wish=_wish(asked, extra, prompt, form, offered),
-        asked=asked,
+        body=asked,
         instructions=instructions,
         given=history,
         form=form,

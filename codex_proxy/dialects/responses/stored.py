@@ -95,9 +95,9 @@ def ended_body(body: bytes, status: str, code: str | None = None, message: str =
 def whole_stream(body: bytes) -> list[tuple[str, bytes]]:
     """The shortest stream that tells of a response that has ended: the types and the JSON of its events."""
     ended: dict[str, Any] = msgspec.json.decode(body)
-    begun = ended | {"status": "in_progress", "output": [], "usage": None, "error": None, "completed_at": None}
+    created = ended | {"status": "in_progress", "output": [], "usage": None, "error": None, "completed_at": None}
     last = ended["status"] if ended["status"] in ("completed", "failed") else "incomplete"
-    told = ((f"response.{name}", response) for name, response in (("created", begun), ("in_progress", begun), (last, ended)))
+    told = ((f"response.{name}", response) for name, response in (("created", created), ("in_progress", created), (last, ended)))
     return [
         (name, msgspec.json.encode({"type": name, "sequence_number": number, "response": response}))
         for number, (name, response) in enumerate(told)

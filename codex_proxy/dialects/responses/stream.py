@@ -187,10 +187,10 @@ class ResponsesStream:
         index = next(self._indices)
         place = Place(self._numbers, index, "mcp", f"plan_{index}")
         arguments = msgspec.json.encode({"plan": [{"step": step, "status": status} for step, status in event.steps]}).decode()
-        begun = McpCallItem(place.id, "update_plan", "", "in_progress")
-        self._output[index] = item = msgspec.structs.replace(begun, arguments=arguments, status="completed")
+        added = McpCallItem(place.id, "update_plan", "", "in_progress")
+        self._output[index] = item = msgspec.structs.replace(added, arguments=arguments, status="completed")
         return [
-            place.added(begun),
+            place.added(added),
             place.tell(events.McpInProgress),
             place.tell(events.McpArgumentsDelta, delta=arguments),
             place.tell(events.McpArgumentsDone, arguments=arguments),

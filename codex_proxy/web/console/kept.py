@@ -13,7 +13,7 @@ from aiohttp import web
 from codex_proxy.activity import one_line
 from codex_proxy.dialects.responses.objects import ResponseUsage
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.store.keeper import Listed
+from codex_proxy.store.base import Listed
 from codex_proxy.web import errors
 from codex_proxy.web.console.status import BOARD
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from codex_proxy import __version__
 from codex_proxy.activity import Kind
 from codex_proxy.ceilings import SANDBOXES
-from codex_proxy.codex.census import Census
+from codex_proxy.codex.worker_counts import WorkerCounts
 from codex_proxy.job import Job
 from codex_proxy.turns import Mode, Sandbox
 from codex_proxy.web import errors
@@ -107,9 +107,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 class Board:
     """What the console's routes look at."""
 
-    def __init__(self, server: Server, census: Census, cli_version: str) -> None:
+    def __init__(self, server: Server, counts: WorkerCounts, cli_version: str) -> None:
         self.server = server
-        self.census = census
+        self.counts = counts
         self.cli_version = cli_version
         self.started_at = _epoch(time.monotonic())
 
@@ -139,7 +139,7 @@ class View:
     def status(self) -> Status:
         """As it is now."""
         server, facts = self._server, self._server.supervisors.facts
-        states = self._board.census.states
+        states = self._board.counts.states
         reason = server.trouble()
         provider = facts.provider if facts and self._caller.operator else None
         return Status(
@@ -167,7 +167,7 @@ class View:
     def _turn(self, job: Job) -> TurnNow:
         turn, course = job.turn, job.course
         own = job.whose == self._caller.known_as
-        queued = course.begun is None
+        queued = course.started is None
         doing = course.doing
         hidden = doing.kind == "search" and not own  # what somebody looks for is near to what he has asked
         return TurnNow(
@@ -182,7 +182,7 @@ class View:
             network=turn.network,
             directory=turn.cwd,
             submitted_at=_epoch(course.submitted),
-            started_at=None if course.begun is None else _epoch(course.begun),
+            started_at=None if course.started is None else _epoch(course.started),
             doing=None if queued else Doing(doing.kind, "" if hidden else doing.text, _epoch(doing.since)),
         )
 

@@ -8,7 +8,7 @@ import time
 from aiohttp import web
 
 from codex_proxy.errors import RateLimited, StorageFull, StoreUnavailable
-from codex_proxy.store.keeper import Store
+from codex_proxy.store.base import Store
 from codex_proxy.store.rates import Hit, Rates
 
 _WINDOW = 60.0  # seconds

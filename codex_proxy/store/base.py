@@ -1,4 +1,4 @@
-"""Store: what every keeper of responses can do; `memory`, `sqlite` and `redis` are the keepers.
+"""Store: what every store of responses can do; `memory`, `sqlite` and `redis` are the stores.
 
 Rules: a record belongs to its owner, and to everybody else it does not exist. A record that runs has a holder, the
 instance that runs it; a holder that does not renew its lease is dead, and what it held is failed, never run again.

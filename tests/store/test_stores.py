@@ -1,4 +1,4 @@
-"""The keepers that need no server, held to the contract."""
+"""The stores that need no server, held to the contract."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_proxy.store.keeper import Store
+from codex_proxy.store.base import Store
 from codex_proxy.store.memory import MemoryStore
 from codex_proxy.store.sqlite import SqliteStore
 from tests.store.contract import Contract, Opener

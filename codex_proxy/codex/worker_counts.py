@@ -1,4 +1,4 @@
-"""Census: the workers that there are, and why others are no more. For the metrics; it changes nothing."""
+"""WorkerCounts: the workers that there are, and why others are no more. For the metrics; it changes nothing."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from codex_proxy.errors import WorkerFailed
 from codex_proxy.turns import Mode
 
 
-class Census:
+class WorkerCounts:
     """Every worker must be started by `started`. `replaced` counts reasons."""
 
     def __init__(self, start: StartWorker) -> None:
