@@ -37,6 +37,7 @@ from codex_proxy.web.console import events, kept, pages, status, turns
 from codex_proxy.web.console.status import BOARD, Board
 from codex_proxy.web.gates import connections, deadline, descriptors, hosts, limits
 from codex_proxy.web.metrics import METRICS, Metrics, Present
+from codex_proxy.web.paths import PATHS, Paths
 from codex_proxy.web.server import NOT_LOGGED_IN, SERVER, Server
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
     app[BOARD] = Board(server, counts, cli.dotted_version)
     measured.registry.register(Present(server, counts))
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate, measured.count_answer])
+    app[PATHS] = Paths(path for _, path, _ in ROUTES)
     for method, path, handler in (*ROUTES, *(pages.ROUTES if settings.console else ())):
         add = app.router.add_get if method == "GET" else functools.partial(app.router.add_route, method)
         add(path, handler, expect_handler=limits.not_yet)

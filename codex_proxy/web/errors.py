@@ -11,6 +11,7 @@ from codex_proxy import errors
 from codex_proxy.dialects.common import ErrorBody, ErrorObject
 from codex_proxy.errors import ProxyError
 from codex_proxy.web import refusals, unserved
+from codex_proxy.web.paths import PATHS
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +83,9 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except ProxyError as error:
         return _refuse(request, error)
     except web.HTTPNotFound:
-        return _refuse(request, errors.RouteNotFound(unserved.message(request.method, request.path)))
+        sentence = request.app[PATHS].instead(request.path) or unserved.sentence(request.path)
+        unknown = f"Unknown route: {request.method[:20]} {request.path[:200]}"
+        return _refuse(request, errors.RouteNotFound(f"{unknown}. {sentence}" if sentence else unknown))
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
         answer = _refuse(request, errors.MethodNotAllowed(f"{request.method[:20]} is not allowed here; allowed: {allowed}"))

@@ -29,11 +29,9 @@ _SENTENCES = {
 }
 
 
-def message(method: str, path: str) -> str:
-    """What a client is told whose route does not exist."""
-    unknown = f"Unknown route: {method} {path[:200]}"
+def sentence(path: str) -> str | None:
+    """What to say of the path of a route that this server has not; None of one that nobody knows."""
     name = _VERSION.sub("", path, count=1).split("/")[1] if path.startswith("/") else ""
-    sentence = _SENTENCES.get(name)
-    if sentence is None or (name == "chat" and not path.startswith("/v1/chat/completions/")):
-        return unknown
-    return f"{unknown}. {sentence}"
+    if name == "chat" and not path.startswith("/v1/chat/completions/"):
+        return None
+    return _SENTENCES.get(name)

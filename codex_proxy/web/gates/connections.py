@@ -20,6 +20,7 @@ from aiohttp import HttpVersion11, web
 from codex_proxy.errors import InternalError, InvalidRequest, ProxyError, RequestTimeout, TooManyConnections
 from codex_proxy.web import errors
 from codex_proxy.web.gates.descriptors import file_limit
+from codex_proxy.web.paths import as_meant
 from codex_proxy.web.rare_log import RareLog
 
 _log = logging.getLogger(__name__)
@@ -196,8 +197,9 @@ class Connection(web.RequestHandler):
 class Connections(web.Server):
     """All connections of a server that aiohttp has made: it makes them, and bounds how many there are."""
 
-    def __init__(self, made: web.Server, bounds: Bounds) -> None:
-        super().__init__(self._serve, request_factory=made.request_factory, handler_cancellation=made.handler_cancellation)
+    def __init__(self, made: web.Server, app: web.Application, bounds: Bounds) -> None:
+        factory = as_meant(made.request_factory, app)
+        super().__init__(self._serve, request_factory=factory, handler_cancellation=made.handler_cancellation)
         self._handler = made.request_handler
         self._bounds = msgspec.structs.replace(bounds, most=min(bounds.most, file_limit() // 2))
         self._full_log = RareLog(_log)
@@ -246,7 +248,7 @@ class Runner(web.AppRunner):
         self._accept_log = RareLog(_log)
 
     async def _make_server(self) -> web.Server:  # what a BaseRunner is made to override, whatever its name
-        self._connections = Connections(await super()._make_server(), self._bounds)
+        self._connections = Connections(await super()._make_server(), self.app, self._bounds)
         asyncio.get_running_loop().set_exception_handler(self._heard)
         return self._connections
 

@@ -1,0 +1,74 @@
+"""The paths that clients build from a base URL that is not quite right, and the routes that they mean by them.
+
+A base URL without /v1, with two of them, or with a slash at its end is served as if it were right: the request gets the route's
+own path before anything reads it, so key, limits, log and metrics are those of the route. It is never a redirect: clients follow
+one of a POST with a GET. Anything else that ends like a route is a 404 that names it.
+"""
+
+from collections.abc import Callable, Iterable
+
+from aiohttp import web
+from yarl import URL
+
+_VERSION = "v1"
+_BASE_URL = "The base URL of a client is this server's address with /v1 at its end."
+
+
+class Paths:
+    """The paths of all routes, as patterns like /v1/models/{id}."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        split = [tuple(pattern.split("/")[1:]) for pattern in patterns]
+        self._versioned = {parts[1] for parts in split if parts[0] == _VERSION}
+        self._plain = {parts[0] for parts in split if parts[0] not in (_VERSION, "")}
+        fixed = {parts[1:] for parts in split if parts[0] == _VERSION and not any("{" in part for part in parts)}
+        self._ends = sorted(fixed, key=len, reverse=True)
+
+    def meant(self, raw: str) -> str | None:
+        """The path to serve in place of this one, both percent-encoded; None where it is served as it is."""
+        parts = _without_version(raw)
+        if not parts:
+            return None
+        if parts[0] in self._versioned:
+            path = "/".join(("", _VERSION, *parts))
+        elif parts[0] in self._plain and _VERSION not in raw.split("/"):
+            path = "/".join(("", *parts))
+        else:
+            return None
+        return None if path == raw else path
+
+    def instead(self, path: str) -> str | None:
+        """What to say to a client whose path no route has: which it may mean, if that can be told."""
+        parts = _without_version(path)
+        end = next(("/".join(end) for end in self._ends if parts[-len(end) :] == end), None)
+        if end is not None:
+            return f"The route is /{_VERSION}/{end}. {_BASE_URL}"
+        return _BASE_URL if not parts and _VERSION in path else None
+
+
+PATHS = web.AppKey("paths", Paths)
+_Factory = Callable[..., web.BaseRequest]  # aiohttp's own form
+
+
+def as_meant(made: _Factory, app: web.Application) -> _Factory:
+    """A factory of requests that have the paths of routes, if the app has such."""
+    paths = app.get(PATHS)
+    if paths is None:
+        return made
+
+    def make(*arguments: object) -> web.BaseRequest:
+        request = made(*arguments)
+        path = paths.meant(request.rel_url.raw_path)
+        if path is None:
+            return request
+        return request.clone(rel_url=URL.build(path=path, query_string=request.rel_url.raw_query_string, encoded=True))
+
+    return make
+
+
+def _without_version(path: str) -> tuple[str, ...]:
+    """The parts of a path: no empty ones, and no v1 at its beginning."""
+    parts = [part for part in path.split("/") if part]
+    while parts and parts[0] == _VERSION:
+        del parts[0]
+    return tuple(parts)
