@@ -17,6 +17,7 @@ from codex_proxy.packing import Packed
 from codex_proxy.turns import Turn, TurnCompleted, TurnEnd, TurnFailed
 
 HELD_FOR = 0.15  # seconds that a turn is left to who holds its conversation; to bring it elsewhere takes 30 to 150 ms
+_OVERTAKEN_FOR = 2.0  # seconds in the queue after which no younger job of the caller's goes first
 _RETRY_AFTER = 5.0  # seconds; a turn takes seconds to minutes, and the queue moves with every one
 
 
@@ -200,8 +201,15 @@ class _Caller:
         return self.parallel_turns is None or len(self.running) < self.parallel_turns
 
     def first(self, left_to: Callable[[Job, Taker | None], bool], taker: Taker | None, *, last: bool) -> Job | None:
-        """The oldest that waits and is left to the taker, of those that come last or of the others."""
-        return next((job for job in self.waiting if job.last is last and left_to(job, taker)), None)
+        """The one whose conversation the taker holds, else the oldest left to it, of those that come last or of the others.
+
+        To take conversations where they are makes room sooner than the order of arrival, so nobody waits longer for it; and
+        whoever has waited for _OVERTAKEN_FOR is not overtaken.
+        """
+        found = [job for job in self.waiting if job.last is last and left_to(job, taker)]
+        if not found or taker is None or time.monotonic() - found[0].course.submitted > _OVERTAKEN_FOR:
+            return next(iter(found), None)
+        return next((job for job in found if taker.holds(job.turn)), found[0])
 
 
 def shutting_down() -> ShuttingDown:
