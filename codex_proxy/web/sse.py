@@ -3,10 +3,12 @@
 from types import TracebackType
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp_sse import EventSourceResponse
 
 KEEPALIVE_INTERVAL = 15.0  # seconds
+_PING, _COMMENT = b": ping\n\n", b": ping\n"  # what aiohttp-sse writes, and what is sent
 STALL_TIMEOUT = 30.0  # seconds that one write may take; kernel buffers have taken 4 MB by then
 
 
@@ -41,6 +43,16 @@ class _Stream(EventSourceResponse):
 
     frames: Frames | None = None
 
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        if request.version < HttpVersion11:  # it knows no chunks: the stream ends when the connection does
+            self.headers["Connection"] = "close"
+            self.force_close()
+        return await super().prepare(request)
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """A comment goes without the blank line after it: clients take that for the end of an event that has no data."""
+        await super().write(_COMMENT if data == _PING else data)
+
     async def send(self, data: str, id: str | None = None, event: str | None = None, retry: int | None = None) -> None:
         if self.frames is not None:
             self.frames.add(event, data)
@@ -62,13 +74,18 @@ async def send_event(stream: EventSourceResponse, event: msgspec.Struct) -> None
     await stream.send(msgspec.json.encode(event).decode(), event=str(tag))
 
 
-async def opened(request: web.Request, headers: dict[str, str], stall_timeout: float = STALL_TIMEOUT) -> EventSourceResponse:
+async def opened(
+    request: web.Request,
+    headers: dict[str, str],
+    stall_timeout: float = STALL_TIMEOUT,
+    keepalive_interval: float = KEEPALIVE_INTERVAL,
+) -> EventSourceResponse:
     """Commit to 200 and a stream. The caller uses it as an async context manager."""
     stream = _Stream(
         headers=headers,
         sep="\n",
         allow_all_methods=True,  # its default answers 405 to POST
-        ping_interval=KEEPALIVE_INTERVAL,
+        ping_interval=keepalive_interval,
         send_timeout=stall_timeout,
     )
     stream.frames = request.get(FRAMES)

@@ -5,21 +5,16 @@ part for small ones only, so that the large ones of some client keep no other fr
 """
 
 import asyncio
-import zlib
-from collections.abc import Iterator
 
 from aiohttp import web
 
 from codex_proxy.errors import BodyTooLarge, InvalidRequest, RequestTimeout, ServerFull, UnsupportedMediaType
+from codex_proxy.web.gates.compression import DAMAGED, Inflated
 
 _READ_TIMEOUT = 30.0  # seconds
 _RETRY_AFTER = 5.0  # seconds
 _SMALL = 65_536  # bytes
 _FOR_SMALL_ONES = 8  # one part of so many
-_PIECE = 65_536  # bytes that are decompressed before others may run
-_RATIO = 100  # that a compressed body may grow by, once it has a megabyte: JSON grows by 5 to 20, the worst of gzip by 1030
-_FREE_OF_RATIO = 1024 * 1024
-_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
 class Body:
@@ -103,7 +98,7 @@ class Bodies:
         """The JSON body of a request. Raises UnsupportedMediaType, BodyTooLarge, RequestTimeout, InvalidRequest, ServerFull."""
         if request.content_type != "application/json":
             raise UnsupportedMediaType("The request body must be JSON. Send the header: Content-Type: application/json")
-        inflated = _Inflated(request.headers.get("Content-Encoding", "identity").strip().lower())
+        inflated = Inflated(request.headers.get("Content-Encoding", "").strip().lower() or "identity")
         if (request.content_length or 0) > self.largest:
             raise _too_large()  # before it is waited for
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
@@ -116,59 +111,19 @@ class Bodies:
             body.let_go()
             if isinstance(error, TimeoutError):
                 raise RequestTimeout(f"The request body did not arrive within {timeout:g} seconds.") from None
-            if isinstance(error, web.RequestPayloadError | zlib.error | EOFError):
+            if isinstance(error, (web.RequestPayloadError, *DAMAGED)):
                 raise InvalidRequest("The request body does not match its headers.") from error
             raise
         return body
 
 
-async def _fill(body: Body, request: web.Request, inflated: "_Inflated") -> None:
+async def _fill(body: Body, request: web.Request, inflated: Inflated) -> None:
     while chunk := await request.content.readany():
         for piece in inflated.pieces(chunk):
             body.add(piece)
             if piece is not chunk:
                 await asyncio.sleep(0)
     inflated.close()
-
-
-class _Inflated:
-    """What a compressed body is, piece by piece. Raises zlib.error and EOFError for what is not of its encoding."""
-
-    def __init__(self, encoding: str) -> None:
-        """Raises UnsupportedMediaType."""
-        if encoding not in ("identity", *_WINDOWS):
-            raise UnsupportedMediaType("The request body can be compressed with gzip or deflate only.")
-        self._encoding = encoding
-        self._inside: zlib._Decompress | None = None
-        self._given = self._made = 0
-
-    def pieces(self, chunk: bytes) -> Iterator[bytes]:
-        """Raises BodyTooLarge."""
-        if self._encoding == "identity":
-            yield chunk
-            return
-        self._given += len(chunk)
-        while True:
-            if self._inside is None or (self._inside.eof and chunk):  # gzip files may follow one another
-                self._inside = zlib.decompressobj(self._window(chunk[0]))
-            piece = self._inside.decompress(chunk, _PIECE)
-            self._made += len(piece)
-            if self._made > max(_FREE_OF_RATIO, self._given * _RATIO):
-                raise BodyTooLarge(f"The request body expands to more than {_RATIO} times its compressed size.")
-            yield piece
-            chunk = self._inside.unused_data if self._inside.eof else self._inside.unconsumed_tail
-            if not chunk and len(piece) < _PIECE:
-                return
-
-    def close(self) -> None:
-        """The body has ended."""
-        if self._inside is not None and not self._inside.eof:
-            raise EOFError
-
-    def _window(self, first: int) -> int:
-        """As zlib wants it; some clients send deflate without its header."""
-        bare = self._encoding == "deflate" and first & 0xF != zlib.DEFLATED
-        return -zlib.MAX_WBITS if bare else _WINDOWS[self._encoding]
 
 
 def _too_large() -> BodyTooLarge:
