@@ -13,6 +13,7 @@ import msgspec
 from codex_proxy.store.rates import Hit
 
 RUNNING = ("queued", "in_progress")
+CONVERSATION = "conversation"  # the status of a record that is a conversation: its items are its events
 ENDED_MESSAGE = "The response has ended already."
 
 
@@ -74,6 +75,25 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return max((event.number for event in self.events), default=-1)
 
 
+class Amendment(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a conversation at a time; `body` is None while it is the same.
+
+    An item is an event: its number is its place, its type its id. `after` is the number of the last event as the caller
+    has read it, and those that are added come after it; `removed` are events as they were read.
+    """
+
+    id: str
+    at: int  # seconds since the epoch; from now on it is as old as if it had been created then
+    after: int
+    body: bytes | None = None
+    added: Sequence[StoredEvent] = ()
+    removed: Sequence[StoredEvent] = ()
+
+    @property
+    def last_event(self) -> int:
+        return max((event.number for event in self.added), default=self.after)
+
+
 class Listed(msgspec.Struct, frozen=True):
     """A record in a list of them, with its input items."""
 
@@ -108,6 +128,9 @@ class Store(Protocol):
         error: a writer that did not hear of its success may write it again.
         """
 
+    async def amend(self, owner: str, amendment: Amendment) -> bool:
+        """Change the owner's conversation; False when there is none, or its last event is not the caller's any more."""
+
     async def get(self, owner: str, record_id: str) -> Record | None:
         """The owner's record."""
 
@@ -118,7 +141,7 @@ class Store(Protocol):
         """All that a continuation needs: what `create` got, and the parts in order."""
 
     async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
-        """The owner's records, latest first, and where to go on: the next call's `after`, empty when there are no more.
+        """The owner's responses, latest first, and where to go on: the next call's `after`, empty when there are no more.
 
         There may be fewer than `limit` and still more to come. A place is digits with at most one point in them.
         """

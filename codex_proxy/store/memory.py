@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from codex_proxy.errors import RecordEnded
-from codex_proxy.store.base import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent, StoredPart
+from codex_proxy.store.base import CONVERSATION, ENDED_MESSAGE, Amendment, Change, Claim, Listed, Record, StoredEvent, StoredPart
 from codex_proxy.store.rates import Hit
 
 EVENTS_AT_ONCE = 1000
@@ -66,6 +66,18 @@ class MemoryStore:
         self._shrink()
         return True
 
+    async def amend(self, owner: str, amendment: Amendment) -> bool:
+        kept = self._owned(owner, amendment.id)
+        if kept is None or (kept.record.status, kept.record.last_event) != (CONVERSATION, amendment.after):
+            return False
+        before = kept.size
+        kept.amend(amendment, next(self._numbers))
+        self._bytes[owner] += kept.size - before
+        self._kept[amendment.id] = self._kept.pop(amendment.id)
+        self._tell(amendment.id)
+        self._shrink()
+        return True
+
     async def get(self, owner: str, record_id: str) -> Record | None:
         kept = self._owned(owner, record_id)
         return None if kept is None else kept.record
@@ -80,7 +92,8 @@ class MemoryStore:
 
     async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
         before = float(after or "inf")
-        own = (kept for kept in reversed(self._kept.values()) if kept.record.owner == owner and kept.number < before)
+        listed = (kept for kept in reversed(self._kept.values()) if kept.record.status != CONVERSATION)
+        own = (kept for kept in listed if kept.record.owner == owner and kept.number < before)
         page = list(itertools.islice(own, limit))
         return [Listed(kept.record, kept.input_items) for kept in page], str(page[-1].number) if len(page) == limit else ""
 
@@ -220,6 +233,17 @@ class _Kept:
         self.record = msgspec.structs.replace(self.record, status=change.status, body=body, last_event=last_event)
         self.size += sum(_put(self.parts, part) for part in change.parts)
         self.size += sum(_put(self.events, event) for event in change.events)
+
+    def amend(self, amendment: Amendment, number: int) -> None:
+        self.number = number
+        body = self.record.body if amendment.body is None else amendment.body
+        self.size += len(body) - len(self.record.body)
+        changed = {"created_at": amendment.at, "body": body, "last_event": amendment.last_event}
+        self.record = msgspec.structs.replace(self.record, **changed)
+        removed = {event.number for event in amendment.removed}
+        self.size -= sum(len(event.content) for event in self.events if event.number in removed)
+        self.events = [event for event in self.events if event.number not in removed]
+        self.size += sum(_put(self.events, event) for event in amendment.added)
 
 
 _Numbered = TypeVar("_Numbered", StoredPart, StoredEvent)

@@ -19,8 +19,8 @@ from redis.exceptions import RedisError
 
 from codex_proxy import tasks
 from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavailable
-from codex_proxy.store import redis_claims, redis_scripts
-from codex_proxy.store.base import ENDED_MESSAGE, Change, Claim, Listed, Record, StoredEvent
+from codex_proxy.store import redis_claims, redis_conversations, redis_scripts
+from codex_proxy.store.base import ENDED_MESSAGE, Amendment, Change, Claim, Listed, Record, StoredEvent
 from codex_proxy.store.changes import Changes
 from codex_proxy.store.rates import Hit
 
@@ -93,6 +93,10 @@ class RedisStore:
         if done < 0:
             raise RecordEnded(ENDED_MESSAGE)
         return bool(done)
+
+    async def amend(self, owner: str, amendment: Amendment) -> bool:
+        bounds = (self._life, self._max_bytes)
+        return bool(await self._run_with_room(redis_conversations.AMEND, owner, *bounds, *redis_conversations.values(amendment)))
 
     async def get(self, owner: str, record_id: str) -> Record | None:
         found = await self._run(redis_scripts.GET, record_id, owner)
@@ -188,7 +192,7 @@ class RedisStore:
     async def _load(self) -> None:
         """So that no first call of a script sends its arguments twice."""
         async with self._client.pipeline(transaction=False) as pipeline:
-            for script in (*redis_scripts.ALL, *redis_claims.ALL):
+            for script in (*redis_scripts.ALL, *redis_claims.ALL, *redis_conversations.ALL):
                 pipeline.script_load(redis_scripts.SHARED + script)
             with self._in_our_words():
                 await pipeline.execute()

@@ -115,7 +115,10 @@ local before = after == '' and '+inf' or '(' .. after
 local page = redis.call('ZREVRANGEBYSCORE', AGES, before, '-inf', 'WITHSCORES', 'LIMIT', 0, looked_at)
 for i = 1, #page, 2 do
     local id = page[i]
-    if owned(id, owner) then table.insert(found, {id, state(id), redis.call('HGET', record(id), 'input_items')}) end
+    local its = state(id)
+    if its[1] == owner and its[3] ~= 'conversation' then
+        table.insert(found, {id, its, redis.call('HGET', record(id), 'input_items')})
+    end
     if #found == tonumber(limit) or i + 1 == 2 * looked_at then
         place = page[i + 1]
         break

@@ -1,11 +1,16 @@
 """The longer statements of the SQLite store; its tables are in `sqlite_file`."""
 
-from codex_proxy.store.base import Record
-from codex_proxy.store.sqlite_file import Row
+import time
+
+import aiosqlite
+
+from codex_proxy.store.base import CONVERSATION, Amendment, Record
+from codex_proxy.store.sqlite_file import Row, run
 
 SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "
 SELECT_LATEST = """SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event, input_items, number
-    FROM kept JOIN input ON input.record = number WHERE owner = ? AND number < ? ORDER BY number DESC LIMIT ?"""
+    FROM kept JOIN input ON input.record = number
+    WHERE owner = ? AND number < ? AND status != 'conversation' ORDER BY number DESC LIMIT ?"""
 UPDATE = """UPDATE kept SET status = ?, running = ?, changed_at = ?, body = coalesce(?, body), last_event = max(last_event, ?),
     size = size + ? WHERE id = ? AND running RETURNING id"""
 ADD_EVENT = "INSERT OR REPLACE INTO event SELECT number, ?, ?, ? FROM record WHERE id = ?"
@@ -14,6 +19,11 @@ SELECT_CONVERSATION = """SELECT conversation FROM (
     SELECT -1 AS place, conversation FROM input WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2)
     UNION ALL SELECT number, content FROM part WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2))
     ORDER BY place"""
+_AMEND = """UPDATE record SET created_at = ?1, changed_at = ?2, last_event = ?3,
+    size = (SELECT length(content) FROM body WHERE record = ?4)
+        + (SELECT length(input_items) + length(conversation) FROM input WHERE record = ?4)
+        + (SELECT coalesce(sum(length(content)), 0) FROM event WHERE record = ?4)
+    WHERE number = ?4"""
 # Each LIMIT lets SQLite look at one record, owner or claim only, which every write does.
 SELECT_SURPLUS = """
     WITH bound AS (SELECT (page_count - freelist_count) * page_size > ? AS is_over
@@ -40,3 +50,20 @@ def record(row: Row) -> Record:
         cancel_wanted=bool(cancel_wanted),
         last_event=last_event,
     )
+
+
+async def amend(db: aiosqlite.Connection, owner: str, amendment: Amendment) -> bool:
+    """Change a conversation, inside of a transaction."""
+    found = "SELECT number FROM record WHERE id = ? AND owner = ? AND status = ? AND last_event = ?"
+    rows = await run(db, found, amendment.id, owner, CONVERSATION, amendment.after)
+    if not rows:
+        return False
+    [(number,)] = rows
+    for event in amendment.removed:
+        await run(db, "DELETE FROM event WHERE record = ? AND number = ?", number, event.number)
+    added = [(number, event.number, event.type, event.content) for event in amendment.added]
+    await db.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", added)
+    if amendment.body is not None:
+        await run(db, "UPDATE body SET content = ? WHERE record = ?", amendment.body, number)
+    await run(db, _AMEND, amendment.at, time.time_ns(), amendment.last_event, number)
+    return True

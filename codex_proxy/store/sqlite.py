@@ -19,7 +19,7 @@ import aiosqlite
 
 from codex_proxy.errors import RecordEnded
 from codex_proxy.store import sql, sqlite_file
-from codex_proxy.store.base import ENDED_MESSAGE, RUNNING, Change, Claim, Listed, Record, StoredEvent
+from codex_proxy.store.base import ENDED_MESSAGE, RUNNING, Amendment, Change, Claim, Listed, Record, StoredEvent
 from codex_proxy.store.file_lock import HolderLocks
 from codex_proxy.store.rates import Hit
 from codex_proxy.store.sqlite_file import Row, in_our_words, run
@@ -90,6 +90,13 @@ class SqliteStore:
                 return await self._is_end(change)
         self._tell([change.id, *gone])
         return True
+
+    async def amend(self, owner: str, amendment: Amendment) -> bool:
+        async with self._transaction() as db:
+            done = await sql.amend(db, owner, amendment)
+            gone = await self._forget_surplus(db)
+        self._tell([amendment.id, *gone])
+        return done
 
     async def get(self, owner: str, record_id: str) -> Record | None:
         rows = await self._read(sql.SELECT_RECORD + "WHERE id = ? AND owner = ?", record_id, owner)

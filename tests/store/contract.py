@@ -22,7 +22,7 @@ import pytest
 
 from codex_proxy import tasks
 from codex_proxy.errors import RecordEnded
-from codex_proxy.store.base import RUNNING, Change, Claim, Record, Store, StoredEvent, StoredPart
+from codex_proxy.store.base import CONVERSATION, RUNNING, Amendment, Change, Claim, Record, Store, StoredEvent, StoredPart
 
 Opener = Callable[[float, int], AbstractAsyncContextManager[Store]]
 
@@ -30,6 +30,7 @@ LIMIT = 5.0  # seconds for what is to happen at once
 TTL = 3600.0
 ROOMY = 64 * 1024 * 1024
 NARROW = 1024 * 1024
+_NOW = int(time.time())
 
 
 def a_record(name: str = "resp_1", *, status: str = "in_progress", age: float = 0, body: bytes = b"{}") -> Record:
@@ -46,6 +47,22 @@ async def put(store: Store, record: Record, conversation: bytes = b'["said befor
 def ended(record: Record, last_event: int = -1) -> Record:
     """The record as its holder leaves it."""
     return msgspec.structs.replace(record, status="completed", body=b'{"output":[]}', last_event=last_event)
+
+
+def a_conversation(age: float = 0) -> Record:
+    """A conversation of "anna", without items."""
+    return Record(id="conv_1", owner="anna", created_at=int(time.time() - age), status=CONVERSATION, body=b"{}")
+
+
+def an_item(number: int) -> StoredEvent:
+    """An item of a conversation."""
+    return StoredEvent(number, f"msg_{number}", b'{"n":%d}' % number)
+
+
+def amendment(after: int = -1, added: Sequence[int] = (), removed: Sequence[int] = ()) -> Amendment:
+    """A change of `a_conversation`, made now."""
+    items = [an_item(number) for number in added]
+    return Amendment(id="conv_1", at=_NOW, after=after, added=items, removed=[an_item(number) for number in removed])
 
 
 def change(record: Record, events: Sequence[StoredEvent] = (), parts: Sequence[StoredPart] = ()) -> Change:
@@ -492,6 +509,75 @@ class Contract:
                 break
         assert found == [str(number) for number in reversed(range(25)) if number != 7]
         assert await store.latest("carl", 10) == ([], "")
+
+    async def test_a_conversation_takes_items_and_loses_them(self, store: Store) -> None:
+        await store.create(a_conversation(), b"[]", b"[]")
+        assert await store.amend("anna", amendment(after=-1, added=[0, 1, 2]))
+        assert await store.amend("anna", amendment(after=2, added=[3], removed=[1]))
+        found = await store.events("anna", "conv_1", -1)
+        assert found == [an_item(0), an_item(2), an_item(3)]
+        assert await store.events("anna", "conv_1", 2) == [an_item(3)]
+        record = await store.get("anna", "conv_1")
+        assert record == msgspec.structs.replace(a_conversation(), created_at=amendment().at, last_event=3)
+        assert await store.amend("anna", msgspec.structs.replace(amendment(after=3), body=b'{"metadata":{"a":"b"}}'))
+        assert await store.events("anna", "conv_1", -1) == found
+        changed = await store.get("anna", "conv_1")
+        assert changed is not None
+        assert (changed.body, changed.last_event) == (b'{"metadata":{"a":"b"}}', 3)
+        assert await store.delete("anna", "conv_1")
+        assert await store.events("anna", "conv_1", -1) == []
+
+    async def test_of_two_that_amend_a_conversation_as_they_read_it_one_does(self, store: Store) -> None:
+        await store.create(a_conversation(), b"[]", b"[]")
+        done = await asyncio.gather(*(store.amend("anna", amendment(after=-1, added=[0])) for _ in range(5)))
+        assert sorted(done) == [False] * 4 + [True]
+        assert await store.events("anna", "conv_1", -1) == [an_item(0)]
+
+    async def test_only_its_owner_amends_a_conversation_and_nobody_a_response(self, store: Store) -> None:
+        await store.create(a_conversation(), b"[]", b"[]")
+        await put(store, a_record())
+        await store.update(change(ended(a_record())))
+        assert not await store.amend("bert", amendment(after=-1, added=[0]))
+        assert not await store.amend("anna", msgspec.structs.replace(amendment(after=-1, added=[0]), id="resp_1"))
+        assert not await store.amend("anna", msgspec.structs.replace(amendment(after=-1, added=[0]), id="conv_2"))
+        assert await store.events("anna", "conv_1", -1) == await store.events("anna", "resp_1", -1) == []
+
+    async def test_a_conversation_is_in_no_list_of_responses(self, store: Store) -> None:
+        await put(store, a_record())
+        await store.create(a_conversation(), b"[]", b"[]")
+        page, _ = await store.latest("anna", 10)
+        assert [one.record.id for one in page] == ["resp_1"]
+
+    async def test_a_conversation_is_as_old_as_its_last_change(self, store: Store) -> None:
+        for name in ("conv_1", "conv_2"):
+            await store.create(msgspec.structs.replace(a_conversation(age=100), id=name), b"[]", b"[]")
+        assert await store.amend("anna", amendment(after=-1, added=[0]))
+        await store.sweep(int(time.time() + TTL - 50))
+        assert await store.get("anna", "conv_1") is not None
+        assert await store.get("anna", "conv_2") is None
+
+    async def test_what_is_in_conversations_counts_for_the_bound_until_it_is_removed(self, open_store: Opener) -> None:
+        large = b"x" * 50_000
+        async with open_store(TTL, NARROW) as store:
+            for number in range(30):
+                name = f"conv_{number}"
+                await store.create(msgspec.structs.replace(a_conversation(), id=name), b"[]", b"[]")
+                item = StoredEvent(0, "msg", large)
+                taken = msgspec.structs.replace(amendment(after=-1), id=name, added=[item])
+                assert await store.amend("anna", taken)
+                if number < 20:
+                    assert await store.amend("anna", msgspec.structs.replace(amendment(after=0), id=name, removed=[item]))
+            await store.sweep(int(time.time()))
+            assert all([await store.get("anna", f"conv_{number}") for number in range(30)])
+            for number in range(30, 60):
+                name = f"conv_{number}"
+                await store.create(msgspec.structs.replace(a_conversation(), id=name), b"[]", b"[]")
+                added = [StoredEvent(0, "msg", large)]
+                await store.amend("anna", msgspec.structs.replace(amendment(after=-1), id=name, added=added))
+            await store.sweep(int(time.time()))
+            kept = [number for number in range(60) if await store.events("anna", f"conv_{number}", -1)]
+            assert kept == list(range(60 - len(kept), 60))
+            assert NARROW // 2 < len(kept) * len(large) <= NARROW
 
     async def test_events_count_for_the_bound(self, open_store: Opener) -> None:
         async with open_store(TTL, NARROW) as store:
