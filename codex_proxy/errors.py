@@ -201,6 +201,24 @@ class ResponseNotFound(ProxyError):
     code = "response_not_found"
 
 
+class ConversationNotFound(ProxyError):
+    """No such conversation, or it belongs to somebody else, which is the same."""
+
+    code = "conversation_not_found"
+
+
+class ItemNotFound(ProxyError):
+    """The conversation has no such item."""
+
+    code = "item_not_found"
+
+
+class ConversationLocked(ProxyError):
+    """Another response is being made in the conversation."""
+
+    code = "conversation_locked"
+
+
 class RecordEnded(ProxyError):
     """The store's record of a response has an end already, and keeps it: somebody else wrote it meanwhile."""
 

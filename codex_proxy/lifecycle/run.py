@@ -24,6 +24,7 @@ from codex_proxy.dialects.responses.stream import ResponsesStream
 from codex_proxy.errors import ProxyError, RecordEnded, StoreUnavailable
 from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
+from codex_proxy.lifecycle.conversations import Part
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.store.base import Change, Record, StoredEvent, StoredPart
 from codex_proxy.turns import History, Turn
@@ -49,9 +50,16 @@ class Run:
     """For one reader, which is its request or, in the background, a task."""
 
     def __init__(
-        self, instance: Instance, jobs: JobQueue, owner: str, asked: ResponsesRequest, turn: Turn, remember: Remember
+        self,
+        instance: Instance,
+        jobs: JobQueue,
+        owner: str,
+        asked: ResponsesRequest,
+        turn: Turn,
+        remember: Remember,
+        part: Part | None = None,
     ) -> None:
-        """`remember` is told of an answer before its reader has the last of it."""
+        """`remember` is told of an answer before its reader has the last of it; `part`: in a conversation."""
         self.id = f"resp_{uuid.uuid4().hex}"
         self.owner = owner
         self.asked = asked
@@ -68,6 +76,7 @@ class Run:
         self._instance = instance
         self._jobs = jobs
         self._remember = remember
+        self._part = part
         self._final_only = FinalOnly() if asked.json and turn.mode == "agent" else None
         self._stopped: str | None = None  # why somebody wants it to end early
         self._ready: list[StreamEvent] = []
@@ -108,6 +117,8 @@ class Run:
 
     def forget_conversation(self, turn: Turn) -> None:
         """The record has it, and the turn that will be run; `turn` is that without it."""
+        if self._part is not None and not self.asked.store:
+            self._part.given = stored.input_items(self.asked.body.input, self.id)
         self.asked = self.asked.without_conversation()
         self.turn = turn
 
@@ -180,11 +191,13 @@ class Run:
         """Its turn was refused before it was submitted: nothing is left of it."""
         if not self.state.ended and self.asked.store:
             self._instance.outbox.put(f"the end of {self.id}", lambda: self._instance.store.delete(self.owner, self.id), 60.0)
+        if self._part is not None:
+            self._part.leave()
         self._over("its turn was refused")
 
     def _end(self, reason: str) -> None:
         """The way out."""
-        if self.asked.store:
+        if self.asked.store or self._part is not None:
             self.state = State("unwritten", reason)
             self._instance.outbox.put(f"the end of {self.id}", self._write_end)
         else:
@@ -196,14 +209,17 @@ class Run:
         self._written.set()
 
     async def _write_end(self) -> None:
+        if self._part is not None:
+            await self._part.close(self.stream.response)
+        reason = self.state.reason
         try:
-            await self._instance.store.update(self._change(self._unkept))
+            if self.asked.store:
+                await self._instance.store.update(self._change(self._unkept))
         except RecordEnded:
             record = await self._instance.store.get(self.owner, self.id)
             self._lost = "deleted" if record is None else record.status
-            self._over(f"its record had ended before: {self._lost}")
-        else:
-            self._over(self.state.reason)
+            reason = f"its record had ended before: {self._lost}"
+        self._over(reason)
 
     async def _be_written(self) -> None:
         try:

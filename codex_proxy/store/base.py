@@ -52,6 +52,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def running(self) -> bool:
         return self.status in RUNNING
 
+    @property
+    def of_response(self) -> bool:
+        return self.status != CONVERSATION
+
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a running record. What was written once is not written again: `body` is None while it is the same.

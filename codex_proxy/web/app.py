@@ -32,7 +32,7 @@ from codex_proxy.store import opening
 from codex_proxy.store.base import Store
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.threads.upkeep import kept_up
-from codex_proxy.web import chat, errors, health, metrics, models, openapi, report, responses, responses_kept
+from codex_proxy.web import chat, conversations, errors, health, metrics, models, openapi, report, responses, responses_kept
 from codex_proxy.web.console import events, kept, pages, status, turns
 from codex_proxy.web.console.status import BOARD, Board
 from codex_proxy.web.gates import connections, deadline, descriptors, hosts, limits
@@ -61,6 +61,14 @@ ROUTES = (
     ("DELETE", "/v1/responses/" + _KEPT, responses_kept.delete),
     ("POST", "/v1/responses/" + _KEPT + "/cancel", responses_kept.cancel),
     ("GET", "/v1/responses/" + _KEPT + "/input_items", responses_kept.input_items),
+    ("POST", "/v1/conversations", conversations.create),
+    ("GET", "/v1/conversations/{id}", conversations.show),
+    ("POST", "/v1/conversations/{id}", conversations.update),
+    ("DELETE", "/v1/conversations/{id}", conversations.delete),
+    ("POST", "/v1/conversations/{id}/items", conversations.add_items),
+    ("GET", "/v1/conversations/{id}/items", conversations.list_items),
+    ("GET", "/v1/conversations/{id}/items/{item}", conversations.show_item),
+    ("DELETE", "/v1/conversations/{id}/items/{item}", conversations.delete_item),
     ("GET", "/v1/models", models.list_all),
     ("GET", "/v1/models/{id:.+}", models.show),
     ("GET", "/health", health.health),

@@ -23,6 +23,7 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
     errors.ContextTooLong: (400, _INVALID),
     errors.NotAllowedHere: (400, _INVALID),
     errors.WorkspaceUnusable: (400, _INVALID),
+    errors.ConversationLocked: (400, _INVALID),  # not 409, as the API: clients know it by its code
     errors.InvalidApiKey: (401, _INVALID),
     errors.Forbidden: (403, _INVALID),
     errors.SandboxNotAllowed: (403, _INVALID),
@@ -31,6 +32,8 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
     errors.RouteNotFound: (404, _INVALID),
     errors.TurnNotFound: (404, _INVALID),
     errors.ResponseNotFound: (404, _INVALID),
+    errors.ConversationNotFound: (404, _INVALID),
+    errors.ItemNotFound: (404, _INVALID),
     errors.MethodNotAllowed: (405, _INVALID),
     errors.RequestTimeout: (408, _INVALID),
     errors.IdempotencyConflict: (409, _INVALID),

@@ -14,8 +14,8 @@ from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.objects import Response
 from codex_proxy.dialects.responses.stored import Deleted, ItemList
-from codex_proxy.web import errors
-from codex_proxy.web.console import documented
+from codex_proxy.web import documented, errors
+from codex_proxy.web.console import documented as console_documented
 from codex_proxy.web.health import Health
 from codex_proxy.web.models import ModelEntry, ModelList
 
@@ -24,6 +24,7 @@ _TYPES = (
     *(chat_request.Body, ChatCompletion, ChatCompletionChunk, responses_request.Body, Response, StreamEvent),
     *(ItemList, Deleted, ModelEntry, ModelList, Health, ErrorBody),
     *documented.TYPES,
+    *console_documented.TYPES,
 )
 _QUERY_STREAM = (
     {"name": "stream", "in": "query", "schema": {"type": "boolean"}},
@@ -112,7 +113,8 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
         "/ready": {"get": ready},
         "/metrics": {"get": operation("metrics", "Prometheus metrics", {"text/plain": {"schema": {"type": "string"}}})},
         "/openapi.json": {"get": operation("openapi", "This document", _json({"type": "object"}), security=[])},
-        **documented.paths(schema, operation, name),
+        **documented.paths(schema, operation, name, _QUERY_PAGE),
+        **console_documented.paths(schema, operation, name),
     }
 
 

@@ -7,8 +7,8 @@ import functools
 import msgspec
 from aiohttp import web
 
+from codex_proxy.dialects.responses import conversations, stored
 from codex_proxy.dialects.responses import request as responses_request
-from codex_proxy.dialects.responses import stored
 from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.request import ResponsesRequest
 from codex_proxy.errors import InvalidRequest, ProxyError, ResponseNotFound
@@ -82,20 +82,29 @@ async def _run(server: Server, who: Caller, body: Body) -> Run:
     """What a request asks for, with the conversation that it continues and what its images' addresses gave."""
     asked = await server.decoding.run(len(body.content), responses_request.decode, body.content)
     body.decoded()
-    previous = asked.body.previous_response_id
-    if previous is not None:
-        asked = await _continuing(server, who, asked, previous, body.size)
-    else:
-        asked = await server.decoding.run(body.size, asked.continuing, ())
-    asked = asked.with_images(await server.images_of(asked.wish, who))
-    turn = await server.turn(asked.wish, who, body.size)
-    return Run(server.instance, server.jobs, who.owner, asked, turn, functools.partial(server.remember, who))
+    part = None
+    try:
+        if (name := asked.conversation_id) is not None:
+            part, items = await server.conversations.enter(who.owner, name)
+            size = body.size + sum(map(len, items))
+            asked = await server.decoding.run(size, lambda: asked.continuing(conversations.as_history(items)))
+        elif (previous := asked.body.previous_response_id) is not None:
+            asked = await _continuing(server, who, asked, previous, body.size)
+        else:
+            asked = await server.decoding.run(body.size, asked.continuing, ())
+        asked = asked.with_images(await server.images_of(asked.wish, who))
+        turn = await server.turn(asked.wish, who, body.size)
+    except BaseException:
+        if part is not None:
+            part.leave()
+        raise
+    return Run(server.instance, server.jobs, who.owner, asked, turn, functools.partial(server.remember, who), part)
 
 
 async def _continuing(server: Server, who: Caller, asked: ResponsesRequest, previous: str, size: int) -> ResponsesRequest:
     record = await server.store.get(who.owner, previous)
     conversation = await server.store.conversation(who.owner, previous)
-    if record is None or conversation is None:
+    if record is None or conversation is None or not record.of_response:
         raise ResponseNotFound(f"Previous response with id {previous!r} not found.", param="previous_response_id")
     if record.running:
         raise InvalidRequest("The previous response is still in progress.", param="previous_response_id")

@@ -9,10 +9,8 @@ from codex_proxy.errors import InvalidRequest, ProxyError, ResponseNotFound
 from codex_proxy.lifecycle import background
 from codex_proxy.lifecycle.claims import KeptAnswer
 from codex_proxy.store.base import Record
-from codex_proxy.web import errors, sse
+from codex_proxy.web import errors, paging, sse
 from codex_proxy.web.server import SERVER
-
-_LIMIT, _HIGHEST_LIMIT = 20, 100
 
 
 async def show(request: web.Request) -> web.StreamResponse:
@@ -22,7 +20,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         return errors.json_response(record.body)
     if not responses_stored.is_background(record.body):
         raise InvalidRequest("Only a response created with background=true can be streamed again.", param="stream")
-    after = _whole_number(request, "starting_after", -1, -1, 2**53)
+    after = paging.whole_number(request, "starting_after", -1, -1, 2**53)
     request.app[SERVER].followers.check(owner)
     return await follow(request, owner, record.id, after, {})
 
@@ -50,14 +48,7 @@ async def input_items(request: web.Request) -> web.Response:
     items = await request.app[SERVER].store.input_items(owner, record.id)
     if items is None:
         raise _not_found(record.id)
-    limit = _whole_number(request, "limit", _LIMIT, 1, _HIGHEST_LIMIT)
-    order = request.query.get("order", "desc")
-    if order not in ("asc", "desc"):
-        raise InvalidRequest("Invalid value for 'order': allowed are asc and desc.", param="order")
-    after = request.query.get("after")
-    decoding = request.app[SERVER].decoding
-    page = await decoding.run(len(items), responses_stored.page, items, after=after, limit=limit, newest_first=order == "desc")
-    return errors.json_response(page)
+    return errors.json_response(await paging.page(request, items))
 
 
 async def follow(request: web.Request, owner: str, name: str, after: int, headers: dict[str, str]) -> web.StreamResponse:
@@ -100,20 +91,10 @@ async def _record(request: web.Request) -> tuple[str, Record]:
     owner = (await server.admit(request)).owner
     name = request.match_info["id"]
     record = await server.store.get(owner, name)
-    if record is None:
+    if record is None or not record.of_response:
         raise _not_found(name)
     return owner, record
 
 
 def _not_found(name: str) -> ResponseNotFound:
     return ResponseNotFound(f"Response with id {name[:100]!r} not found.")
-
-
-def _whole_number(request: web.Request, name: str, default: int, lowest: int, highest: int) -> int:
-    given = request.query.get(name)
-    if given is None:
-        return default
-    digits = given.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 17 and lowest <= int(given) <= highest):
-        raise InvalidRequest(f"Invalid value for {name!r}: allowed is a whole number from {lowest} to {highest}.", param=name)
-    return int(given)

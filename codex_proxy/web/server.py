@@ -17,6 +17,7 @@ from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.background import Backgrounds
 from codex_proxy.lifecycle.claims import Claims, Held
+from codex_proxy.lifecycle.conversations import Conversations
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.outcome import OnOutcome
 from codex_proxy.packing import Packed
@@ -35,6 +36,7 @@ from codex_proxy.web.gates.limits import RateLimit
 from codex_proxy.web.image_fetch import ImageFetch
 from codex_proxy.wish import Wish
 
+_TO_WRITE = 60.0  # seconds that a response may be on its way beside its turn
 _QUIET = 1.0  # seconds; a health check comes about as often
 
 NOT_LOGGED_IN = "Codex is not logged in"
@@ -57,7 +59,9 @@ class Server:
         self.store = store
         self.instance = Instance(store)
         self.backgrounds = Backgrounds(store)
-        self.claims = Claims(store, self.instance.outbox, settings.queue_timeout + settings.turn_timeout)
+        turn_time = settings.queue_timeout + settings.turn_timeout
+        self.claims = Claims(store, self.instance.outbox, turn_time)
+        self.conversations = Conversations(store, self.instance.outbox, turn_time + _TO_WRITE)
         self.systemd = Systemd(settings.environ)
         self.leaving = False  # still serving, but not ready: clients should look elsewhere
         self.hurried = asyncio.Event()  # stopping, and nothing is waited for any more

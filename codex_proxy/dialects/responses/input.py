@@ -126,8 +126,12 @@ def conversation(given: str | list[dict[str, Any]]) -> tuple[tuple[History, ...]
 
 def repeated(output: Iterable[OutputItem]) -> tuple[History, ...]:
     """The history that our own output items are when a client sends them back."""
-    items: list[dict[str, Any]] = msgspec.json.decode(msgspec.json.encode(list(output)))
-    return tuple(found for index, item in enumerate(items) for found in _items(item, f"output[{index}]"))
+    return history_of(msgspec.json.decode(msgspec.json.encode(list(output))), "output")
+
+
+def history_of(given: list[dict[str, Any]], place: str) -> tuple[History, ...]:
+    """The history that items are which stand at `place`. Raises InvalidRequest or UnsupportedParameter."""
+    return tuple(found for index, item in enumerate(given) for found in _items(item, f"{place}[{index}]"))
 
 
 def _items(item: dict[str, Any], place: str) -> list[History]:

@@ -53,6 +53,12 @@ class TextEcho(msgspec.Struct, frozen=True):
     verbosity: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class InConversation(msgspec.Struct, frozen=True):
+    """The conversation that a response belongs to."""
+
+    id: str
+
+
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """What is echoed is what the request said; what Codex does not know (temperature and the like) has no effect."""
 
@@ -88,3 +94,4 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     usage: ResponseUsage | None = None
     metadata: dict[str, str] = {}
     user: str | msgspec.UnsetType = msgspec.UNSET
+    conversation: InConversation | msgspec.UnsetType = msgspec.UNSET

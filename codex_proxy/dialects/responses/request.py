@@ -10,8 +10,8 @@ from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimi
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.dialects.responses import tools as responses_tools
 from codex_proxy.dialects.responses.input import check_calls, conversation
-from codex_proxy.dialects.responses.objects import ReasoningEcho, Response, TextEcho
-from codex_proxy.errors import UnsupportedParameter
+from codex_proxy.dialects.responses.objects import InConversation, ReasoningEcho, Response, TextEcho
+from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import History, Message, Part, Text, Turn, Verbatim
 from codex_proxy.wish import Wish
 
@@ -80,7 +80,7 @@ class Body(msgspec.Struct, frozen=True):
     store: bool | None = None
     background: bool | None = None
     previous_response_id: _Name | None = None
-    conversation: str | dict[str, Any] | None = None  # Any: refused
+    conversation: _Name | InConversation | None = None
     prompt: dict[str, Any] | None = None  # Any: refused
     top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
@@ -126,6 +126,11 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     @property
     def store(self) -> bool:
         return self.body.store is not False
+
+    @property
+    def conversation_id(self) -> str | None:
+        given = self.body.conversation
+        return given.id if isinstance(given, InConversation) else given
 
     @property
     def background(self) -> bool:
@@ -188,6 +193,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
             truncation=body.truncation or "disabled",
             metadata=body.metadata or {},
             user=msgspec.UNSET if body.user is None else body.user,
+            conversation=msgspec.UNSET if (name := self.conversation_id) is None else InConversation(name),
         )
 
 
@@ -247,7 +253,6 @@ def _wish(asked: Body, extra: XCodex, prompt: tuple[Part, ...], form: OutputForm
 def _refuse_unsupported(asked: Body) -> None:
     refusals = {
         "background": (asked.background or False) and asked.store is False,
-        "conversation": asked.conversation is not None,
         "prompt": asked.prompt is not None,
         "top_logprobs": bool(asked.top_logprobs),
         "include": "message.output_text.logprobs" in (asked.include or ()),
@@ -255,6 +260,8 @@ def _refuse_unsupported(asked: Body) -> None:
     for name, refused in refusals.items():
         if refused:
             raise UnsupportedParameter(f"This server does not support {name!r} as given here.", param=name)
+    if asked.conversation is not None and asked.previous_response_id is not None:
+        raise InvalidRequest("Give either 'conversation' or 'previous_response_id', not both.", param="conversation")
 
 
 def _format(asked: Body) -> OutputFormat:

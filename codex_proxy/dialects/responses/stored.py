@@ -9,7 +9,7 @@ import msgspec
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.turns import History
 
-_PREFIXES = {
+PREFIXES = {
     "message": "msg",
     "function_call": "fc",
     "function_call_output": "fco",
@@ -69,7 +69,7 @@ def page(kept: bytes, *, after: str | None, limit: int, newest_first: bool) -> b
         items.reverse()
     start = next((place + 1 for place, item in enumerate(items) if _id_of(item) == after), None) if after else 0
     if start is None:
-        raise InvalidRequest("Invalid value for 'after': this response has no input item with that id.", param="after")
+        raise InvalidRequest("Invalid value for 'after': there is no item with that id.", param="after")
     found: list[Any] = items[start : start + limit]  # Any: msgspec.Raw, written as it is
     ids = [_id_of(item) for item in found]
     return msgspec.json.encode(ItemList(found, ids[0] if ids else None, ids[-1] if ids else None, start + limit < len(items)))
@@ -121,9 +121,15 @@ def failed_event(body: bytes, number: int) -> bytes:
 
 def _with_id(item: dict[str, Any], response_id: str, number: int) -> dict[str, Any]:
     kind = str(item.get("type", "message"))
-    named = f"{_PREFIXES.get(kind, 'item')}_{response_id.removeprefix('resp_')[-16:]}{number}"
+    named = f"{PREFIXES.get(kind, 'item')}_{response_id.removeprefix('resp_')[-16:]}{number}"
+    return {"id": named, "type": kind} | with_parts(item)
+
+
+def with_parts(item: dict[str, Any]) -> dict[str, Any]:
+    """An item as the API gives it back: a message's text as a part of its content."""
     content = item.get("content")
-    if kind == "message" and isinstance(content, str):
-        part = {"type": "output_text" if item.get("role") == "assistant" else "input_text", "text": content}
-        item = item | {"content": [part]}
-    return {"id": named, "type": kind} | item
+    if item.get("type", "message") != "message" or not isinstance(content, str):
+        return item
+    if item.get("role") == "assistant":
+        return item | {"content": [{"type": "output_text", "text": content, "annotations": []}]}
+    return item | {"content": [{"type": "input_text", "text": content}]}

@@ -1,0 +1,110 @@
+"""The Conversations API: bodies, objects, and the items of a conversation. OpenAI API reference, "Conversations"."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from codex_proxy.dialects import body
+from codex_proxy.dialects.common import Metadata
+from codex_proxy.dialects.responses import stored
+from codex_proxy.dialects.responses.input import history_of
+from codex_proxy.errors import InvalidRequest, ProxyError
+from codex_proxy.turns import History
+
+AT_A_TIME = 20  # items that one request may add; the API's bound
+_Item = dict[str, Any]  # Any: JSON
+_Items = Annotated[list[_Item], msgspec.Meta(max_length=AT_A_TIME)]
+_LONGEST_ID = 256  # characters
+_WITH_STATUS = ("message", "function_call", "function_call_output", "custom_tool_call_output")
+
+
+class CreateBody(msgspec.Struct, frozen=True):
+    """POST /v1/conversations."""
+
+    items: _Items | None = None
+    metadata: Metadata | None = None
+
+
+class UpdateBody(msgspec.Struct, frozen=True):
+    """POST /v1/conversations/{id}."""
+
+    metadata: Metadata | None
+
+
+class ItemsBody(msgspec.Struct, frozen=True):
+    """POST /v1/conversations/{id}/items."""
+
+    items: Annotated[_Items, msgspec.Meta(min_length=1)]
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    id: str
+    created_at: int
+    metadata: dict[str, str]
+    object: Literal["conversation"] = "conversation"
+
+
+class ConversationDeleted(msgspec.Struct, frozen=True):
+    """The answer to a deletion."""
+
+    id: str
+    object: Literal["conversation.deleted"] = "conversation.deleted"
+    deleted: bool = True
+
+
+class Item(msgspec.Struct, frozen=True):
+    """An item as a conversation keeps it: its JSON, with the id, which no other item of the conversation has."""
+
+    id: str
+    content: bytes
+
+
+_B = TypeVar("_B", CreateBody, ItemsBody)
+
+
+def decode_items(raw: bytes | bytearray, type_: type[_B]) -> _B:
+    """A body with items, all of them such as a response may have in its input. Raises InvalidRequest, UnsupportedParameter."""
+    asked = body.decode(raw, type_)
+    history_of(asked.items or [], "items")
+    return asked
+
+
+def decode_update(raw: bytes | bytearray) -> UpdateBody:
+    """Raises InvalidRequest."""
+    return body.decode(raw, UpdateBody)
+
+
+def items(given: bytes, taken: set[str], new_id: Callable[[], str]) -> tuple[Item, ...]:
+    """Items out of a JSON array, as the API gives them back. Ids that are missing, or in `taken`, are made anew."""
+    return tuple(_item(item, taken, new_id) for item in msgspec.json.decode(given, type=list[_Item]))
+
+
+def _item(item: _Item, taken: set[str], new_id: Callable[[], str]) -> Item:
+    kind = item.get("type") or "message"
+    name = item.get("id")
+    if not isinstance(name, str) or not name or len(name) > _LONGEST_ID or name in taken:
+        name = f"{stored.PREFIXES.get(kind, 'item')}_{new_id()}"
+    taken.add(name)
+    whole = {"id": name, "type": kind} | stored.with_parts(item) | {"id": name, "type": kind}
+    if kind in _WITH_STATUS and not item.get("status"):
+        whole["status"] = "completed"
+    return Item(name, msgspec.json.encode(whole))
+
+
+def as_history(contents: Sequence[bytes]) -> tuple[History, ...]:
+    """What a response in the conversation begins with."""
+    try:
+        return history_of([msgspec.json.decode(content, type=_Item) for content in contents], "items")
+    except ProxyError as error:  # an earlier version took it
+        raise InvalidRequest(f"The conversation has an item that cannot be used: {error.message}", param="conversation") from error
+
+
+def array(contents: Sequence[bytes]) -> bytes:
+    """A JSON array of items."""
+    return b"[" + b",".join(contents) + b"]"
+
+
+def listed(contents: Sequence[bytes]) -> bytes:
+    """A list object of these items, as JSON."""
+    return stored.page(array(contents), after=None, limit=len(contents), newest_first=False)

@@ -1,0 +1,183 @@
+"""Conversations in the store: their items, and the one response at a time that may be made in each.
+
+A change is made to a conversation as it was read, and read again when somebody else was faster. A response adds its items
+when it has ended, before its end is told.
+"""
+
+import functools
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+
+import msgspec
+
+from codex_proxy.dialects import bounds
+from codex_proxy.dialects.responses import conversations as dialect
+from codex_proxy.dialects.responses.conversations import Conversation
+from codex_proxy.dialects.responses.objects import Response
+from codex_proxy.errors import ConversationLocked, ConversationNotFound, InvalidRequest, ItemNotFound, StoreUnavailable
+from codex_proxy.lifecycle.outbox import Outbox
+from codex_proxy.store.base import CONVERSATION, Amendment, Record, Store, StoredEvent
+
+_log = logging.getLogger(__name__)
+
+_TRIES = 20  # of a change; somebody else's comes first in each
+_RELEASE_PATIENCE = 60.0  # seconds; the lock runs out by itself
+_RETRY_AFTER = 3.0  # seconds
+_LARGEST = 64 * 1024 * 1024  # bytes of a conversation: a turn takes all of it
+_ENDED_WELL = ("completed", "incomplete")
+
+
+class Conversations:
+    """Those of a store. `lock_time`: seconds that a response in one may take, with its wait in the queue."""
+
+    def __init__(self, store: Store, outbox: Outbox, lock_time: float) -> None:
+        self.store = store
+        self.outbox = outbox
+        self._lock_time = lock_time
+
+    async def create(self, owner: str, metadata: dict[str, str], items: bytes) -> bytes:
+        """A new conversation with the items of a JSON array; its object, as JSON. Raises StorageFull and StoreUnavailable."""
+        now = int(time.time())
+        conversation = Conversation(f"conv_{uuid.uuid4().hex}", now, metadata)
+        body = msgspec.json.encode(conversation)
+        record = Record(id=conversation.id, owner=owner, created_at=now, status=CONVERSATION, body=body)
+        await self.store.create(record, b"[]", b"[]")
+        if items != b"[]":
+            await self.add(owner, conversation.id, items)
+        return body
+
+    async def get(self, owner: str, name: str) -> Record:
+        """Raises ConversationNotFound."""
+        record = await self.store.get(owner, name)
+        if record is None or record.status != CONVERSATION:
+            raise ConversationNotFound(f"Conversation with id {name[:100]!r} not found.")
+        return record
+
+    async def items(self, owner: str, name: str) -> list[StoredEvent]:
+        """All items, in order; the type of each is its id. Raises ConversationNotFound."""
+        await self.get(owner, name)
+        found: list[StoredEvent] = []
+        while more := await self.store.events(owner, name, found[-1].number if found else -1):
+            found += more
+        return found
+
+    async def item(self, owner: str, name: str, item: str) -> StoredEvent:
+        """Raises ConversationNotFound and ItemNotFound."""
+        for found in await self.items(owner, name):
+            if found.type == item:
+                return found
+        raise ItemNotFound(f"Item with id {item[:100]!r} not found in conversation {name[:100]!r}.")
+
+    async def update(self, owner: str, name: str, metadata: dict[str, str]) -> bytes:
+        """Other metadata; the object as it is then. Raises ConversationNotFound."""
+        for _ in range(_TRIES):
+            record = await self.get(owner, name)
+            conversation = msgspec.json.decode(record.body, type=Conversation)
+            body = msgspec.json.encode(msgspec.structs.replace(conversation, metadata=metadata))
+            if await self.store.amend(owner, _amendment(record, body=body)):
+                return body
+        raise _too_busy()
+
+    async def add(self, owner: str, name: str, given: bytes) -> list[StoredEvent]:
+        """Add the items of a JSON array at the end. Raises ConversationNotFound, and InvalidRequest when there is no room."""
+        return await self.append(owner, name, given, [], bounded=True)
+
+    async def append(
+        self, owner: str, name: str, given: bytes, tried: list[StoredEvent], *, bounded: bool = False
+    ) -> list[StoredEvent]:
+        """`tried` is what an earlier call may have added, though it did not hear of its success; and of the next call this one."""
+        for _ in range(_TRIES):
+            record = await self.get(owner, name)
+            kept = await self.items(owner, name)
+            if tried and tried[0] in kept:
+                break
+            added = dialect.items(given, {one.type for one in kept}, lambda: uuid.uuid4().hex)
+            tried[:] = [StoredEvent(record.last_event + 1 + n, item.id, item.content) for n, item in enumerate(added)]
+            if bounded:
+                _check_room([*kept, *tried])
+            if not tried or await self.store.amend(owner, _amendment(record, added=tried)):
+                break
+        else:
+            raise _too_busy()
+        return tried
+
+    async def remove(self, owner: str, name: str, item: str) -> Record:
+        """Remove an item. Raises ConversationNotFound and ItemNotFound."""
+        for _ in range(_TRIES):
+            record = await self.get(owner, name)
+            found = await self.item(owner, name, item)
+            if await self.store.amend(owner, _amendment(record, removed=[found])):
+                return record
+        raise _too_busy()
+
+    async def delete(self, owner: str, name: str) -> None:
+        """Raises ConversationNotFound."""
+        await self.get(owner, name)
+        await self.store.delete(owner, name)
+
+    async def enter(self, owner: str, name: str) -> tuple["Part", list[bytes]]:
+        """A response's part in a conversation, and its items. Raises ConversationNotFound, ConversationLocked, InvalidRequest."""
+        await self.get(owner, name)
+        part = Part(self, owner, name)
+        try:
+            if await self.store.claim(part.key, owner, "", part.holder, self._lock_time) is not None:
+                problem = "Another response is being made in this conversation. Try again."
+                raise ConversationLocked(problem, param="conversation", retry_after=_RETRY_AFTER)
+            kept = await self.items(owner, name)
+            _check_room(kept)
+        except BaseException:
+            part.leave()
+            raise
+        return part, [item.content for item in kept]
+
+
+class Part:
+    """What one response has to do with its conversation."""
+
+    def __init__(self, conversations: Conversations, owner: str, name: str) -> None:
+        self.key = f"conversation {name}"
+        self.holder = uuid.uuid4().hex
+        self.given: bytes | None = None  # the input items, of a response that is not stored
+        self._conversations = conversations
+        self._owner = owner
+        self._name = name
+        self._tried: list[StoredEvent] = []
+
+    async def close(self, response: Response) -> None:
+        """Add the items of a response that has ended, unless it failed or was cancelled. Twice does no harm.
+
+        Raises StorageFull and StoreUnavailable.
+        """
+        store = self._conversations.store
+        if response.status in _ENDED_WELL:
+            given = self.given or await store.input_items(self._owner, response.id) or b"[]"
+            output = [msgspec.json.encode(item) for item in response.output]
+            whole = msgspec.json.encode([*msgspec.json.decode(given, type=list[msgspec.Raw]), *map(msgspec.Raw, output)])
+            try:
+                await self._conversations.append(self._owner, self._name, whole, self._tried)
+            except ConversationNotFound:
+                _log.info("the conversation %s was deleted before its response ended", self._name)
+        await store.release(self.key, self.holder)
+
+    def leave(self) -> None:
+        """The response is not made after all."""
+        release = functools.partial(self._conversations.store.release, self.key, self.holder)
+        self._conversations.outbox.put(f"the release of {self._name}", release, _RELEASE_PATIENCE)
+
+
+def _amendment(
+    record: Record, *, body: bytes | None = None, added: Sequence[StoredEvent] = (), removed: Sequence[StoredEvent] = ()
+) -> Amendment:
+    return Amendment(id=record.id, at=int(time.time()), after=record.last_event, body=body, added=added, removed=removed)
+
+
+def _check_room(items: Sequence[StoredEvent]) -> None:
+    bounds.at_most(bounds.ITEMS, len(items), "items in its conversation", "items")
+    if sum(len(item.content) for item in items) > _LARGEST:
+        raise InvalidRequest(f"A conversation may have {_LARGEST // 2**20} MB. Begin a new one, or delete items.", param="items")
+
+
+def _too_busy() -> StoreUnavailable:
+    return StoreUnavailable("The conversation is changed by too many at once. Try again.", retry_after=_RETRY_AFTER)

@@ -1,0 +1,85 @@
+"""/v1/conversations and the items of one: what the Conversations API has, over the store of responses."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from codex_proxy.dialects.responses import conversations as dialect
+from codex_proxy.dialects.responses.conversations import ConversationDeleted, CreateBody, ItemsBody
+from codex_proxy.web import errors, paging
+from codex_proxy.web.server import SERVER
+
+_T = TypeVar("_T")
+
+
+async def create(request: web.Request) -> web.Response:
+    """A new conversation, with or without items."""
+    owner, asked = await _body(request, lambda raw: dialect.decode_items(raw, CreateBody))
+    items = msgspec.json.encode(asked.items or [])
+    return errors.json_response(await request.app[SERVER].conversations.create(owner, asked.metadata or {}, items))
+
+
+async def show(request: web.Request) -> web.Response:
+    """The conversation object."""
+    owner, name = await _named(request)
+    return errors.json_response((await request.app[SERVER].conversations.get(owner, name)).body)
+
+
+async def update(request: web.Request) -> web.Response:
+    """Other metadata."""
+    owner, asked = await _body(request, dialect.decode_update)
+    name = request.match_info["id"]
+    return errors.json_response(await request.app[SERVER].conversations.update(owner, name, asked.metadata or {}))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Forget the conversation, and its items. The responses that were made in it stay."""
+    owner, name = await _named(request)
+    await request.app[SERVER].conversations.delete(owner, name)
+    return errors.json_response(msgspec.json.encode(ConversationDeleted(name)))
+
+
+async def add_items(request: web.Request) -> web.Response:
+    """Add items at the end; the answer is a list of those."""
+    owner, asked = await _body(request, lambda raw: dialect.decode_items(raw, ItemsBody))
+    given = msgspec.json.encode(asked.items)
+    added = await request.app[SERVER].conversations.add(owner, request.match_info["id"], given)
+    return errors.json_response(dialect.listed([item.content for item in added]))
+
+
+async def list_items(request: web.Request) -> web.Response:
+    """A page of the items, the latest first unless asked otherwise."""
+    owner, name = await _named(request)
+    items = await request.app[SERVER].conversations.items(owner, name)
+    return errors.json_response(await paging.page(request, dialect.array([item.content for item in items])))
+
+
+async def show_item(request: web.Request) -> web.Response:
+    """One item."""
+    owner, name = await _named(request)
+    item = await request.app[SERVER].conversations.item(owner, name, request.match_info["item"])
+    return errors.json_response(item.content)
+
+
+async def delete_item(request: web.Request) -> web.Response:
+    """Remove an item; the answer is the conversation."""
+    owner, name = await _named(request)
+    record = await request.app[SERVER].conversations.remove(owner, name, request.match_info["item"])
+    return errors.json_response(record.body)
+
+
+async def _named(request: web.Request) -> tuple[str, str]:
+    """Who asks, and for which conversation."""
+    return (await request.app[SERVER].admit(request)).owner, request.match_info["id"]
+
+
+async def _body(request: web.Request, decode: Callable[[bytes | bytearray], _T]) -> tuple[str, _T]:
+    """Who asks, and the body."""
+    server = request.app[SERVER]
+    who, body = await server.admit_body(request)
+    try:
+        return who.owner, await server.decoding.run(len(body.content), decode, body.content)
+    finally:
+        body.let_go()

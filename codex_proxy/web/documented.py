@@ -1,0 +1,45 @@
+"""What /openapi.json says of the routes beside those that run a turn in one of the two dialects."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from codex_proxy.dialects.responses.conversations import Conversation, ConversationDeleted, CreateBody, ItemsBody, UpdateBody
+from codex_proxy.dialects.responses.stored import ItemList
+
+TYPES = (CreateBody, UpdateBody, ItemsBody, Conversation, ConversationDeleted)
+Operation = Callable[..., dict[str, Any]]  # Any: JSON, as in all of this module
+
+
+def paths(
+    schema: dict[Any, dict[str, Any]], operation: Operation, name: dict[str, Any], query_page: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """The paths. `operation` makes one of a name, a summary, the content of its answer and more; `name` is an id in a path."""
+
+    def json(type_: Any) -> dict[str, Any]:
+        return {"application/json": {"schema": schema[type_]}}
+
+    def asked(type_: Any) -> dict[str, Any]:
+        return {"required": True, "content": json(type_)}
+
+    item = name | {"name": "item"}
+    one, list_, deleted = json(Conversation), json(ItemList), json(ConversationDeleted)
+    return {
+        "/v1/conversations": {
+            "post": operation("createConversation", "Begin a conversation", one, requestBody=asked(CreateBody)),
+        },
+        "/v1/conversations/{id}": {
+            "get": operation("getConversation", "Get a conversation", one, parameters=[name]),
+            "post": operation("updateConversation", "Change its metadata", one, parameters=[name], requestBody=asked(UpdateBody)),
+            "delete": operation("deleteConversation", "Forget it, and its items", deleted, parameters=[name]),
+        },
+        "/v1/conversations/{id}/items": {
+            "get": operation("listConversationItems", "List its items", list_, parameters=[name, *query_page]),
+            "post": operation("createConversationItems", "Add items", list_, parameters=[name], requestBody=asked(ItemsBody)),
+        },
+        "/v1/conversations/{id}/items/{item}": {
+            "get": operation(
+                "getConversationItem", "Get an item", {"application/json": {"schema": {"type": "object"}}}, parameters=[name, item]
+            ),
+            "delete": operation("deleteConversationItem", "Remove an item", one, parameters=[name, item]),
+        },
+    }
