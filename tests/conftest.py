@@ -150,8 +150,8 @@ async def start_command(environ: dict[str, str], home: Home) -> AsyncIterator[Ca
             stack.push_async_callback(_end, process)
             assert process.stdout is not None
             async with asyncio.timeout(START_LIMIT):
-                while not (found := re.search(rb"http://[\d.]+:\d+", await process.stdout.readline())):
-                    assert process.returncode is None
+                while not (found := re.search(rb"http://[\d.]+:\d+", line := await process.stdout.readline())):
+                    assert line, "the command ended before it was ready"
             return RunningCommand(process, found[0].decode())
 
         yield start
