@@ -1,5 +1,6 @@
 """Pieces of this machine that tests borrow: a free port, a small disk."""
 
+import os
 import socket
 import subprocess
 import time
@@ -16,6 +17,13 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def clock_ahead(directory: Path, seconds: int) -> str:
+    """A PYTHONPATH with which a program reads a wall clock that is so many seconds ahead; made in a directory."""
+    skewed = f"import time\nnow, now_ns = time.time, time.time_ns\ntime.time = lambda: now() + {seconds}\n"
+    (directory / "sitecustomize.py").write_text(skewed + f"time.time_ns = lambda: now_ns() + {seconds} * 10**9\n")
+    return os.pathsep.join([str(directory), os.getcwd()])
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from codex_proxy.demo.model import ModelServer
 from tests.conftest import Proxy, ProxyStarter
 from tests.faults.under_way import Turns, UnderWay
 from tests.machine import small_disk_in
+from tests.store.distance import Distance, distance_to
 from tests.store.redis_server import RedisServer, redis_server
 
 Fault = AbstractAsyncContextManager[None]
@@ -95,6 +96,14 @@ async def _of_another_password(server: RedisServer) -> AsyncIterator[None]:
         await redis.config_set("requirepass", "")
 
 
+@asynccontextmanager
+async def _far_away(distance: Distance) -> AsyncIterator[None]:
+    distance.delay = 0.15
+    yield
+    await asyncio.sleep(6)
+    distance.delay = 0.0
+
+
 _REDIS: dict[str, Callable[[RedisServer], Fault]] = {
     "killed": _killed,
     "stopped 3 s": _stopped(3),
@@ -138,6 +147,26 @@ async def _removed(file: Path) -> AsyncIterator[None]:
     yield
 
 
+@asynccontextmanager
+async def _read_only(file: Path) -> AsyncIterator[None]:
+    """For root too, and for a descriptor that is open already: each write fails, as on a file system that went read-only."""
+    files = [str(one) for one in file.parent.glob(f"{file.name}*")]
+    if (failed := await _chattr("+i", files)) is not None:
+        pytest.skip(f"needs a file that can be made immutable: {failed}")
+    try:
+        yield
+        await asyncio.sleep(6)
+    finally:
+        await _chattr("-i", files)
+
+
+async def _chattr(change: str, files: list[str]) -> str | None:
+    """What it says when it fails."""
+    process = await asyncio.create_subprocess_exec("chattr", change, *files, stderr=asyncio.subprocess.PIPE)
+    _, said = await process.communicate()
+    return said.decode().strip() if process.returncode else None
+
+
 _SQLITE: dict[str, Callable[[Path], Fault]] = {"locked": _locked, "disk full": _disk_full, "removed": _removed}
 
 
@@ -170,6 +199,24 @@ async def test_a_file_that_is(name: str, start_proxy: ProxyStarter, turns: Turns
         environ["PROXY_STORE"] = f"sqlite://{disk / 'responses.db'}"
         async with start_proxy() as proxy:
             await _hold(proxy, turns, _SQLITE[name](disk / "responses.db"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _ALL, reason="only with STORE_MATRIX=1")
+async def test_a_redis_that_is_300_ms_away(start_proxy: ProxyStarter, turns: Turns, environ: dict[str, str]) -> None:
+    async with redis_server() as server, distance_to(server.port) as distance:
+        environ["PROXY_STORE"] = f"redis://127.0.0.1:{distance.port}/0"
+        async with start_proxy() as proxy:
+            await _hold(proxy, turns, _far_away(distance))
+
+
+@pytest.mark.slow
+async def test_a_file_that_may_not_be_written(
+    start_proxy: ProxyStarter, turns: Turns, environ: dict[str, str], tmp_path: Path
+) -> None:
+    environ["PROXY_STORE"] = f"sqlite://{tmp_path / 'responses.db'}"
+    async with start_proxy() as proxy:
+        await _hold(proxy, turns, _read_only(tmp_path / "responses.db"))
 
 
 async def _hold(proxy: Proxy, turns: Turns, fault: Fault) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -13,6 +12,7 @@ import pytest
 from codex_proxy.store.base import Record, Store
 from codex_proxy.store.redis import RedisStore
 from codex_proxy.store.sqlite import SqliteStore
+from tests.machine import clock_ahead
 from tests.store import child
 from tests.store.child import LEASE
 from tests.store.contract import LIMIT, ROOMY, TTL
@@ -70,12 +70,10 @@ async def test_a_clock_that_is_another_kills_nobody(
     place: Path | str, ahead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other process reads a wall clock that is 20 s ahead, or behind."""
-    skewed = f"import time\nnow, now_ns = time.time, time.time_ns\ntime.time = lambda: now() + {ahead}\n"
-    (tmp_path / "sitecustomize.py").write_text(skewed + f"time.time_ns = lambda: now_ns() + {ahead} * 10**9\n")
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(_opened(place))
         await store.renew("here", LEASE)
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.getcwd()]))
+        monkeypatch.setenv("PYTHONPATH", clock_ahead(tmp_path, ahead))
         process = await stack.enter_async_context(child_process(child.lives, place, "skewed"))
         assert await line_of(process) == "ready"
         found = await store.get("anna", "skewed")
