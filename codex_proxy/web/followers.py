@@ -1,6 +1,7 @@
 """Followers: open streams of what goes on anyway, a background response or the state of the server. Each costs with every event.
 
-400 followers of one response took half a core at ten words a second.
+400 followers of one response took half a core at ten words a second. Of the server's state more may be open: what is told to
+many is made once, and a person leaves pages open.
 """
 
 from collections import Counter
@@ -9,23 +10,28 @@ from contextlib import contextmanager
 
 from codex_proxy.errors import RateLimited
 
-_MOST, _OF_ONE_CALLER = 128, 32
 _RETRY_AFTER = 10.0  # seconds
 
 
 class Followers:
-    """How many there are on this instance, by caller."""
+    """How many there are on this instance, by caller; at most so many of all callers, and of one."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, of_one_caller: int) -> None:
+        self._most = most
+        self._of_one_caller = of_one_caller
         self._open = Counter[str]()
+
+    @property
+    def total(self) -> int:
+        return self._open.total()
 
     def check(self, caller: str) -> None:
         """Raises RateLimited when there may be no more."""
-        if self._open[caller] >= _OF_ONE_CALLER:
-            problem = f"Too many open streams: a caller can follow {_OF_ONE_CALLER} at once. Close one first."
+        if self._open[caller] >= self._of_one_caller:
+            problem = f"Too many open streams: a caller can follow {self._of_one_caller} at once. Close one first."
             raise RateLimited(problem, retry_after=_RETRY_AFTER)
-        if self._open.total() >= _MOST:
-            raise RateLimited(f"Too many open streams: all callers together can follow {_MOST}.", retry_after=_RETRY_AFTER)
+        if self.total >= self._most:
+            raise RateLimited(f"Too many open streams: all callers together can follow {self._most}.", retry_after=_RETRY_AFTER)
 
     @contextmanager
     def one(self, caller: str) -> Iterator[None]:

@@ -43,6 +43,8 @@ NOT_LOGGED_IN = "Codex is not logged in"
 _TASK_AT_MOST = 256 * 1024  # bytes of a chat UI's own request; what is larger is counted before it is read
 _TASKS_PER_REQUEST = 4  # that a chat UI sends for one message: title, tags, follow-ups, search queries
 IsTask = Callable[[bytes | bytearray], bool]
+_FOLLOWERS = 128, 32  # of background responses: of all callers, and of one
+_WATCHERS = 256, 64  # open consoles; 50 that have nothing to show cost about 1 % of a core
 COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before it commits to 200; a provider's 401 takes 6.5
 _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
 
@@ -71,7 +73,8 @@ class Server:
         most = settings.max_bodies_mb or 2 * settings.max_body_mb
         self.bodies = Bodies(settings.max_body_mb * 1024 * 1024, most * 1024 * 1024)
         self.decoding = Decoding()
-        self.followers = Followers()
+        self.followers = Followers(*_FOLLOWERS)
+        self.watchers = Followers(*_WATCHERS)
         self.rate = RateLimit(settings.rate_limit_per_minute, store)
 
     async def admit_body(self, request: web.Request, is_task: IsTask = lambda _: False) -> tuple[Caller, Body]:

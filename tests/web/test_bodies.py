@@ -97,7 +97,7 @@ async def test_a_caller_follows_a_bounded_number_of_streams(small: Proxy) -> Non
 
 
 def test_all_callers_together_follow_a_bounded_number_of_streams() -> None:
-    followers = Followers()
+    followers = Followers(128, 32)
     with ExitStack() as others:
         for number in range(128):
             followers.check(f"caller {number}")

@@ -1,12 +1,15 @@
 """/x_codex/status, /x_codex/events and /x_codex/turns/{id}/cancel: what a caller sees of the server, and whom he can stop."""
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from codex_proxy.demo.model import ModelServer
@@ -173,6 +176,63 @@ async def test_a_stranger_is_refused_on_every_route_of_the_console(keys: dict[st
             assert (answer.status, (await answer.json())["error"]["code"]) == (401, "invalid_api_key")
             answer = await stranger.request(method, f"{proxy.address}/x_codex/{path}", headers={"Host": "evil.example"})
             assert answer.status == 421
+
+
+async def test_one_caller_may_have_fifty_consoles_open_and_not_any_number(proxy: Proxy) -> None:
+    eyes = [await watch(proxy) for _ in range(50)]
+    await eyes[-1].until(lambda status: status["ready"])
+    with contextlib.ExitStack() as more:
+        for _ in range(14):
+            more.enter_context(proxy.server.watchers.one("anybody"))
+        refused = await proxy.http.get(f"{proxy.address}/x_codex/events")
+        assert (refused.status, (await refused.json())["error"]["code"]) == (429, "rate_limit_exceeded")
+
+
+@pytest.mark.slow
+async def test_a_reader_that_takes_nothing_is_cut_and_nothing_is_kept_for_it(
+    one_worker: dict[str, str], start_proxy: ProxyStarter, model: ModelServer
+) -> None:
+    async def busy(_: ModelRequest) -> AsyncIterator[Step]:
+        await asyncio.Event().wait()
+        yield Say(("never",))
+
+    model.script = busy
+    async with start_proxy() as proxy:
+        jobs, watchers = proxy.server.jobs, proxy.server.watchers
+        asking = asyncio.ensure_future(proxy.chat(prompt="hold the worker"))
+        while not jobs.running:
+            await jobs.changes.after(jobs.changes.number, _LIMIT)
+        large = msgspec.structs.replace(jobs.open[0].turn, cwd="/" + "x" * 100_000)  # each is told with its directory
+        with socket.socket() as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)  # so that the kernel keeps little itself
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", int(proxy.address.rpartition(":")[2])))
+            client.sendall(b"GET /x_codex/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            async with asyncio.timeout(_LIMIT):
+                while not watchers.total:
+                    await asyncio.sleep(0.01)
+                sent = 0
+                while watchers.total:
+                    waiting = [jobs.submit(msgspec.structs.replace(large, id=f"{sent}-{n}")) for n in range(4)]
+                    sent += sum(len(job.turn.cwd) for job in waiting)
+                    await asyncio.sleep(0.25)  # longer than changes are gathered for
+                    for job in waiting:
+                        jobs.abandon(job)
+            taken = await asyncio.to_thread(_all_of, client)
+        print(f"{sent / 1e6:.1f} MB changed, {taken / 1e6:.1f} MB were sent")
+        assert 0 < taken < sent / 4
+        [job] = jobs.open
+        jobs.stop(job)
+        await asking
+
+
+def _all_of(client: socket.socket) -> int:
+    """How much there is to be read up to the end of a connection, or its reset."""
+    taken = 0
+    with contextlib.suppress(ConnectionResetError):
+        while got := client.recv(65_536):
+            taken += len(got)
+    return taken
 
 
 async def test_a_stop_of_the_server_ends_the_streams_of_events(start_proxy: ProxyStarter) -> None:

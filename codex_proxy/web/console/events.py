@@ -76,8 +76,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
     """An event `status` with a Status, then an event `change` for each Change."""
     board = request.app[BOARD]
     view = await board.view_of(request)
-    board.server.followers.check(view.owner)
-    with board.server.followers.one(view.owner):
+    board.server.watchers.check(view.owner)
+    with board.server.watchers.one(view.owner):
         async with await sse.opened(request, {}, _STALL_TIMEOUT) as answer:
             await _tell(answer, board, view, request.app[FRAMES])
             return answer
