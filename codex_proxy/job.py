@@ -50,6 +50,11 @@ class Job:
         self._room = asyncio.Event()
         self._room.set()
 
+    def __repr__(self) -> str:
+        words = ["ended" if self.ended else "waiting" if self.course.started is None else "running"]
+        words += ["interrupted"] * self.interrupted.is_set() + ["left"] * self.abandoned
+        return f"<Job {self.turn.id} {', '.join(words)}>"
+
     @property
     def ended(self) -> bool:
         return self.over.is_set()

@@ -47,6 +47,9 @@ class Supervisor:
         self._workers: WarmWorkers | None = None  # while it runs
         self._due = math.inf  # loop time by which what it does now must be over
 
+    def __repr__(self) -> str:
+        return f"<Supervisor {self.running or ('ready' if self.ready.is_set() else self.trouble or 'starting')}>"
+
     @property
     def busy(self) -> bool:
         return self.running is not None

@@ -39,6 +39,10 @@ class OpenThread:
         self.tail: Tail | None = None  # of a resumed one
         self.documents = ""  # of the project, as it was last told of them
 
+    def __repr__(self) -> str:
+        where = "in memory" if self.path is None else "on disk"
+        return f"<OpenThread {self.id} {'running' if self.running else 'idle'}, {where}>"
+
     async def delete(self) -> None:
         """Have its process let go of it, and wait until it has. Raises WorkerFailed."""
         await self.connection.post("thread/delete", {"threadId": self.id})

@@ -40,6 +40,9 @@ class CodexProcess:
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self.hear_stderr: Callable[[str], None] = lambda _: None  # told of its lines
 
+    def __repr__(self) -> str:
+        return f"<CodexProcess [{self.pid}] {'gone' if self.gone.is_set() else 'alive'}>"
+
     @classmethod
     @asynccontextmanager
     async def started(cls, argv: Sequence[str], environ: Mapping[str, str], cwd: str) -> AsyncIterator["CodexProcess"]:

@@ -72,6 +72,10 @@ class Worker:
         self._turns = 0
         self._exchange: Exchange | None = None  # the latest
 
+    def __repr__(self) -> str:
+        state = "gone" if self.gone.is_set() else "spent" if self.spent else "idle"
+        return f"<Worker [{self.pid}] {self.mode}, {state}, {self._turns} turns>"
+
     @classmethod
     @asynccontextmanager
     async def started(

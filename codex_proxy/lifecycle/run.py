@@ -85,6 +85,9 @@ class Run:
         self._written = asyncio.Event()
         self._lost: str | None = None  # how the record ended otherwise
 
+    def __repr__(self) -> str:
+        return f"<Run {self.id} {self.state.phase}: {self.state.reason}>"
+
     @property
     def told(self) -> bool:
         """Whether it has ended and `next` has given its last events."""
