@@ -4,6 +4,7 @@ Nothing in here knows HTTP, a dialect or the Codex protocol. A turn's events end
 start and the end of one item its deltas come in order, and add up to its text. Items may overlap.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -44,6 +45,10 @@ class Message(msgspec.Struct, frozen=True, tag="message"):
     parts: tuple[Part, ...]
     phase: Phase | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        return not any(part for part in self.parts if not isinstance(part, Text) or part.text.strip())
+
 
 class Called(msgspec.Struct, frozen=True, tag="called"):
     """A call of a tool, earlier in the conversation. `arguments` is the text that the model wrote."""
@@ -79,6 +84,11 @@ class Verbatim(msgspec.Struct, frozen=True, tag="verbatim"):
 
 
 History = Message | Called | Answered | Reasoned | Verbatim
+
+
+def said(history: Iterable[History]) -> tuple[History, ...]:
+    """The history without the messages that say nothing: some providers refuse them."""
+    return tuple(item for item in history if not isinstance(item, Message) or not item.is_empty)
 
 
 class Trace(msgspec.Struct, frozen=True):

@@ -156,7 +156,8 @@ def _history_item(item: History) -> dict[str, Any]:
             return {"type": "function_call_output", "call_id": item.call_id, "output": output}
         case Reasoned():
             summary = [{"type": "summary_text", "text": text} for text in item.summary]
-            return {"type": "reasoning", "id": item.item, "summary": summary, "encrypted_content": item.encrypted}
+            named = {"id": item.item} if item.item else {}
+            return {"type": "reasoning", **named, "summary": summary, "encrypted_content": item.encrypted}
         case Verbatim():
             found: dict[str, Any] = msgspec.json.decode(item.item)
             return found

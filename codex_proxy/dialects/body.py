@@ -1,12 +1,13 @@
 """The body of a request: bytes -> struct. Whatever is wrong with it becomes an InvalidRequest that names the place."""
 
 import re
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
 
 from codex_proxy.dialects import outline
-from codex_proxy.errors import InvalidRequest
+from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 
 _T = TypeVar("_T")
 _PLACE = re.compile(r"(.*?)(?: - at (?:`key` in )?`\$\.?(.*)`)?", re.DOTALL)
@@ -17,10 +18,14 @@ _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)(?:`|$)", re.DOTALL)
 
 
-def decode(body: bytes | bytearray, type_: type[_T]) -> _T:
-    """Decode a JSON object. Raises InvalidRequest; `param` is the path of the member at fault, like messages[0].content."""
+def decode(body: bytes | bytearray, type_: type[_T], foreign: Mapping[str, str] | None = None) -> _T:
+    """Decode a JSON object. Raises InvalidRequest; `param` is the path of the member at fault, like messages[0].content.
+
+    `foreign`: members of the other dialect, and what a client is told that gives one: UnsupportedParameter.
+    """
     try:
         outline.check(body)
+        _refuse(foreign or {}, body)
         return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
@@ -40,11 +45,25 @@ def convert(value: object, type_: type[_T], place: str) -> _T:
 def ignored(body: bytes | bytearray, type_: type[msgspec.Struct], without_effect: tuple[str, ...]) -> tuple[str, ...]:
     """Which members of a body that `decode` has accepted have no effect: those named, and those that `type_` does not know.
 
-    Only names that can stand in a header, and not without end.
+    Only names that can stand in a header, and not without end. A null asks for nothing.
     """
     given = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    idle = [name for name in given if name in without_effect or name not in type_.__struct_fields__]
+    asked = (name for name, value in given.items() if not _is_null(value))
+    idle = [name for name in asked if name in without_effect or name not in type_.__struct_fields__]
     return tuple(name for name in idle if _SHOWN_NAME.fullmatch(name))[:_SHOWN_AT_MOST]
+
+
+def _refuse(foreign: Mapping[str, str], body: bytes | bytearray) -> None:
+    if not any(f'"{name}"'.encode() in body for name in foreign):
+        return
+    given = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    for name, advice in foreign.items():
+        if name in given and not _is_null(given[name]):
+            raise UnsupportedParameter(f"Unsupported parameter: {name!r}. {advice}", param=name)
+
+
+def _is_null(value: msgspec.Raw) -> bool:
+    return bytes(value) == b"null"
 
 
 def _invalid(text: str) -> InvalidRequest:

@@ -8,14 +8,15 @@ from codex_proxy.turns import Command, McpCall, Mode, Patch, Sandbox, Search, Wo
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"]
 Verbosity = Literal["low", "medium", "high"]
-ServiceTier = Literal["auto", "default", "flex", "scale", "priority"]
+ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
 Metadata = Annotated[
     dict[Annotated[str, msgspec.Meta(max_length=64)], Annotated[str, msgspec.Meta(max_length=512)]], msgspec.Meta(max_length=16)
 ]
 TokenLimit = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 
 _LINE_LENGTH = 200
-_PASSED_ON_TIERS = ("flex", "priority")
+# Codex drops every other tier; its own name for `priority` is fast (0.147.0 to 0.169.0).
+_PASSED_ON_TIERS = {"flex": "flex", "priority": "priority", "fast": "priority", "ultrafast": "priority"}
 
 
 class XCodex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +50,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 def service_tier(tier: str | None) -> str | None:
     """The tiers that Codex has a word for; auto, default and scale are what it does anyway."""
-    return tier if tier in _PASSED_ON_TIERS else None
+    return _PASSED_ON_TIERS.get(tier or "")
 
 
 def told_apart(user: str | None, safety_identifier: str | None, prompt_cache_key: str | None, extra: XCodex) -> tuple[str, ...]:

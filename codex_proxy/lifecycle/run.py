@@ -70,7 +70,7 @@ class Run:
             asked.blank_response(self.id, _now(), turn),
             freeform_tools=frozenset((tool.namespace, tool.name) for tool in turn.tools if tool.freeform),
             show_reasoning=turn.summary != "none",
-            show_encrypted=asked.show_encrypted,
+            show_encrypted=asked.show_encrypted or (not asked.store and turn.summary != "none"),
             show_activity=asked.show_activity,
         )
         self._instance = instance

@@ -136,7 +136,6 @@ async def test_a_bad_conversation_is_refused_at_its_place(refusing: Proxy) -> No
         "content a number": (_one(role="user", content=1), "messages[0].content"),
         "content an object": (_one(role="user", content=text), "messages[0].content"),
         "content without parts": (_one(role="user", content=[]), "messages[0].content"),
-        "system content without parts": (_one(role="system", content=[]), "messages[0].content"),
         "an empty last message": (_one(role="user", content=""), "messages[0].content"),
         "a blank last message": (_one(role="user", content=" \n\t"), "messages[0].content"),
         "empty parts in the last message": (_one(role="user", content=[text | {"text": ""}]), "messages[0].content"),

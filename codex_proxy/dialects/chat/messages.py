@@ -1,14 +1,14 @@
 """The messages of a chat request, and the history that they are. OpenAI API reference, "Create chat completion", messages."""
 
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
 from codex_proxy.dialects import bounds
 from codex_proxy.dialects.images import image
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Answered, Called, History, Message, Part, Text
+from codex_proxy.turns import Answered, Called, History, Message, Part, Text, said
 
 
 class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
@@ -21,7 +21,7 @@ class RefusalPart(msgspec.Struct, frozen=True, tag_field="type", tag="refusal"):
 
 class ImageUrl(msgspec.Struct, frozen=True):
     url: str
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Literal["auto", "low", "high", "original"] | None = None
 
 
 class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image_url"):
@@ -37,22 +37,20 @@ class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file"):
 
 
 UserPart = TextPart | ImagePart | AudioPart | FilePart
-UserParts = Annotated[list[UserPart], msgspec.Meta(min_length=1)]
-TextParts = Annotated[list[TextPart], msgspec.Meta(min_length=1)]
 
 
 class SystemMessage(msgspec.Struct, frozen=True, tag_field="role", tag="system"):
-    content: str | TextParts
+    content: str | list[TextPart] | None
     name: str | None = None
 
 
 class DeveloperMessage(msgspec.Struct, frozen=True, tag_field="role", tag="developer"):
-    content: str | TextParts
+    content: str | list[TextPart] | None
     name: str | None = None
 
 
 class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
-    content: str | UserParts
+    content: str | list[UserPart] | None
     name: str | None = None
 
 
@@ -77,7 +75,7 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assis
 
 
 class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
-    content: str | UserParts
+    content: str | list[UserPart] | None
     tool_call_id: str
 
 
@@ -100,10 +98,13 @@ def conversation(messages: list[ChatMessage]) -> tuple[tuple[History, ...], tupl
     _check_calls(messages)
     last = history[-1] if history else None
     if isinstance(messages[-1], UserMessage) and isinstance(last, Message):
-        if not any(part for part in last.parts if not isinstance(part, Text) or part.text.strip()):
+        if last.is_empty:
             raise InvalidRequest("The last message is empty.", param=f"messages[{len(messages) - 1}].content")
-        return tuple(history[:-1]), last.parts
-    return tuple(history), ()
+        return said(history[:-1]), last.parts
+    told = said(history)
+    if not told:
+        raise InvalidRequest("The messages are empty.", param="messages")
+    return told, ()
 
 
 def _items(message: ChatMessage, place: str) -> list[History]:
@@ -114,11 +115,11 @@ def _items(message: ChatMessage, place: str) -> list[History]:
             return [Message("user", _parts(message.content, place))]
         case AssistantMessage():
             refused = (Text(message.refusal),) if message.refusal else ()
-            said = _texts(message.content or []) + refused
+            words = _texts(message.content) + refused
             calls = message.tool_calls or []
             if not (calls or message.refusal or message.content is not None):
                 raise InvalidRequest("Missing required parameter: 'content'.", param=f"{place}.content")
-            spoken: list[History] = [Message("assistant", said)] if said else []
+            spoken: list[History] = [Message("assistant", words)]
             return [*spoken, *(Called(call.id, call.function.name, call.function.arguments) for call in calls)]
         case ToolMessage():
             return [Answered(message.tool_call_id, _parts(message.content, place))]
@@ -151,16 +152,16 @@ def _unanswered(calls: dict[str, int], index: int) -> InvalidRequest:
     return InvalidRequest(f"The tool call {first!r} has no result.", param=f"messages[{index}]")
 
 
-def _texts(content: str | list[TextPart] | list[TextPart | RefusalPart]) -> tuple[Text, ...]:
+def _texts(content: str | list[TextPart] | list[TextPart | RefusalPart] | None) -> tuple[Text, ...]:
     if isinstance(content, str):
         return (Text(content),)
-    return tuple(Text(part.text if isinstance(part, TextPart) else part.refusal) for part in content)
+    return tuple(Text(part.text if isinstance(part, TextPart) else part.refusal) for part in content or ())
 
 
-def _parts(content: str | list[UserPart], place: str) -> tuple[Part, ...]:
+def _parts(content: str | list[UserPart] | None, place: str) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (Text(content),)
-    return tuple(_part(part, f"{place}.content[{index}]") for index, part in enumerate(content))
+    return tuple(_part(part, f"{place}.content[{index}]") for index, part in enumerate(content or ()))
 
 
 def _part(part: UserPart, place: str) -> Part:

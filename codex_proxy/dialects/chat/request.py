@@ -10,7 +10,7 @@ from codex_proxy.dialects.chat.messages import ChatMessage, conversation
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier, told_apart
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Message, Tool
+from codex_proxy.turns import Tool
 from codex_proxy.wish import Wish
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
@@ -23,6 +23,19 @@ IGNORED = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "prediction"),
     *("prompt_cache_retention", "metadata"),
 )
+
+# Members of the Responses API that clients send here, and what they are told.
+_ADVICE = "In the Chat Completions API, use {} instead."
+_CONTINUED = "Chat Completions has no such parameter: send the whole conversation in 'messages', or use POST /v1/responses."
+FOREIGN = {
+    "input": _ADVICE.format("'messages'"),
+    "instructions": _ADVICE.format("a message with the role 'developer'"),
+    "max_output_tokens": _ADVICE.format("'max_completion_tokens'"),
+    "reasoning": _ADVICE.format("'reasoning_effort'"),
+    "text": _ADVICE.format("'response_format' and 'verbosity'"),
+    "previous_response_id": _CONTINUED,
+    "conversation": _CONTINUED,
+}
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -146,7 +159,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
 def decode(raw: bytes | bytearray) -> ChatRequest:
     """Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
-    asked = body.decode(raw, Body)
+    asked = body.decode(raw, Body, FOREIGN)
     _refuse_unsupported(asked)
     extra = asked.x_codex or XCodex()
     history, prompt = conversation(asked.messages)
@@ -154,7 +167,7 @@ def decode(raw: bytes | bytearray) -> ChatRequest:
     tools, must_call = _tools(asked)
     wish = Wish(
         model=asked.model,
-        history=tuple(item for item in history if not isinstance(item, Message) or item.parts),
+        history=history,
         note=form.as_history(),
         input=prompt,
         tools=tools,

@@ -7,7 +7,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,7 +15,7 @@ from codex_proxy.dialects import body
 from codex_proxy.dialects.images import image
 from codex_proxy.dialects.responses.items import OutputItem
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Answered, Called, History, Message, Part, Phase, Reasoned, Role, Text, Verbatim
+from codex_proxy.turns import Answered, Called, History, Message, Part, Phase, Reasoned, Role, Text, Verbatim, said
 
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "developer", "developer": "developer"}
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
@@ -54,12 +54,11 @@ class PlainText(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
 
 
 _Part = InputText | InputImage | InputFile | OutputTextPart | RefusalPart | PlainText
-_Parts = Annotated[list[_Part], msgspec.Meta(min_length=1)]
 
 
 class MessageItem(msgspec.Struct, frozen=True):
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[_Part]
+    content: str | list[_Part] | None
     phase: Phase | None = None
 
 
@@ -79,7 +78,7 @@ class CustomToolCall(msgspec.Struct, frozen=True):
 
 class CallOutput(msgspec.Struct, frozen=True):
     call_id: str
-    output: str | _Parts
+    output: str | list[_Part] | None
 
 
 class SummaryPart(msgspec.Struct, frozen=True):
@@ -87,8 +86,8 @@ class SummaryPart(msgspec.Struct, frozen=True):
 
 
 class ReasoningInput(msgspec.Struct, frozen=True):
-    id: str = ""
-    summary: list[SummaryPart] = []
+    id: str | None = None
+    summary: list[SummaryPart] | None = None
     encrypted_content: str | None = None
 
 
@@ -116,9 +115,10 @@ def conversation(given: str | list[dict[str, Any]]) -> tuple[tuple[History, ...]
     history = [found for index, item in enumerate(given) for found in _items(item, f"input[{index}]")]
     last = history[-1] if history else None
     if isinstance(last, Message) and last.role == "user":
-        if not any(part for part in last.parts if not isinstance(part, Text) or part.text.strip()):
+        if last.is_empty:
             raise InvalidRequest("The last message is empty.", param=f"input[{len(given) - 1}].content")
-        return tuple(history[:-1]), last.parts
+        return said(history[:-1]), last.parts
+    history = [*said(history)]
     if not history:
         raise InvalidRequest("The input is empty.", param="input")
     return tuple(history), ()
@@ -150,8 +150,8 @@ def _items(item: dict[str, Any], place: str) -> list[History]:
             return [Answered(output.call_id, _parts(output.output, f"{place}.output"))]
         case "reasoning":
             thought = body.convert(item, ReasoningInput, place)
-            summary = tuple(part.text for part in thought.summary)
-            return [Reasoned(thought.id, summary, thought.encrypted_content)] if thought.encrypted_content else []
+            summary = tuple(part.text for part in thought.summary or ())
+            return [Reasoned(thought.id or "", summary, thought.encrypted_content)] if thought.encrypted_content else []
         case "mcp_call":  # the agent's own work, as we told it
             done = body.convert(item, McpCallInput, place)
             name = _NOT_IN_A_NAME.sub("_", done.name)
@@ -172,10 +172,7 @@ def _outcome(done: McpCallInput) -> str:
 
 
 def _message(message: MessageItem, place: str) -> list[History]:
-    parts = _parts(message.content, f"{place}.content")
-    if not parts and message.role != "assistant":
-        raise InvalidRequest("The content is empty.", param=f"{place}.content")
-    return [Message(_ROLES[message.role], parts, message.phase)] if parts else []
+    return [Message(_ROLES[message.role], _parts(message.content, f"{place}.content"), message.phase)]
 
 
 def check_calls(history: Iterable[History]) -> None:
@@ -194,10 +191,10 @@ def check_calls(history: Iterable[History]) -> None:
         raise InvalidRequest(f"No tool output found for function call {min(unanswered)[:140]}.", param="input")
 
 
-def _parts(content: str | list[_Part], place: str) -> tuple[Part, ...]:
+def _parts(content: str | list[_Part] | None, place: str) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (Text(content),)
-    return tuple(_part(part, f"{place}[{index}]") for index, part in enumerate(content))
+    return tuple(_part(part, f"{place}[{index}]") for index, part in enumerate(content or ()))
 
 
 def _part(part: _Part, place: str) -> Part:

@@ -25,6 +25,20 @@ IGNORED = (
     "prompt_cache_retention",
 )
 
+# Members of chat completions that clients send here, and what they are told.
+_ADVICE = "In the Responses API, this parameter has moved to {}."
+FOREIGN = {
+    "messages": _ADVICE.format("'input'"),
+    "response_format": _ADVICE.format("'text.format'"),
+    "verbosity": _ADVICE.format("'text.verbosity'"),
+    "max_tokens": _ADVICE.format("'max_output_tokens'"),
+    "max_completion_tokens": _ADVICE.format("'max_output_tokens'"),
+    "reasoning_effort": _ADVICE.format("'reasoning.effort'"),
+    "functions": _ADVICE.format("'tools'"),
+    "function_call": _ADVICE.format("'tool_choice'"),
+    "web_search_options": _ADVICE.format("'tools', as a tool of type 'web_search'"),
+}
+
 
 class Reasoning(msgspec.Struct, frozen=True):
     effort: Effort | None = None
@@ -115,7 +129,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     form: OutputFormat
     echo: "Echo"
     show_activity: bool
-    show_encrypted: bool
+    show_encrypted: bool  # also where nothing is stored, as in the API
     json: bool  # the answer must be JSON and nothing else
     ignored: tuple[str, ...]
 
@@ -199,7 +213,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
 def decode(raw: bytes | bytearray) -> ResponsesRequest:
     """Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
-    asked = body.decode(raw, Body)
+    asked = body.decode(raw, Body, FOREIGN)
     _refuse_unsupported(asked)
     extra = asked.x_codex or XCodex()
     history, prompt = conversation(asked.input)

@@ -54,7 +54,9 @@ class Callers:
             return Caller(_MAIN, _MAIN, parallel_turns=self._usual_turns(), operator=True)
         if named is None:
             self._wrong_keys.count(source(request, self._trusted_proxies))
-            raise InvalidApiKey("Missing or unknown API key. Send it as: Authorization: Bearer <PROXY_API_KEY>")
+            # OpenAI's words for a wrong key: LiteLLM tells by them that it is one.
+            lacking = "" if token else ": the request has none"
+            raise InvalidApiKey(f"Incorrect API key provided{lacking}. Send it as: Authorization: Bearer <PROXY_API_KEY>")
         owner = f"{_NAMED}{named.digest.hex()}"  # not its name: who gets a name later did not make these responses
         turns = self._usual_turns() if named.parallel_turns is None else named.parallel_turns
         return Caller(owner, owner, named.scope, named.rate_limit, turns, named.operator)

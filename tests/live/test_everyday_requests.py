@@ -1,0 +1,183 @@
+"""Requests that clients really send and that are not quite what the API describes: the answer to each, and what the provider got.
+
+Each row is a request from a public bug report of some server of this API.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import ModelRequest, Say, Step, Think, words
+from tests.conftest import Proxy, ProxyStarter
+from tests.pictures import PIXEL
+from tests.web.refusals import CHAT, RESPONSES, post, refusal
+
+Json = dict[str, Any]  # Any: any JSON
+
+_HI: Json = {"role": "user", "content": "hi"}
+_CALL: Json = {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"}
+_CHAT_CALL: Json = {"role": "assistant", "tool_calls": [{"id": "call_1", "function": {"name": "look", "arguments": "{}"}}]}
+_ENCRYPTED: Json = {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
+
+
+def _told(request: ModelRequest, *kinds: str) -> list[Json]:
+    """The items of some kinds, and the messages of the two who talk, as the provider got them; without what Codex adds."""
+    return [
+        item
+        for item in request.input
+        if item["type"] in kinds or (item.get("role") in ("user", "assistant") and "<" not in item["content"][0]["text"])
+    ]
+
+
+# What each request is, and what the provider gets of it: of messages the text, of other items these members.
+_TAKEN: dict[str, tuple[str, Json, list[Json | str]]] = {
+    "reasoning of id null": (RESPONSES, {"input": [_ENCRYPTED | {"id": None}, _HI]}, [_ENCRYPTED, "hi"]),
+    "reasoning of id ''": (RESPONSES, {"input": [_ENCRYPTED | {"id": ""}, _HI]}, [_ENCRYPTED, "hi"]),
+    "reasoning of no id": (RESPONSES, {"input": [_ENCRYPTED, _HI]}, [_ENCRYPTED, "hi"]),
+    "reasoning of no summary": (RESPONSES, {"input": [_ENCRYPTED | {"summary": None}, _HI]}, [_ENCRYPTED, "hi"]),
+    "empty content in between": (
+        RESPONSES,
+        {"input": [{"role": "user", "content": []}, {"role": "user", "content": ""}, {"role": "assistant", "content": None}, _HI]},
+        ["hi"],
+    ),
+    "an output of no part": (
+        RESPONSES,
+        {"input": [_HI, _CALL, {"type": "function_call_output", "call_id": "call_1", "output": []}]},
+        ["hi", {"name": "look"}, {"output": ""}],
+    ),
+    "an output null": (
+        RESPONSES,
+        {"input": [_HI, _CALL, {"type": "function_call_output", "call_id": "call_1", "output": None}]},
+        ["hi", {"name": "look"}, {"output": ""}],
+    ),
+    "empty messages of a chat": (
+        CHAT,
+        {
+            "messages": [
+                {"role": "system", "content": ""},
+                {"role": "user", "content": []},
+                {"role": "assistant", "content": ""},
+                _HI,
+            ]
+        },
+        ["hi"],
+    ),
+    "a tool's content of no part": (
+        CHAT,
+        {"messages": [_HI, _CHAT_CALL, {"role": "tool", "tool_call_id": "call_1", "content": []}]},
+        ["hi", {"name": "look"}, {"output": ""}],
+    ),
+    "a tool's content null": (
+        CHAT,
+        {"messages": [_HI, _CHAT_CALL, {"role": "tool", "tool_call_id": "call_1", "content": None}]},
+        ["hi", {"name": "look"}, {"output": ""}],
+    ),
+}
+
+
+async def test_it_is_taken_as_it_comes(proxy: Proxy, model: ModelServer) -> None:
+    for name, (route, body, told) in _TAKEN.items():
+        answer = await post(proxy, body | {"model": "gpt-5.5 chat"}, route=route)
+        assert answer.status == 200, (name, await answer.text())
+        got = _told(model.requests[-1], "reasoning", "function_call", "function_call_output")
+        assert len(got) == len(told), (name, got)
+        for item, wanted in zip(got, told, strict=True):
+            if isinstance(wanted, str):
+                assert item["content"][0]["text"] == wanted, name
+            else:
+                assert wanted.items() <= item.items(), name
+                assert item.get("id") != "", name
+
+
+_FOREIGN: dict[str, dict[str, tuple[Any, str]]] = {  # Any: any JSON
+    RESPONSES: {
+        "messages": ([_HI], "'input'"),
+        "response_format": ({"type": "json_object"}, "'text.format'"),
+        "verbosity": ("low", "'text.verbosity'"),
+        "max_tokens": (5, "'max_output_tokens'"),
+        "max_completion_tokens": (5, "'max_output_tokens'"),
+        "reasoning_effort": ("low", "'reasoning.effort'"),
+        "functions": ([], "'tools'"),
+        "function_call": ("auto", "'tool_choice'"),
+        "web_search_options": ({}, "'tools'"),
+    },
+    CHAT: {
+        "input": ("hi", "'messages'"),
+        "instructions": ("Be brief.", "'developer'"),
+        "max_output_tokens": (5, "'max_completion_tokens'"),
+        "reasoning": ({"effort": "low"}, "'reasoning_effort'"),
+        "text": ({"verbosity": "low"}, "'response_format'"),
+        "previous_response_id": ("resp_1", "/v1/responses"),
+        "conversation": ("conv_1", "/v1/responses"),
+    },
+}
+_ASKED: dict[str, Json] = {RESPONSES: {"input": "hi"}, CHAT: {"messages": [_HI]}}
+
+
+@pytest.mark.parametrize("route", [RESPONSES, CHAT])
+async def test_a_parameter_of_the_other_dialect_is_refused_with_the_name_of_the_right_one(
+    proxy: Proxy, model: ModelServer, route: str
+) -> None:
+    for name, (value, right) in _FOREIGN[route].items():
+        answer = await post(proxy, _ASKED[route] | {name: value}, route=route)
+        assert answer.status == 400, name
+        error = await refusal(answer)
+        assert (error.param, error.code) == (name, "unsupported_parameter")
+        assert right in error.message
+    assert model.calls == 0
+
+
+@pytest.mark.parametrize("route", [RESPONSES, CHAT])
+async def test_null_asks_for_nothing(proxy: Proxy, route: str) -> None:
+    idle: Json = dict.fromkeys([*_FOREIGN[route], "temperature", "top_p", "something_new"]) | {"seed": 7}
+    answer = await post(proxy, idle | _ASKED[route], route=route)
+    assert answer.status == 200, await answer.text()
+    assert answer.headers["x-codex-ignored"] == "seed"
+
+
+@pytest.mark.parametrize("route", [RESPONSES, CHAT])
+async def test_a_fast_tier_is_the_providers_priority_and_the_answer_says_so(proxy: Proxy, model: ModelServer, route: str) -> None:
+    for tier in ("fast", "ultrafast"):
+        answer = await post(proxy, _ASKED[route] | {"service_tier": tier}, route=route)
+        assert answer.status == 200, await answer.text()
+        assert model.requests[-1].body["service_tier"] == "priority"
+        if route == RESPONSES:
+            assert (await answer.json())["service_tier"] == "priority"
+
+
+async def test_the_original_detail_of_an_image_is_taken_in_a_chat(proxy: Proxy, model: ModelServer) -> None:
+    image = {"type": "image_url", "image_url": {"url": PIXEL, "detail": "original"}}
+    answer = await proxy.chat(messages=[{"role": "user", "content": [{"type": "text", "text": "look"}, image]}])
+    assert answer.status == 200, await answer.text()
+    assert [part.get("detail") for part in model.requests[-1].input[-1]["content"] if part["type"] == "input_image"] == ["original"]
+
+
+async def _thinking(_: ModelRequest) -> AsyncIterator[Step]:
+    yield Think(("**Thinking**",), encrypted="gAAA")
+    yield Say(words("Done."))
+
+
+@pytest.mark.parametrize(("members", "given"), [({"store": False}, True), ({}, False)])
+async def test_reasoning_that_is_not_stored_comes_encrypted_without_being_asked_for(
+    proxy: Proxy, model: ModelServer, members: Json, given: bool
+) -> None:
+    model.script = _thinking
+    answer = await post(proxy, {"input": "hi"} | members, route=RESPONSES)
+    thought = (await answer.json())["output"][0]
+    assert thought["type"] == "reasoning"
+    assert thought.get("encrypted_content") == ("gAAA" if given else None)
+
+
+async def test_a_key_that_is_not_known_is_told_in_the_words_that_clients_look_for(
+    environ: dict[str, str], start_proxy: ProxyStarter
+) -> None:
+    environ["PROXY_API_KEY"] = "right"
+    async with start_proxy() as proxy:
+        for key in ("Bearer wrong", "Basic wrong", ""):
+            answer = await post(proxy, {"input": "hi"}, {"Authorization": key}, route=RESPONSES)
+            assert answer.status == 401
+            error = await refusal(answer)
+            assert error.message.startswith("Incorrect API key provided")
+            assert error.code == "invalid_api_key"
