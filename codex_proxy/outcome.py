@@ -50,6 +50,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             "cached_tokens": usage and usage.cached,
             "output_tokens": usage and usage.output,
             "reasoning_tokens": usage and usage.reasoning,
+            "tokens_counted": (usage and usage.counted) or None,  # by us: the turn was cut off
             "error": self.error and f"{self.error} {self.error.detail}".rstrip(),
         }
         known = {name: value for name, value in members.items() if value is not None}

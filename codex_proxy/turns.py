@@ -157,6 +157,7 @@ class Usage(msgspec.Struct, frozen=True):
     output: int
     reasoning: int
     cache_write: int = 0
+    counted: bool = False  # by us, in part: of a model response that is cut off none are reported
 
 
 class Command(msgspec.Struct, frozen=True, tag="command"):

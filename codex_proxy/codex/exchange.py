@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from codex_proxy.codex import methods, wire
+from codex_proxy.codex import counted, methods, wire
 from codex_proxy.codex.connection import PROMPT_TIMEOUT, Brought, Connection
 from codex_proxy.codex.failures import failure
 from codex_proxy.codex.opening import Opening
@@ -27,6 +27,7 @@ from codex_proxy.turns import (
     MessageCompleted,
     MessageDelta,
     MessageStarted,
+    ReasoningDelta,
     Recorded,
     Text,
     Turn,
@@ -51,8 +52,8 @@ def _injection(thread_id: str, history: tuple[History, ...]) -> msgspec.Raw:
 class Exchange:
     """`begun`: Codex has taken the turn; `clean`: the turn has ended as it should, so that the process may serve another one."""
 
-    def __init__(self, connection: Connection, turn: Turn, opening: Opening) -> None:
-        """`turn`: with what the thread has not seen yet as its history."""
+    def __init__(self, connection: Connection, turn: Turn, opening: Opening, whole: Turn) -> None:
+        """`turn`: with what the thread has not seen yet as its history; `whole`: with all of it."""
         self.begun = False
         self.clean = False
         self.reminded = False  # the model has been told once more to call a tool
@@ -61,8 +62,10 @@ class Exchange:
         self._opening = opening
         self._thread_id = opening.thread.id
         self._turn = turn
+        self._whole = whole
         self._translator = Translator(turn, opening.thread.totals)
         self._ready: deque[tuple[str, msgspec.Raw]] = deque()  # news that has been read already
+        self._said = self._thought = 0  # deltas of the model response that is under way
         self._turn_id: str | None = None  # while Codex runs it
         self._interrupt_wanted = False
 
@@ -131,7 +134,6 @@ class Exchange:
             await self._post_interrupt()
 
     async def _until_end(self) -> AsyncGenerator[TurnEvent, None]:
-        said_something = False  # in the model response that is under way
         while True:
             method, params = await self._news()
             match method:
@@ -139,14 +141,14 @@ class Exchange:
                     yield self._end(wire.decode(params, wire.TurnNews).turn)
                     return
                 case "rawResponse/completed":
-                    said_something = False
+                    self._said = self._thought = 0
                     for call in self._translator.tell_calls():
                         yield call
                     if self._translator.calls:
                         await self._post_interrupt()
                 case "error" if wire.decode(params, wire.ErrorNews).will_retry:
                     self._translator.forget_calls()
-                    if said_something:
+                    if self._said:
                         await self.interrupt()
                         error = UpstreamFailed("The model provider broke off in the middle of its answer.")
                         yield TurnFailed(error, self._translator.usage)
@@ -156,7 +158,8 @@ class Exchange:
             except msgspec.MsgspecError as error:
                 raise WorkerFailed("The Codex CLI sent a message of an unknown form.", detail=f"{method}: {error}") from error
             for event in events:
-                said_something = said_something or isinstance(event, MessageDelta)
+                self._said += isinstance(event, MessageDelta)
+                self._thought += isinstance(event, ReasoningDelta)
                 if isinstance(event, Recorded):
                     self.recorded.append(event.item.item)
                 yield event
@@ -201,7 +204,10 @@ class Exchange:
         if state.status == "failed":
             return TurnFailed(failure(state.error or wire.TurnError("no reason given")), usage)
         self.clean = True
-        return TurnCompleted(usage, interrupted=self._interrupt_wanted and state.status == "interrupted")
+        interrupted = self._interrupt_wanted and state.status == "interrupted"
+        if interrupted and (self._said or self._thought):
+            usage = counted.usage(self._whole, usage, said=self._said, thought=self._thought)
+        return TurnCompleted(usage, interrupted=interrupted)
 
     async def _post_interrupt(self) -> None:
         await self._connection.post("turn/interrupt", {"threadId": self._thread_id, "turnId": self._turn_id})

@@ -197,7 +197,7 @@ class Worker:
 
     async def _events(self, turn: Turn, recipe: Recipe, opening: Opening) -> AsyncGenerator[TurnEvent, None]:
         thread, told = opening.thread, surroundings.told(turn, opening, recipe.view, self.facts.document_names)
-        exchange = self._exchange = Exchange(self._connection, told, opening)
+        exchange = self._exchange = Exchange(self._connection, told, opening, turn)
         thread.running, thread.stands_at = True, None
         self._threads.use(thread)
         try:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, assert_never
 
 import msgspec
 
-from codex_proxy.turns import Command, McpCall, Mode, Patch, Sandbox, Search, Work
+from codex_proxy.turns import Command, McpCall, Mode, Patch, Sandbox, Search, Usage, Work
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"]
 Verbosity = Literal["low", "medium", "high"]
@@ -31,6 +31,20 @@ class XCodex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cwd: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None = None
     activity: Literal["reasoning", "none"] | None = None
     conversation: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
+
+
+class UsageExtras(msgspec.Struct, frozen=True):
+    """`counted`: a model response was cut off and reports no tokens, so these are counted by this server."""
+
+    counted: bool = True
+
+
+Counted = UsageExtras | msgspec.UnsetType
+
+
+def counted(usage: Usage) -> Counted:
+    """The mark of a usage that is counted by us."""
+    return UsageExtras() if usage.counted else msgspec.UNSET
 
 
 class ErrorObject(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from codex_proxy.dialects.common import Counted, counted
 from codex_proxy.turns import Usage
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -32,11 +33,13 @@ class CompletionUsage(msgspec.Struct, frozen=True):
     total_tokens: int
     prompt_tokens_details: PromptDetails
     completion_tokens_details: CompletionDetails
+    x_codex: Counted = msgspec.UNSET
 
     @classmethod
     def of(cls, usage: Usage) -> "CompletionUsage":
         total = usage.input + usage.output
-        return cls(usage.input, usage.output, total, PromptDetails(usage.cached), CompletionDetails(usage.reasoning))
+        read, written = PromptDetails(usage.cached), CompletionDetails(usage.reasoning)
+        return cls(usage.input, usage.output, total, read, written, counted(usage))
 
 
 class FunctionText(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -76,7 +79,7 @@ class AnswerChoice(msgspec.Struct, frozen=True):
 
 
 class ChatCompletion(msgspec.Struct, frozen=True):
-    """A whole answer. `usage` is left out when Codex reported none: for a turn that was cut off."""
+    """A whole answer. `usage` is left out when Codex reported none."""
 
     id: str
     created: int

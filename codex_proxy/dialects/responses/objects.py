@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from codex_proxy.dialects.common import Counted, counted
 from codex_proxy.dialects.responses.items import OutputItem
 from codex_proxy.turns import Usage
 
@@ -27,11 +28,13 @@ class ResponseUsage(msgspec.Struct, frozen=True):
     output_tokens: int
     output_tokens_details: OutputDetails
     total_tokens: int
+    x_codex: Counted = msgspec.UNSET
 
     @classmethod
     def of(cls, usage: Usage) -> "ResponseUsage":
         read = InputDetails(usage.cached, usage.cache_write)
-        return cls(usage.input, read, usage.output, OutputDetails(usage.reasoning), usage.input + usage.output)
+        written = OutputDetails(usage.reasoning)
+        return cls(usage.input, read, usage.output, written, usage.input + usage.output, counted(usage))
 
 
 class ResponseError(msgspec.Struct, frozen=True):
