@@ -32,7 +32,19 @@ from codex_proxy.store import opening
 from codex_proxy.store.base import Store
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.threads.upkeep import kept_up
-from codex_proxy.web import chat, conversations, errors, health, metrics, models, openapi, report, responses, responses_kept
+from codex_proxy.web import (
+    chat,
+    conversations,
+    errors,
+    health,
+    input_tokens,
+    metrics,
+    models,
+    openapi,
+    report,
+    responses,
+    responses_kept,
+)
 from codex_proxy.web.console import events, kept, pages, status, turns
 from codex_proxy.web.console.status import BOARD, Board
 from codex_proxy.web.gates import connections, deadline, descriptors, hosts, limits
@@ -57,6 +69,7 @@ _KEPT = "{id:(?!compact$|input_tokens$)[^/]+}"  # not what the API calls beside 
 ROUTES = (
     ("POST", "/v1/chat/completions", chat.create),
     ("POST", "/v1/responses", responses.create),
+    ("POST", "/v1/responses/input_tokens", input_tokens.count),
     ("GET", "/v1/responses/" + _KEPT, responses_kept.show),
     ("DELETE", "/v1/responses/" + _KEPT, responses_kept.delete),
     ("POST", "/v1/responses/" + _KEPT + "/cancel", responses_kept.cancel),

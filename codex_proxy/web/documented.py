@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.dialects.responses.conversations import Conversation, ConversationDeleted, CreateBody, ItemsBody, UpdateBody
 from codex_proxy.dialects.responses.stored import ItemList
+from codex_proxy.dialects.tokens import InputTokens
 
-TYPES = (CreateBody, UpdateBody, ItemsBody, Conversation, ConversationDeleted)
+TYPES = (CreateBody, UpdateBody, ItemsBody, Conversation, ConversationDeleted, InputTokens)
 Operation = Callable[..., dict[str, Any]]  # Any: JSON, as in all of this module
 
 
@@ -22,8 +24,12 @@ def paths(
         return {"required": True, "content": json(type_)}
 
     item = name | {"name": "item"}
+    response = asked(responses_request.Body)
     one, list_, deleted = json(Conversation), json(ItemList), json(ConversationDeleted)
     return {
+        "/v1/responses/input_tokens": {
+            "post": operation("countInputTokens", "Count what a request gives to read", json(InputTokens), requestBody=response),
+        },
         "/v1/conversations": {
             "post": operation("createConversation", "Begin a conversation", one, requestBody=asked(CreateBody)),
         },

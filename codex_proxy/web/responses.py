@@ -7,15 +7,13 @@ import functools
 import msgspec
 from aiohttp import web
 
-from codex_proxy.dialects.responses import conversations, stored
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.dialects.responses.events import StreamEvent
-from codex_proxy.dialects.responses.request import ResponsesRequest
-from codex_proxy.errors import InvalidRequest, ProxyError, ResponseNotFound
+from codex_proxy.errors import ProxyError
 from codex_proxy.lifecycle.claims import Held, KeptAnswer
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.packing import pack
-from codex_proxy.web import errors, idempotency, sse
+from codex_proxy.web import continued, errors, idempotency, sse
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Body
 from codex_proxy.web.responses_kept import follow, told_again
@@ -86,12 +84,9 @@ async def _run(server: Server, who: Caller, body: Body) -> Run:
     try:
         if (name := asked.conversation_id) is not None:
             part, items = await server.conversations.enter(who.owner, name)
-            size = body.size + sum(map(len, items))
-            asked = await server.decoding.run(size, lambda: asked.continuing(conversations.as_history(items)))
-        elif (previous := asked.body.previous_response_id) is not None:
-            asked = await _continuing(server, who, asked, previous, body.size)
+            asked = await continued.with_items(server, asked, items, body.size)
         else:
-            asked = await server.decoding.run(body.size, asked.continuing, ())
+            asked = await continued.with_previous(server, who, asked, body.size)
         asked = asked.with_images(await server.images_of(asked.wish, who))
         turn = await server.turn(asked.wish, who, body.size)
     except BaseException:
@@ -99,17 +94,6 @@ async def _run(server: Server, who: Caller, body: Body) -> Run:
             part.leave()
         raise
     return Run(server.instance, server.jobs, who.owner, asked, turn, functools.partial(server.remember, who), part)
-
-
-async def _continuing(server: Server, who: Caller, asked: ResponsesRequest, previous: str, size: int) -> ResponsesRequest:
-    record = await server.store.get(who.owner, previous)
-    conversation = await server.store.conversation(who.owner, previous)
-    if record is None or conversation is None or not record.of_response:
-        raise ResponseNotFound(f"Previous response with id {previous!r} not found.", param="previous_response_id")
-    if record.running:
-        raise InvalidRequest("The previous response is still in progress.", param="previous_response_id")
-    size += sum(map(len, conversation))
-    return await server.decoding.run(size, lambda: asked.continuing(stored.decode_conversation(conversation)))
 
 
 async def _whole(run: Run, headers: dict[str, str]) -> web.Response:
