@@ -34,6 +34,7 @@ from codex_proxy.tasks import see_out, spawn
 from codex_proxy.threads.upkeep import kept_up
 from codex_proxy.web import (
     chat,
+    completions,
     conversations,
     errors,
     health,
@@ -68,6 +69,7 @@ _BEGAN = web.RequestKey("began", float)
 _KEPT = "{id:(?!compact$|input_tokens$)[^/]+}"  # not what the API calls beside responses, and we do not have
 ROUTES = (
     ("POST", "/v1/chat/completions", chat.create),
+    ("POST", "/v1/completions", completions.create),
     ("POST", "/v1/responses", responses.create),
     ("POST", "/v1/responses/input_tokens", input_tokens.count),
     ("GET", "/v1/responses/" + _KEPT, responses_kept.show),

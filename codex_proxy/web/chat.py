@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions."""
+"""POST /v1/chat/completions, and the exchange of one chat turn, which /v1/completions shows in a form of its own."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,8 @@ from codex_proxy.dialects import ui_tasks
 from codex_proxy.dialects.chat import request as chat_request
 from codex_proxy.dialects.chat.answer import Chunks, Completion, GivenAnswer
 from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure, Finish
-from codex_proxy.dialects.chat.objects import ChatCompletionChunk
 from codex_proxy.dialects.chat.request import ChatRequest
+from codex_proxy.dialects.completions.answer import Pieces, Whole
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.errors import ProxyError
 from codex_proxy.job import Job
@@ -27,26 +27,48 @@ from codex_proxy.web.gates.bodies import Body
 from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers, unix_now
 
 
+class Form(msgspec.Struct, frozen=True):
+    """How a route shows a chat turn: the prefix of its ids, its bodies, its whole answers, the chunks of its streams.
+
+    `check` raises what it refuses beside what the decoding does.
+    """
+
+    prefix: str
+    decode: Callable[[bytes | bytearray], ChatRequest]
+    whole: type[Completion] | type[Whole]
+    chunks: type[Chunks] | type[Pieces]
+    check: Callable[[Server, ChatRequest], None] = lambda _, __: None
+
+
+CHAT = Form("chatcmpl", chat_request.decode, Completion, Chunks)
+
+
 async def create(request: web.Request) -> web.StreamResponse:
     """Run one turn, and answer with a completion or a stream of chunks."""
-    server = request.app[SERVER]
-    who, body = await server.admit_body(request, _is_task)
+    who, body = await request.app[SERVER].admit_body(request, _is_task)
+    return await answer(request, who, body, CHAT)
+
+
+async def answer(request: web.Request, who: Caller, body: Body, form: Form) -> web.StreamResponse:
+    """Run the turn that an admitted body asks for, and answer in this form."""
     try:
-        return await idempotency.once(request, who.owner, body, lambda held: _create(request, server, who, body, held))
+        return await idempotency.once(request, who.owner, body, lambda held: _create(request, who, body, form, held))
     finally:
         if not body.queued:
             body.let_go()
 
 
-async def _create(request: web.Request, server: Server, who: Caller, body: Body, held: Held | None) -> web.StreamResponse:
-    asked = await server.decoding.run(len(body.content), chat_request.decode, body.content)
+async def _create(request: web.Request, who: Caller, body: Body, form: Form, held: Held | None) -> web.StreamResponse:
+    server = request.app[SERVER]
+    asked = await server.decoding.run(len(body.content), form.decode, body.content)
     body.decoded()
+    form.check(server, asked)
     asked = asked.with_images(await server.images_of(asked.wish, who))
     packed = await server.decoding.run(body.size, pack, await server.turn(asked.wish, who, body.size))
     asked = asked.without_conversation()
     job = await server.begin(packed, body, who, held)
     try:
-        return await _Exchange(request, asked, job, functools.partial(server.remember, who, job)).run()
+        return await _Exchange(request, form, asked, job, functools.partial(server.remember, who, job)).run()
     finally:
         server.jobs.abandon(job)
 
@@ -61,14 +83,17 @@ def _is_task(raw: bytes | bytearray) -> bool:
 class _Exchange:
     """One request and the job that answers it."""
 
-    def __init__(self, request: web.Request, asked: ChatRequest, job: Job, remember: Callable[[tuple[History, ...]], None]) -> None:
+    def __init__(
+        self, request: web.Request, form: Form, asked: ChatRequest, job: Job, remember: Callable[[tuple[History, ...]], None]
+    ) -> None:
         """`remember` is told of an answer before the client has the last of it."""
+        self._form = form
         self._request = request
         self._remember = remember
         self._given = GivenAnswer()
         self._asked = asked
         self._job = job
-        self._head = (f"chatcmpl-{uuid.uuid4().hex}", unix_now(), asked.wish.model or job.turn.model)
+        self._head = (f"{form.prefix}-{uuid.uuid4().hex}", unix_now(), asked.wish.model or job.turn.model)
         self._final_only = FinalOnly() if asked.json and job.turn.mode == "agent" else None
         self._deltas = ChatDeltas(
             stop=asked.stop,
@@ -81,7 +106,7 @@ class _Exchange:
         return await (self._stream() if self._asked.stream else self._whole())
 
     async def _whole(self) -> web.Response:
-        completion = Completion(*self._head)
+        completion = self._form.whole(*self._head)
         ended = False
         while not ended:
             for delta in await self._next():
@@ -100,7 +125,7 @@ class _Exchange:
                 found = await self._next()
         if found and isinstance(found[0], Failure):
             raise found[0].error
-        chunks = Chunks(*self._head, include_usage=self._asked.include_usage)
+        chunks = self._form.chunks(*self._head, include_usage=self._asked.include_usage)
         async with await sse.opened(self._request, turn_headers(self._job.turn, self._asked.ignored)) as stream:
             await stream.send(_json(chunks.first()))
             while True:
@@ -131,5 +156,5 @@ class _Exchange:
                 return found
 
 
-def _json(chunk: ChatCompletionChunk) -> str:
+def _json(chunk: msgspec.Struct) -> str:
     return msgspec.json.encode(chunk).decode()

@@ -3,12 +3,23 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from codex_proxy.dialects.completions import request as completions_request
+from codex_proxy.dialects.completions.answer import TextCompletion
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.dialects.responses.conversations import Conversation, ConversationDeleted, CreateBody, ItemsBody, UpdateBody
 from codex_proxy.dialects.responses.stored import ItemList
 from codex_proxy.dialects.tokens import InputTokens
 
-TYPES = (CreateBody, UpdateBody, ItemsBody, Conversation, ConversationDeleted, InputTokens)
+TYPES = (
+    CreateBody,
+    UpdateBody,
+    ItemsBody,
+    Conversation,
+    ConversationDeleted,
+    InputTokens,
+    completions_request.Body,
+    TextCompletion,
+)
 Operation = Callable[..., dict[str, Any]]  # Any: JSON, as in all of this module
 
 
@@ -24,9 +35,14 @@ def paths(
         return {"required": True, "content": json(type_)}
 
     item = name | {"name": "item"}
-    response = asked(responses_request.Body)
+    response, prompt = asked(responses_request.Body), asked(completions_request.Body)
+    told = {"schema": {"type": "string"}, "x-event-schema": schema[TextCompletion]}
+    text = json(TextCompletion) | {"text/event-stream": told}
     one, list_, deleted = json(Conversation), json(ItemList), json(ConversationDeleted)
     return {
+        "/v1/completions": {
+            "post": operation("createCompletion", "Run a chat turn (legacy text completion)", text, requestBody=prompt),
+        },
         "/v1/responses/input_tokens": {
             "post": operation("countInputTokens", "Count what a request gives to read", json(InputTokens), requestBody=response),
         },

@@ -8,14 +8,17 @@ from typing import Any, get_type_hints
 import msgspec
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+from openai.types.completion_create_params import CompletionCreateParamsBase as TextParams
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
 from codex_proxy.dialects.chat import request as chat_request
+from codex_proxy.dialects.completions import request as completions_request
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 
 _DIALECTS: dict[str, tuple[Any, type, dict[str, Any]]] = {  # Any: modules, and JSON
     "Chat completions": (chat_request, CompletionCreateParamsBase, {"messages": [{"role": "user", "content": "Hi"}]}),
+    "Text completions": (completions_request, TextParams, {"prompt": "Hi"}),
     "Responses": (responses_request, ResponseCreateParamsBase, {"input": "Hi"}),
 }
 _ROW = re.compile(r"^\| `(\w+)` \| `(.+?)` \| (.+?) \| .*\|$", re.MULTILINE)

@@ -46,7 +46,7 @@ class Target:
         """Ask with the key, and wait for the end of what was asked for, in the background too."""
         answer = await self._ask(method, path, content, {"Authorization": f"Bearer {KEY}"} | dict(headers or {}))
         if answer.status_code == 200 and method == "POST":
-            self.turns += path in ("/v1/chat/completions", "/v1/responses")
+            self.turns += path in ("/v1/chat/completions", "/v1/completions", "/v1/responses")
             await self._ended(answer)
         return answer
 

@@ -27,6 +27,13 @@ from tests.fuzz.mutations import damaged
 from tests.fuzz.target import ANSWERED_WITHIN, KEY, Target
 
 _RECORDED = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "requests").glob("*.json"))}
+_PATHS = {
+    "responses": "/v1/responses",
+    "responses_parse": "/v1/responses",
+    "completions": "/v1/completions",
+    "conversations": "/v1/conversations",
+    "input_tokens": "/v1/responses/input_tokens",
+}
 _JSON = {"Content-Type": "application/json"}
 _SEED = 20_250
 _ENDLESS = "/x_codex/events"
@@ -99,7 +106,7 @@ async def test_what_the_document_allows_and_forbids_is_answered_as_it_says(
 
 
 def _path(name: str) -> str:
-    return "/v1/responses" if name.endswith(("responses", "responses_parse")) else "/v1/chat/completions"
+    return next((path for end, path in _PATHS.items() if name.endswith(end)), "/v1/chat/completions")
 
 
 def _cases() -> Iterator[AnyCase]:
