@@ -10,6 +10,13 @@ _MAX_SEGMENTS = 4096  # of JPEG that are looked through: a photograph has some d
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD8)))  # JPEG's markers that nothing belongs to
 
 
+def kind_of(content: bytes) -> str | None:
+    """Which of KINDS an image is, by its first bytes; None when it is none."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "webp"
+    return next((kind for kind, start in _STARTS.items() if content.startswith(start)), None)
+
+
 def size(kind: str, content: bytes) -> Size | None:
     """The size of an image of one of KINDS; None when it is not of this kind, or its header is not whole."""
     found = _READERS[kind](content)
@@ -70,4 +77,5 @@ def _little(content: bytes) -> int:
 
 
 _READERS: dict[str, Callable[[bytes], Size | None]] = {"png": _png, "jpeg": _jpeg, "gif": _gif, "webp": _webp}
+_STARTS = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8", "gif": b"GIF8"}
 KINDS = tuple(_READERS)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from codex_proxy.dialects.image_header import KINDS, size
+from codex_proxy.dialects.image_header import kind_of, size
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.turns import Answered, History, Image, Message, Part
 from codex_proxy.wish import Wish
@@ -22,12 +22,15 @@ MAX_PIXELS = 50_000_000  # width times height: a large photograph; at 16 bits a 
 MAX_SIDE = 16_384  # pixels
 
 _MAX_ADDRESS = 4096  # characters
-_DATA_URL = re.compile(rf"data:image/({'|'.join(KINDS)});base64,", re.ASCII | re.IGNORECASE)
+_DATA_URL = re.compile(r"data:[\w.+*/-]{0,127}(;[\w.+-]{1,64}=[^;,]{0,127}){0,4};base64,", re.ASCII | re.IGNORECASE)
 _KEPT_DETAILS = ("high", "original")  # for low the CLI leaves the image out (seen with 0.163.0); auto is its default
 
 
 def image(url: str, detail: str | None, place: str) -> Image:
-    """The image of a part, checked; one that is given as an https address stays that, to be fetched. Raises InvalidRequest."""
+    """The image of a part, checked; one that is given as an https address stays that, to be fetched. Raises InvalidRequest.
+
+    What kind it is, its bytes say: clients declare PNG for everything, or types like image/jpg.
+    """
     kept_detail = detail if detail in _KEPT_DETAILS else None
     if url[:8].lower() == "https://" and len(url) <= _MAX_ADDRESS:
         return Image(url, kept_detail, place)
@@ -46,15 +49,12 @@ def image(url: str, detail: str | None, place: str) -> Image:
         raise _not_base64(place) from error
     if len(encoded) % 4:  # what follows the last group
         raise _not_base64(place)
-    kind = found[1].lower()
-    _check(kind, content, place)
-    return Image(f"data:image/{kind};base64,{encoded}", kept_detail)
+    return Image(f"data:image/{_checked_kind(content, place)};base64,{encoded}", kept_detail)
 
 
-def data_url(kind: str, content: bytes, place: str) -> str:
+def data_url(content: bytes, place: str) -> str:
     """The same for a file that has been fetched for the part at `place`."""
-    _check(kind, content, place)
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return f"data:image/{_checked_kind(content, place)};base64,{base64.b64encode(content).decode()}"
 
 
 def check_number(images: Sequence[Image], place: str) -> None:
@@ -89,13 +89,17 @@ def _filled(parts: tuple[Part, ...], fetched: Mapping[str, str]) -> tuple[Part, 
     return tuple(Image(fetched[part.url], part.detail) if isinstance(part, Image) and part.place else part for part in parts)
 
 
-def _check(kind: str, content: bytes, place: str) -> None:
+def _checked_kind(content: bytes, place: str) -> str:
     if len(content) > MAX_BYTES:
         raise too_large(place)
+    kind = kind_of(content)
+    if kind is None:
+        raise InvalidRequest("The image is not a PNG, JPEG, GIF or WebP file.", param=place)
     found = size(kind, content)
     if found is None:
-        raise InvalidRequest(f"The image is not a {kind} file, or its header is damaged.", param=place)
+        raise InvalidRequest(f"The header of the {kind} image is damaged.", param=place)
     width, height = found
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         allowed = f"{MAX_SIDE} pixels per side and {MAX_PIXELS // 1_000_000} megapixels"
         raise InvalidRequest(f"An image can have up to {allowed}; this one has {width} x {height}.", param=place)
+    return kind

@@ -25,9 +25,8 @@ _MOST = 10  # addresses in one request
 _IMAGE_TIMEOUT = 10.0  # seconds for one image, from the name's resolution to the last byte
 _REQUEST_TIMEOUT = 30.0  # seconds for all images of a request, and the wait for its turn
 _PORT = 443
-_KINDS = {f"image/{kind}": kind for kind in KINDS}
 # No compression: what arrives is as large as it will get.
-_HEADERS = {"User-Agent": "codex-proxy", "Accept": ", ".join(_KINDS), "Accept-Encoding": "identity"}
+_HEADERS = {"User-Agent": "codex-proxy", "Accept": ", ".join(f"image/{kind}" for kind in KINDS), "Accept-Encoding": "identity"}
 
 
 class ImageFetch:
@@ -91,7 +90,7 @@ class ImageFetch:
             aiohttp.ClientSession(connector=connector, cookie_jar=jar, headers=_HEADERS, auto_decompress=False) as session,
             session.get(url, allow_redirects=False) as response,
         ):
-            return images.data_url(_kind(response, place), await _content(response, place), place)
+            return images.data_url(await _content(response, place), place)
 
 
 class _Pinned(AbstractResolver):
@@ -130,18 +129,14 @@ def _checked(link: Image) -> URL:
     return url
 
 
-def _kind(response: aiohttp.ClientResponse, place: str) -> str:
+async def _content(response: aiohttp.ClientResponse, place: str) -> bytes:
+    """The file, given up as soon as it is too large. Its type is not asked for: stores of files tell a general one."""
     if 300 <= response.status < 400:
         raise InvalidRequest("The image URL redirects. Send the final URL instead.", param=place)
     if response.status != 200:
         raise InvalidRequest(f"The image's host answered {response.status}.", param=place)
-    if response.content_type not in _KINDS or response.headers.get("Content-Encoding", "identity") != "identity":
-        raise InvalidRequest("The image URL does not return a PNG, JPEG, GIF or WebP.", param=place)
-    return _KINDS[response.content_type]
-
-
-async def _content(response: aiohttp.ClientResponse, place: str) -> bytes:
-    """The file, given up as soon as it is too large."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise InvalidRequest("The image's host compresses the image.", param=place)
     if (response.content_length or 0) > images.MAX_BYTES:
         raise images.too_large(place)
     content = bytearray()

@@ -85,11 +85,25 @@ def test_a_data_url_is_kept_as_it_is_and_only_details_that_the_cli_takes(detail:
     assert images.image(DAMAGED, None, _PLACE) == Image(DAMAGED)  # the CLI finds that out
 
 
+@pytest.mark.parametrize("declared", ["jpg", "JPEG", "png", "pjpeg", "*", "svg+xml", "png;charset=utf-8", "png;name=a.png;x=1"])
+@pytest.mark.parametrize(
+    ("kind", "content"), [("png", png(9, 9)), ("jpeg", jpeg(9, 9)), ("gif", gif(9, 9)), ("webp", webp("VP8 ", 9, 9))]
+)
+def test_an_image_is_what_its_bytes_say_whatever_is_declared(declared: str, kind: str, content: bytes) -> None:
+    assert images.image(data_url(declared, content), None, _PLACE) == Image(data_url(kind, content))
+
+
+@pytest.mark.parametrize("start", ["data:application/octet-stream;base64,", "data:;base64,", "DATA:image/PNG;BASE64,"])
+def test_an_image_need_not_be_declared_one(start: str) -> None:
+    assert images.image(start + PIXEL.partition(",")[2], None, _PLACE) == Image(PIXEL)
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (data_url("png", b"\x89PNG\r\n\x1a\n" + bytes(30)), "not a png file"),
-        (data_url("jpeg", png(9, 9)), "not a jpeg file"),
+        (data_url("png", b"\x89PNG\r\n\x1a\n" + bytes(30)), "header of the png image is damaged"),
+        (data_url("jpeg", b"\xff\xd8\xff"), "header of the jpeg image is damaged"),
+        (data_url("png", b"<svg/>"), "not a PNG, JPEG, GIF or WebP"),
         (data_url("png", png(9, 9)) + "=", "base64"),
         (data_url("png", png(9, 9))[:-2] + "é=", "base64"),
         (data_url("png", png(16_385, 1)), "16385 x 1"),
@@ -97,7 +111,9 @@ def test_a_data_url_is_kept_as_it_is_and_only_details_that_the_cli_takes(detail:
         (data_url("jpeg", jpeg(1, 65_535)), "1 x 65535"),
         (data_url("webp", webp("VP8X", 2**24, 2**24)), "16777216 x 16777216"),
         (data_url("png", png(8_000, 8_000)), "50 megapixels"),
-        ("data:image/svg+xml;base64,PHN2Zy8+", "PROXY_IMAGE_FETCH"),
+        ("data:image/svg+xml;base64,PHN2Zy8+", "not a PNG, JPEG, GIF or WebP"),
+        ("data:image/png,abc", "PROXY_IMAGE_FETCH"),
+        ("data:image/png" + ";a=b" * 9 + ";base64,abcd", "PROXY_IMAGE_FETCH"),
         ("http://images.example/a.png", "PROXY_IMAGE_FETCH"),
         ("file:///etc/passwd", "PROXY_IMAGE_FETCH"),
         ("https://images.example/" + "a" * 5_000, "PROXY_IMAGE_FETCH"),
@@ -112,13 +128,13 @@ def test_what_is_no_image_or_too_large_is_refused_at_its_place(url: str, said: s
 
 def test_an_image_may_be_as_large_as_is_said() -> None:
     content = png(8_160, 6_120).ljust(images.MAX_BYTES, b"x")
-    url = images.data_url("png", content, _PLACE)
+    url = images.data_url(content, _PLACE)
     assert images.image(url, None, _PLACE).url == url
     for too_much in (data_url("png", content + b"x"), url + "AAAA" * 2):
         with pytest.raises(InvalidRequest, match="20 MB"):
             images.image(too_much, None, _PLACE)
     with pytest.raises(InvalidRequest, match="20 MB"):
-        images.data_url("png", content + b"x", _PLACE)
+        images.data_url(content + b"x", _PLACE)
 
 
 def test_an_https_address_stays_and_keeps_its_place() -> None:

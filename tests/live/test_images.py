@@ -171,3 +171,13 @@ async def test_no_image_is_fetched_unless_the_operator_allows_it(proxy: Proxy, m
     assert error["param"] == "messages[0].content[0].image_url.url"
     assert "PROXY_IMAGE_FETCH=1" in error["message"]
     assert model.calls == 0
+
+
+@pytest.mark.parametrize("declared", ["image/jpg", "image/jpeg", "application/octet-stream", "image/png;name=a.png"])
+async def test_the_model_gets_an_image_as_what_its_bytes_say(proxy: Proxy, model: ModelServer, declared: str) -> None:
+    url = PIXEL.replace("image/png", declared, 1)
+    answer = await proxy.chat(model="gpt-5.5 chat", messages=[_told("user", _chat_part(url))])
+    assert answer.status == 200, await answer.text()
+    answer = await _respond(proxy, model="gpt-5.5 chat", input=[_told("user", _responses_part(url))])
+    assert answer.status == 200, await answer.text()
+    assert [request.images for request in model.requests] == [[PIXEL], [PIXEL]]

@@ -205,16 +205,23 @@ async def test_a_slow_host_is_given_up(host: PictureHost, stage: str) -> None:
     assert (await _refused(fetch)).message == _UNREACHABLE
 
 
+@pytest.mark.parametrize("declared", ["application/octet-stream", "image/gif", "image/jpg"])
+async def test_an_image_is_what_its_bytes_say(host: PictureHost, declared: str) -> None:
+    async def give(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=_CONTENT, content_type=declared)
+
+    host.answer = give
+    assert await host.fetch().fetch([_link()]) == {_ADDRESS: PIXEL}
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
         (web.Response(status=404, body=_CONTENT, headers=_PNG), "answered 404"),
-        (web.Response(text="<svg/>", content_type="image/svg+xml"), "does not return"),
-        (web.Response(text="<html>", content_type="text/html"), "does not return"),
-        (web.Response(body=_CONTENT, content_type="application/octet-stream"), "does not return"),
-        (web.Response(body=_CONTENT, headers=_PNG | {"Content-Encoding": "gzip"}), "does not return"),
-        (web.Response(body=_CONTENT, content_type="image/gif"), "not a gif file"),
-        (web.Response(body=b"\x7fELF", headers=_PNG), "not a png file"),
+        (web.Response(text="<svg/>", content_type="image/svg+xml"), "not a PNG"),
+        (web.Response(text="<html>", content_type="image/png"), "not a PNG"),
+        (web.Response(body=_CONTENT, headers=_PNG | {"Content-Encoding": "gzip"}), "compresses"),
+        (web.Response(body=b"\x7fELF", headers=_PNG), "not a PNG"),
         (web.Response(body=png(60_000, 60_000), headers=_PNG), "60000 x 60000"),
     ],
 )
