@@ -30,6 +30,7 @@ from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.roots import nested
 from codex_proxy.settings import Settings, SettingsError, refuse_if_others_may_write
 from codex_proxy.settings_values import path
+from codex_proxy.whole_file import Version, version
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Keyring:
         """Raises SettingsError when there is something wrong with the file."""
         self._settings = settings
         self._file = settings.api_keys_file
-        self._stamp = self._changed_at()
+        self._version = self._version_now()
         self._keys = load(self._file, settings) if self._file else ()
 
     def __len__(self) -> int:
@@ -98,7 +99,7 @@ class Keyring:
 
     def find(self, token: str) -> Key | None:
         """Whose key this is. Takes the same time for every wrong one."""
-        if self._changed_at() != self._stamp:
+        if self._version_now() != self._version:
             self.reload()
         digest = digest_of(token)
         found = [key for key in self._keys if hmac.compare_digest(key.digest, digest)]
@@ -112,7 +113,7 @@ class Keyring:
         """Read the file again; when it is bad, say so and keep the keys."""
         if self._file is None:
             return
-        self._stamp = self._changed_at()
+        self._version = self._version_now()
         try:
             self._keys = load(self._file, self._settings)
         except SettingsError as error:
@@ -120,13 +121,8 @@ class Keyring:
         else:
             _log.info("%d keys read from %s", len(self._keys), self._file)
 
-    def _changed_at(self) -> tuple[int, ...] | None:
-        """What tells one version of the file from another; None when there is none."""
-        try:
-            stat = self._file.stat() if self._file else None
-        except OSError:
-            return None
-        return (stat.st_mtime_ns, stat.st_size, stat.st_ino) if stat else None
+    def _version_now(self) -> Version | None:
+        return version(self._file) if self._file else None
 
 
 def load(file: Path, settings: Settings) -> tuple[Key, ...]:

@@ -1,10 +1,21 @@
-"""Putting a whole file in the place of another in one step, so that nobody ever reads half of one."""
+"""Whole files: putting one in the place of another, so that nobody ever reads half of one, and seeing that it has happened."""
 
 import contextlib
 import os
 import stat
 import tempfile
 from pathlib import Path
+
+Version = tuple[int, int, int]
+
+
+def version(file: Path | str) -> Version | None:
+    """What tells one version of a file, or of a directory's entries, from another; None where there is none, or none to be seen."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def put(file: Path, content: bytes, like: os.stat_result | None = None) -> None:

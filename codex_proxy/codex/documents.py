@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from codex_proxy.whole_file import Version, version
+
 _NAMES = ("AGENTS.override.md", "AGENTS.md")
 _Shows = Callable[[str], bool]
 _AT_MOST = 32 * 1024  # bytes of all together, as Codex's project_doc_max_bytes has it
@@ -35,15 +37,9 @@ def as_told(text: str, cwd: Path) -> str:
     return f"# AGENTS.md instructions for {cwd}\n\n<INSTRUCTIONS>\n{text}\n</INSTRUCTIONS>"
 
 
-def user_stamps(codex_home: Path) -> tuple[tuple[str, int], ...]:
-    """The user's own, which Codex reads: name and mtime in ns. Equal ones: a thread that was started earlier has read the same."""
-    found = []
-    for name in _NAMES:
-        try:
-            found.append((name, (codex_home / name).stat().st_mtime_ns))
-        except OSError:  # not there, or not ours to see
-            continue
-    return tuple(found)
+def user_versions(codex_home: Path) -> tuple[Version | None, ...]:
+    """Of the user's own, which Codex reads. Equal ones: a thread that was started earlier has read the same."""
+    return tuple(version(codex_home / name) for name in _NAMES)
 
 
 def _read_all(directory: Path, names: Iterable[str], root: Path, shows: _Shows, limit: int) -> Iterator[bytes]:

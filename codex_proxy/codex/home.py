@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from codex_proxy.settings import Settings, SettingsError
+from codex_proxy.whole_file import Version, version
 
 
 def user_home(settings: Settings) -> Path:
@@ -16,17 +17,9 @@ def codex_home(settings: Settings) -> Path:
     return (settings.codex_home or user_home(settings) / ".codex").resolve()
 
 
-def login_stamp(settings: Settings) -> tuple[int, ...]:
-    """Changes whenever somebody logs in or out, or changes the configuration."""
-    files = (codex_home(settings) / name for name in ("auth.json", "config.toml"))
-    return tuple(map(_changed_at, files))
-
-
-def _changed_at(file: Path) -> int:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:  # not there, or gone in this moment
-        return 0
+def login_versions(settings: Settings) -> tuple[Version | None, ...]:
+    """Change whenever somebody logs in or out, or changes the configuration."""
+    return tuple(version(codex_home(settings) / name) for name in ("auth.json", "config.toml"))
 
 
 def make_home(settings: Settings) -> None:

@@ -29,6 +29,7 @@ from codex_proxy.turns import (
     Verbatim,
     WebSearch,
 )
+from codex_proxy.whole_file import Version
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
 PROFILE = "proxy"
@@ -53,7 +54,7 @@ class Recipe(msgspec.Struct, frozen=True):
     mode: Mode
     cwd: str
     view: View  # of the disk, for commands
-    user_documents: tuple[tuple[str, int], ...]  # the user's AGENTS.md, as `documents.user_stamps` has them
+    user_documents: tuple[Version | None, ...]  # of the user's AGENTS.md, as `documents.user_versions` has them
     web_search: WebSearch
     verbosity: str | None
     raw_reasoning: bool

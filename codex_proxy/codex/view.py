@@ -16,6 +16,7 @@ import msgspec
 
 from codex_proxy.codex.hidden import Hidden
 from codex_proxy.settings import Settings
+from codex_proxy.whole_file import Version, version
 
 _log = logging.getLogger(__name__)
 
@@ -76,20 +77,20 @@ class _Walk:
 
     def __init__(self, hidden: Hidden, whole: tuple[str, ...]) -> None:
         self.hidden = hidden
-        self._stamps: dict[str, int] = {}
+        self._versions: dict[str, Version | None] = {}
         self._shown: tuple[str, ...] = ()
         self._whole = whole
         marks = [place for place in (*hidden.places, *hidden.opened) if not _inside(place, whole)]
         self._on_the_way = {step for place in (*marks, f"{hidden.home}/.") for step in _ancestors(place)}
 
     def shown(self) -> tuple[str, ...]:
-        if not self._stamps or any(_stamp(directory) != stamp for directory, stamp in self._stamps.items()):
-            self._stamps = {}
+        if not self._versions or any(version(directory) != seen for directory, seen in self._versions.items()):
+            self._versions = {}
             self._shown = tuple(sorted(self._below("/")))
         return self._shown
 
     def _below(self, directory: str) -> Iterator[str]:
-        self._stamps[directory] = _stamp(directory)
+        self._versions[directory] = version(directory)
         found = 0
         for place, is_link in _entries(directory):
             if place in self._whole:
@@ -108,13 +109,6 @@ class _Walk:
         target = os.path.realpath(link)
         safe = not _inside(target, self._whole) and target not in self._on_the_way
         return safe and os.path.exists(target) and not self.hidden.hides(target)
-
-
-def _stamp(directory: str) -> int:
-    try:
-        return os.stat(directory).st_mtime_ns
-    except OSError:
-        return 0
 
 
 @functools.cache

@@ -29,6 +29,7 @@ from codex_proxy.codex.view import View, Views
 from codex_proxy.errors import ContextTooLong, InvalidRequest, WorkerFailed, WorkspaceUnusable
 from codex_proxy.settings import Settings
 from codex_proxy.turns import Mode, Trace, Turn, TurnCompleted, TurnEvent
+from codex_proxy.whole_file import Version
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Worker:
         settings: Settings,
         mode: Mode,
         found: Facts,
-        login: tuple[int, ...],
+        login: tuple[Version | None, ...],
         threads: OpenThreads,
     ) -> None:
         self.mode = mode
@@ -94,7 +95,7 @@ class Worker:
         CODEX_HOME break each other (0.163.0). With a `proof` a worker for commands starts only where the sandbox works.
         """
         environ = command.environment(settings)
-        login = home.login_stamp(settings)  # as it was before the process could read it
+        login = home.login_versions(settings)  # as it was before the process could read it
         async with AsyncExitStack() as stack:
             async with starting:
                 process = await stack.enter_async_context(
@@ -122,7 +123,7 @@ class Worker:
     @property
     def outdated(self) -> bool:
         """Whether somebody has logged in or out, or changed the configuration, since the process started."""
-        return home.login_stamp(self._settings) != self._login
+        return home.login_versions(self._settings) != self._login
 
     @property
     def begun(self) -> bool:
@@ -278,7 +279,7 @@ class Worker:
             mode=self.mode,
             cwd=cwd if self.mode == "agent" else str(self._home),  # which no chat looks at
             view=view,
-            user_documents=documents.user_stamps(self._home),
+            user_documents=documents.user_versions(self._home),
             web_search="configured" if self.mode == "agent" and self._settings.network_ceiling else "disabled",
             verbosity=None,
             raw_reasoning=False,

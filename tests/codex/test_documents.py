@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_proxy.codex.documents import project_text, user_stamps
+from codex_proxy.codex.documents import project_text, user_versions
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def test_a_worktrees_git_file_marks_the_root_too(repository: Path) -> None:
     assert project_text(repository / "a" / "b") == "inner"
 
 
-def test_without_a_git_root_only_the_directory_counts(tmp_path: Path) -> None:
+def test_without_a_git_root_only_the_directory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exists = os.path.exists  # what lies above the temporary directory is not ours, and may be a repository
+    monkeypatch.setattr(os.path, "exists", lambda path: Path(path).is_relative_to(tmp_path) and exists(path))
     (tmp_path / "x" / "y").mkdir(parents=True)
     _write(tmp_path / "x" / "AGENTS.md", "above")
     assert project_text(tmp_path / "x" / "y") == ""
@@ -103,14 +105,14 @@ def test_what_is_no_text_is_read_as_well_as_it_goes(repository: Path) -> None:
 
 
 def test_a_change_of_the_users_own_is_noticed(tmp_path: Path) -> None:
-    seen = {user_stamps(tmp_path)}
+    seen = {user_versions(tmp_path)}
     own = tmp_path / "AGENTS.md"
     _write(own, "kind")
-    seen.add(user_stamps(tmp_path))
+    seen.add(user_versions(tmp_path))
     os.utime(own, ns=(0, 1))
-    seen.add(user_stamps(tmp_path))
+    seen.add(user_versions(tmp_path))
     _write(tmp_path / "AGENTS.override.md", "kinder")
-    seen.add(user_stamps(tmp_path))
+    seen.add(user_versions(tmp_path))
     assert len(seen) == 4
 
 

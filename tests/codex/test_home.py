@@ -19,7 +19,7 @@ def test_a_login_that_vanishes_while_it_is_looked_at_is_none(tmp_path: Path) -> 
     thread.start()
     try:
         for _ in range(3_000):
-            assert len(home.login_stamp(Settings(codex_home=tmp_path))) == 2
+            assert len(home.login_versions(Settings(codex_home=tmp_path))) == 2
     finally:
         over.set()
         thread.join()
