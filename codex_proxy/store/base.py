@@ -5,6 +5,7 @@ instance that runs it; a holder that does not renew its lease is dead, and what 
 Every call is one atomic step, and raises StoreUnavailable or StorageFull when it cannot be done.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -117,7 +118,9 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Durations are seconds; `now` is seconds since the epoch."""
+    """Durations are seconds; `now` is seconds since the epoch. `failures` counts the errors met, by our code."""
+
+    failures: Counter[str]
 
     async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
         """Keep a new record; one of this id that is there already stays as it is.

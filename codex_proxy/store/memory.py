@@ -36,6 +36,7 @@ class MemoryStore:
     """Within `ttl` seconds and `max_bytes`, the oldest of the largest owner goes first."""
 
     def __init__(self, ttl: float, max_bytes: int) -> None:
+        self.failures = Counter[str]()
         self._ttl = ttl
         self._max_bytes = max_bytes
         self._kept: dict[str, _Kept] = {}  # oldest first

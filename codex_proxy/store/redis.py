@@ -5,6 +5,7 @@ Every step is one script of `redis_scripts`. No command is ever sent twice: a cl
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -40,6 +41,7 @@ class RedisStore:
     """Within `ttl` seconds and `max_bytes`, the oldest of the largest owner goes first. All instances have the same bounds."""
 
     def __init__(self, client: Redis, password: str | None, ttl: float, max_bytes: int) -> None:
+        self.failures = Counter[str]()
         self._client = client
         self._password = password
         self._ttl = ttl
@@ -202,7 +204,9 @@ class RedisStore:
         try:
             yield
         except (RedisError, OSError) as error:
-            raise self._ours(error) from error
+            ours = self._ours(error)
+            self.failures[str(ours.code)] += 1
+            raise ours from error
 
     def _ours(self, error: Exception) -> ProxyError:
         detail = f"Redis: {error}"

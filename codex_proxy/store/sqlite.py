@@ -8,9 +8,11 @@ nothing open.
 
 import asyncio
 import contextlib
+import functools
 import math
 import time
 import weakref
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -35,7 +37,8 @@ class SqliteStore:
     """Within `ttl` seconds and about `max_bytes` of file, the oldest of the largest owner goes first. Made by `opened`."""
 
     def __init__(self, path: Path, ttl: float, max_bytes: int, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
-        self._path = path
+        self.failures = Counter[str]()
+        self._in_our_words = functools.partial(in_our_words, path, self.failures)
         self._ttl = ttl
         self._max_bytes = max_bytes
         self._writer = writer
@@ -84,7 +87,7 @@ class SqliteStore:
                 gone = await self._forget_surplus(db)
         else:  # without, the next create looks after the bound
             async with self._writing:
-                with in_our_words(self._path):
+                with self._in_our_words():
                     found = await run(self._writer, sql.UPDATE, *state)
             if not found:
                 return await self._is_end(change)
@@ -192,7 +195,7 @@ class SqliteStore:
         self._tell([key])
 
     async def renew(self, holder: str, lease: float) -> None:
-        with in_our_words(self._path):
+        with self._in_our_words():
             self._locks.hold(holder)
         async with self._transaction() as db:
             now = time.monotonic()
@@ -231,7 +234,7 @@ class SqliteStore:
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
         async with self._writing:
-            with in_our_words(self._path):
+            with self._in_our_words():
                 try:
                     await run(self._writer, "BEGIN IMMEDIATE")
                     yield self._writer
@@ -243,11 +246,11 @@ class SqliteStore:
     async def _tidy(self, pragma: str) -> None:
         """A script, as `execute` would free one page only: it stops at each row, and vacuum gives one without columns a page."""
         async with self._writing:
-            with in_our_words(self._path):
+            with self._in_our_words():
                 await self._writer.executescript(pragma)
 
     async def _read(self, statement: str, *values: object) -> list[Row]:
-        with in_our_words(self._path):
+        with self._in_our_words():
             return await run(self._reader, statement, *values)
 
     async def _is_end(self, change: Change) -> bool:

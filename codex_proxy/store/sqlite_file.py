@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 import aiosqlite
 
-from codex_proxy.errors import StorageFull, StoreUnavailable
+from codex_proxy.errors import ProxyError, StorageFull, StoreUnavailable
 from codex_proxy.store import file_lock
 
 BUSY_TIMEOUT = 5.0  # seconds that a write waits for another process's
@@ -167,15 +168,22 @@ async def run(db: aiosqlite.Connection, statement: str, *values: object) -> list
 
 
 @contextmanager
-def in_our_words(path: Path) -> Iterator[None]:
+def in_our_words(path: Path, failures: Counter[str] | None = None) -> Iterator[None]:
+    """Count errors in `failures`, by our code, and raise them as StorageFull or StoreUnavailable."""
     try:
         yield
     except (sqlite3.Error, OSError, ValueError) as error:  # ValueError is aiosqlite's word for a closed connection
-        detail = f"{path}: {error}"
-        if _is_full(error, path):
-            message = "There is no space left to store responses."
-            raise StorageFull(message, detail=detail, retry_after=RETRY_AFTER) from error
-        raise StoreUnavailable("The response store is not working.", detail=detail) from error
+        ours = _ours(error, path)
+        if failures is not None:
+            failures[str(ours.code)] += 1
+        raise ours from error
+
+
+def _ours(error: Exception, path: Path) -> ProxyError:
+    detail = f"{path}: {error}"
+    if _is_full(error, path):
+        return StorageFull("There is no space left to store responses.", detail=detail, retry_after=RETRY_AFTER)
+    return StoreUnavailable("The response store is not working.", detail=detail)
 
 
 def _connection(path: Path) -> aiosqlite.Connection:

@@ -108,7 +108,7 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
     loaded = OpenThreads()
     counts = WorkerCounts(functools.partial(Worker.started, cli, settings, asyncio.Lock(), loaded, proof=proof))
     measured = app[METRICS] = Metrics(cli.dotted_version)
-    server = app[SERVER] = Server(settings, measured.counting(store), counts.started, measured.count_outcome)
+    server = app[SERVER] = Server(settings, store, counts.started, measured.count_outcome)
     app[events.FRAMES] = events.Frames()
     app[BOARD] = Board(server, counts, cli.dotted_version)
     measured.registry.register(Present(server, counts))

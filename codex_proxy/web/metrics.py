@@ -7,8 +7,7 @@ up: a model is one of the catalogue, a route its pattern, and methods and the CL
 import functools
 import ipaddress
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, cast
+from collections.abc import Iterator
 
 import prometheus_client
 from aiohttp import hdrs, web
@@ -18,9 +17,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from codex_proxy import __version__
 from codex_proxy.codex.worker_counts import WorkerCounts
-from codex_proxy.errors import Forbidden, StorageFull, StoreUnavailable
+from codex_proxy.errors import Forbidden
 from codex_proxy.outcome import Outcome
-from codex_proxy.store.base import Store
 from codex_proxy.web.server import SERVER, Server
 
 _FIRST_TEXT = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)  # seconds, like the two below
@@ -56,7 +54,6 @@ class Metrics:
         self._waited = histogram("codex_proxy_queue_wait_seconds", told, buckets=_QUEUE)
         told = "HTTP responses started, by route and status."
         self._answers = counter("codex_proxy_http_answers", told, ("route", "method", "status"))
-        self._store_errors = counter("codex_proxy_store_errors", "Failed store calls, by error code.", ("code",))
 
     def count_outcome(self, outcome: Outcome) -> None:
         """Of a turn that has ended."""
@@ -79,30 +76,6 @@ class Metrics:
         route = "unknown" if resource is None else resource.canonical
         method = request.method if request.method in _METHODS else "other"
         self._answers.labels(route, method, str(response.status)).inc()
-
-    def counting(self, store: Store) -> Store:
-        """The same store, its failures counted."""
-        return cast(Store, _Counting(store, self._store_errors))
-
-
-class _Counting:
-    """Stands before a store. All that a Store has is async."""
-
-    def __init__(self, store: Store, errors: prometheus_client.Counter) -> None:
-        self._store = store
-        self._errors = errors
-
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:  # Any: of each method its own
-        method = getattr(self._store, name)
-
-        async def call(*arguments: Any) -> Any:
-            try:
-                return await method(*arguments)
-            except (StorageFull, StoreUnavailable) as error:
-                self._errors.labels(error.code).inc()
-                raise
-
-        return call
 
 
 class Present(Collector):
@@ -127,6 +100,7 @@ class Present(Collector):
         yield GaugeMetricFamily(
             "codex_proxy_background_responses", "Background responses in progress on this instance.", server.backgrounds.open
         )
+        yield _counted("codex_proxy_store_errors", "Failed store calls, by error code.", "code", server.store.failures)
         workers = GaugeMetricFamily("codex_proxy_workers", "CLI processes: starting, idle, or busy with a turn.", labels=["state"])
         for state, number in self._counts.states.items():
             workers.add_metric([state], number)
