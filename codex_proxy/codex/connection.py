@@ -9,6 +9,7 @@ import itertools
 import logging
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from codex_proxy.codex.process import CodexProcess
 from codex_proxy.errors import InvalidRequest, ProxyError, WorkerFailed
 
 _T = TypeVar("_T")
+Hear = Callable[[msgspec.Raw], None]
 _log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT = 30.0  # seconds; thread/start with MCP servers of the user's may take some
@@ -51,6 +53,8 @@ class Connection:
         self._limit: asyncio.Timeout | None = None  # of the request that is being answered
         self._not_understood = ""  # why it was not, once Codex says so
         self._heard = time.monotonic()  # when the latest line came
+        self.hears: dict[str, Hear] = {}  # notifications of the whole process, by method: told at once and to nobody else
+        self._awaited: dict[int | str, Hear] = {}  # answers that nobody waits for, by the number of their request
         self.unknown: Counter[str] = Counter()  # methods that we do not know, and how often they came
         process.hear_stderr = self._hear_stderr
 
@@ -85,9 +89,11 @@ class Connection:
             return wire.decode(line.result, answer)
         raise refusal(method, line.error, brought=brought is not None)
 
-    async def post(self, method: str, params: Any) -> int:
-        """Send a request without waiting for its answer, which is dropped; returns its id."""
+    async def post(self, method: str, params: Any, hear: Hear | None = None) -> int:
+        """Send a request without waiting for its answer, which `hear` is told when it has come; returns its id."""
         number = next(self._ids)
+        if hear is not None:
+            self._awaited[number] = hear
         await self._write({"id": number, "method": method, "params": params})
         return number
 
@@ -128,9 +134,14 @@ class Connection:
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise WorkerFailed("The Codex CLI sent something that is not JSON-RPC.", detail=repr(raw[:200])) from error
             if line.method is None:
-                return line
-            if line.id is not None and line.method != methods.CLIENTS_TOOL:
+                if (hear := self._awaited.pop(line.id or 0, None)) is None:
+                    return line
+                if line.error is None:
+                    hear(line.result)
+            elif line.id is not None and line.method != methods.CLIENTS_TOOL:
                 await self._answer(line.id, line.method)
+            elif (hear := self.hears.get(line.method)) is not None:
+                hear(line.params)
             elif line.method in methods.KNOWN:
                 return line
             else:

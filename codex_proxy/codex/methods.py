@@ -32,10 +32,11 @@ UNWANTED = (
     "item/commandExecution/terminalInteraction",
     "item/fileChange/outputDelta",
     "item/fileChange/patchUpdated",
-    "account/rateLimits/updated",
     "remoteControl/status/changed",
     "mcpServer/startupStatus/updated",
 )
+
+LIMITS = "account/rateLimits/updated"
 
 _READ = """
     error turn/completed turn/plan/updated rawResponse/completed rawResponseItem/completed thread/tokenUsage/updated
@@ -57,4 +58,4 @@ _IGNORED = """
     thread/name/updated thread/prediction/updated thread/project/updated thread/queue/changed thread/readState/changed
     thread/reverted thread/unarchived turn/moderationMetadata warning
 """
-KNOWN = frozenset((CLIENTS_TOOL, *UNWANTED, *_READ.split(), *_IGNORED.split()))
+KNOWN = frozenset((CLIENTS_TOOL, LIMITS, *UNWANTED, *_READ.split(), *_IGNORED.split()))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from codex_proxy.codex.worker import CLIENT_NAME
+from codex_proxy.codex.handshake import CLIENT_NAME
 
 _log = logging.getLogger(__name__)
 

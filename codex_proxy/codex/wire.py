@@ -79,6 +79,30 @@ class ErrorNews(msgspec.Struct, frozen=True, rename="camel"):
     will_retry: bool = False
 
 
+class LimitWindow(msgspec.Struct, frozen=True, rename="camel"):
+    """A window of the account's limits. `resets_at` in seconds since the epoch."""
+
+    used_percent: float
+    window_duration_mins: int | None = None
+    resets_at: int | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, rename="camel"):
+    """One limit of the account, which counts in one window or two."""
+
+    limit_id: str | None = None
+    limit_name: str | None = None
+    primary: LimitWindow | None = None
+    secondary: LimitWindow | None = None
+
+
+class LimitsNews(msgspec.Struct, frozen=True, rename="camel"):
+    """account/rateLimits/updated, and the answer to account/rateLimits/read, which alone has all limits by their ids."""
+
+    rate_limits: Limits
+    rate_limits_by_limit_id: dict[str, Limits] | None = None
+
+
 class TurnState(msgspec.Struct, frozen=True):
     """status: inProgress, completed, interrupted or failed."""
 

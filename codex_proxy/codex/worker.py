@@ -8,6 +8,7 @@ caller's, who stops the worker by leaving `started`.
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -15,15 +16,16 @@ from typing import Any
 
 import msgspec
 
-from codex_proxy import __version__
 from codex_proxy.catalog import Facts
 from codex_proxy.codex import command, documents, facts, home, methods, sandbox, surroundings, trace, wire
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.connection import PROMPT_TIMEOUT, Connection
 from codex_proxy.codex.exchange import Exchange
+from codex_proxy.codex.handshake import shake_hands
 from codex_proxy.codex.open_threads import OpenThread, OpenThreads
 from codex_proxy.codex.opening import Opener, Opening, check_workspace
 from codex_proxy.codex.process import CodexProcess
+from codex_proxy.codex.quota import Quota
 from codex_proxy.codex.thread import Recipe
 from codex_proxy.codex.view import View, Views
 from codex_proxy.errors import ContextTooLong, InvalidRequest, WorkerFailed, WorkspaceUnusable
@@ -34,10 +36,10 @@ from codex_proxy.whole_file import Version
 _log = logging.getLogger(__name__)
 
 START_TIMEOUT = 60.0  # seconds from spawn to the end of the handshake, and from there to the first waiting thread
-CLIENT_NAME = "codex_proxy"  # as whose threads the CLI marks ours
 _MEMORY_CHECKED_EVERY = 10  # turns
 _LIFE_TIMEOUT = 5.0  # seconds for an answer that takes a millisecond
 _IDLE = 1.0  # seconds without a line, after which a process is asked whether it lives before it gets a turn
+_WITH_LIMITS = "chatgpt"  # an account that can be asked for its limits
 _LOOKS, _BETWEEN_LOOKS = 50, 0.005  # seconds until the processes of a command that has ended are gone
 
 
@@ -53,6 +55,7 @@ class Worker:
         found: Facts,
         login: tuple[Version | None, ...],
         threads: OpenThreads,
+        quota: Quota,
     ) -> None:
         self.mode = mode
         self.facts = found
@@ -68,6 +71,8 @@ class Worker:
         self._views = Views(settings, process.programs())
         self.trace: Trace | None = None  # what the latest turn has left, for the turn that continues its conversation
         self._threads = threads
+        self._quota = quota
+        connection.hears[methods.LIMITS] = quota.hear
         self._opener = Opener(connection, settings, threads)
         self._last: Recipe | None = None
         self._turns = 0
@@ -88,11 +93,13 @@ class Worker:
         mode: Mode,
         timeout: float = START_TIMEOUT,
         proof: sandbox.Proof | None = None,
+        quota: Quota | None = None,
     ) -> AsyncIterator["Worker"]:
         """Start a process and make it ready for a turn of the default model. Raises WorkerFailed.
 
         `threads` are those of all workers; `starting` is held through the handshake: two first starts in a fresh
-        CODEX_HOME break each other (0.163.0). With a `proof` a worker for commands starts only where the sandbox works.
+        CODEX_HOME break each other (0.163.0). With a `proof` a worker for commands starts only where the sandbox works. It
+        tells `quota` what it hears of the account's limits.
         """
         environ = command.environment(settings)
         login = home.login_versions(settings)  # as it was before the process could read it
@@ -103,11 +110,11 @@ class Worker:
                 )
                 connection = Connection(process)
                 stack.push_async_callback(threads.close_all, connection)
-                await _shake_hands(connection, timeout)
+                await shake_hands(connection, timeout)
             try:
                 async with asyncio.timeout(timeout):
                     found = await facts.ask(connection, settings, cli.models)
-                    worker = cls(process, connection, settings, mode, found, login, threads)
+                    worker = cls(process, connection, settings, mode, found, login, threads, quota or Quota())
                     if proof is not None and mode == "agent":
                         await proof.renew(connection, worker._home)
                     await worker.prepare()
@@ -234,6 +241,8 @@ class Worker:
             _log.info("replacing an idle worker that does not answer: %s %s", error, error.detail)
             self.spent = True
             return False
+        if self.facts.account == _WITH_LIMITS and not self._settings.local_only and self._quota.due(time.monotonic()):
+            await self._connection.post("account/rateLimits/read", {}, self._quota.hear)
         return True
 
     async def _wake(self) -> None:
@@ -286,16 +295,3 @@ class Worker:
             tools=(),
             mcp_servers=self.facts.mcp_servers if self.mode == "chat" else (),
         )
-
-
-async def _shake_hands(connection: Connection, timeout: float) -> None:
-    await connection.request(
-        "initialize",
-        {
-            "clientInfo": {"name": CLIENT_NAME, "title": "codex-proxy", "version": __version__},
-            "capabilities": {"experimentalApi": True, "optOutNotificationMethods": methods.UNWANTED},
-        },
-        dict,
-        timeout,
-    )
-    await connection.notify("initialized")

@@ -27,6 +27,7 @@ class ModelServer:
         self.script = script
         self.requests: list[ModelRequest] = []
         self.calls = 0
+        self.headers: dict[str, str] = {}  # sent with every answer
         self.cache: PromptCache | None = None  # set it, and usage and prefill are as it has them
         self.port = 0
 
@@ -55,7 +56,7 @@ class ModelServer:
         asked = ModelRequest(body=msgspec.json.decode(await request.read()))
         self.calls += 1
         self.requests = [*self.requests[-_KEPT_REQUESTS:], asked]
-        answer = _Answer(request, f"resp_{self.calls}")
+        answer = _Answer(request, f"resp_{self.calls}", self.headers)
         if self.cache is not None:
             await answer.play(count := self.cache.count(asked))
             await asyncio.sleep(self.cache.delay(count))
@@ -72,13 +73,13 @@ class ModelServer:
 class _Answer:
     """One response on its way out."""
 
-    def __init__(self, request: web.Request, response_id: str) -> None:
+    def __init__(self, request: web.Request, response_id: str, headers: dict[str, str]) -> None:
         self._request = request
         self._id = response_id
         self._numbers = itertools.count()
         self._usage = Count()
         self._model = ""
-        self.stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        self.stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", **headers})
         self.ended = False
 
     async def _send(self, type_: str, **members: Any) -> None:

@@ -24,6 +24,7 @@ from codex_proxy import logs
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.home import codex_home
 from codex_proxy.codex.open_threads import OpenThreads
+from codex_proxy.codex.quota import Quota
 from codex_proxy.codex.sandbox import Proof
 from codex_proxy.codex.worker import Worker
 from codex_proxy.codex.worker_counts import WorkerCounts
@@ -106,11 +107,12 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
     )
     proof = None if settings.sandbox == "danger-full-access" else Proof()
     loaded = OpenThreads()
-    counts = WorkerCounts(functools.partial(Worker.started, cli, settings, asyncio.Lock(), loaded, proof=proof))
+    quota = Quota()
+    counts = WorkerCounts(functools.partial(Worker.started, cli, settings, asyncio.Lock(), loaded, proof=proof, quota=quota))
     measured = app[METRICS] = Metrics(cli.dotted_version)
     server = app[SERVER] = Server(settings, store, counts.started, measured.count_outcome)
     app[events.FRAMES] = events.Frames()
-    app[BOARD] = Board(server, counts, cli.dotted_version)
+    app[BOARD] = Board(server, counts, cli.dotted_version, quota)
     measured.registry.register(Present(server, counts))
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate, measured.count_answer])
     app[PATHS] = Paths(path for _, path, _ in ROUTES)

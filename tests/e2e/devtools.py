@@ -125,6 +125,11 @@ class Page:
     async def type(self, text: str) -> None:
         await self.send("Input.insertText", text=text)
 
+    async def choose(self, selector: str, *files: Path) -> None:
+        """Files for a field that asks for some."""
+        found = await self.send("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")
+        await self.send("DOM.setFileInputFiles", files=[*map(str, files)], objectId=found["result"]["objectId"])
+
     async def look(self, *, width: int = 1200, height: int = 800, dark: bool = False) -> None:
         """How large the window is, and what its user likes."""
         await self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)

@@ -4,8 +4,10 @@ With CONSOLE_PICTURES=DIR the pictures of all places and states are written ther
 """
 
 import asyncio
+import base64
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
 from tests.e2e import console_script
 from tests.e2e.devtools import Browser, Page, browsing
 from tests.key_file import write_keys
+from tests.pictures import PIXEL
 
 _PICTURES = os.environ.get("CONSOLE_PICTURES")
 
@@ -88,6 +91,8 @@ async def test_a_first_visit_from_ready_to_an_answer_with_its_work(console: Prox
     await page.click(".tools button")
     await page.sees("client.responses.create")
     await pictured(page, "playground-code")
+    foot = await page.run("document.querySelector('.answer .foot').innerText")
+    assert re.search(r"\b\d+\.\d s\b", foot), foot
     assert page.errors == []
     assert all(asked.startswith(console.address) for asked in page.asked)
 
@@ -120,7 +125,11 @@ async def test_the_history_is_searched_opened_forked_and_deleted_from(console: P
     last = await (await console.http.post(f"{console.base_url}/responses", json=second)).json()
     page = await browser.tab()
     await page.go(f"{console.address}/#history")
-    await page.until("document.querySelectorAll('.kept a').length === 2")
+    await page.until("document.querySelectorAll('.kept > li').length === 1")  # one conversation
+    assert await page.run("document.querySelectorAll('.kept > li a').length") == 2
+    await page.click(".kept summary")
+    await page.sees("the first question")
+    await page.sees("1 earlier turn")
     await pictured(page, "history")
     await page.run("document.querySelector('.filters input').focus()")
     await page.type("FIRST question")
@@ -143,6 +152,35 @@ async def test_the_history_is_searched_opened_forked_and_deleted_from(console: P
     await page.click(".opened button.bad")
     await page.sees("Choose a response")
     assert (await console.http.get(f"{console.base_url}/responses/{last['id']}")).status == 404
+    assert page.errors == []
+
+
+async def test_an_image_is_attached_taken_away_and_sent(
+    console: Proxy, browser: Browser, model: ModelServer, tmp_path: Path
+) -> None:
+    picture = tmp_path / "pixel.png"
+    picture.write_bytes(base64.b64decode(PIXEL.partition(",")[2]))
+    page = await browser.tab()
+    await page.go(f"{console.address}/#playground")
+    await page.until("document.querySelector('.composer select')?.options.length > 0")
+    await page.choose('.composer input[type="file"]', picture)
+    await page.until("document.querySelectorAll('.images img').length === 1")
+    await page.click(".images button")
+    await page.until("document.querySelectorAll('.images img').length === 0")
+    await page.choose('.composer input[type="file"]', picture)
+    await page.until("document.querySelector('.images img')?.naturalWidth === 1")
+    await pictured(page, "playground-image")
+    await ask(page, "what is this?")
+    await answered(page)
+    assert await page.run("document.querySelector('.said img').naturalWidth") == 1
+    assert await page.run("document.querySelectorAll('.images img').length") == 0
+    [said] = [item["content"] for item in model.requests[-1].input if "what is this?" in json.dumps(item)]
+    assert {"input_text": "what is this?"}.items() <= {part["type"]: part.get("text") for part in said}.items()
+    [image] = [part for part in said if part["type"] == "input_image"]
+    assert image["image_url"].startswith("data:image/")
+    await ask(page, "and now?")  # the image goes with one message only, and stays in the conversation
+    await answered(page, 2)
+    assert json.dumps(model.requests[-1].input).count("data:image/") == 1
     assert page.errors == []
 
 

@@ -14,7 +14,7 @@ from aiohttp_sse import EventSourceResponse
 from msgspec import UNSET, UnsetType
 
 from codex_proxy.web import sse
-from codex_proxy.web.console.status import BOARD, Board, Login, Queue, Status, TurnNow, View, Workers
+from codex_proxy.web.console.status import BOARD, Board, Login, Queue, QuotaWindow, Status, TurnNow, View, Workers
 
 LIFE = 100.0  # seconds; less than the shortest deadline that a request can have here (web/gates/deadline.py)
 _GATHERED_FOR = 0.2  # seconds: a person reads no faster
@@ -22,7 +22,7 @@ _LOOK_AGAIN = 1.0  # seconds; workers and logins change without a ring
 _SHARED_AT_MOST = 64  # of each
 _STALL_TIMEOUT = 10.0  # seconds that one write may take
 
-_MEMBERS = ("ready", "reason", "login", "workers", "queue")  # of Status, that may change
+_MEMBERS = ("ready", "reason", "login", "quota", "workers", "queue")  # of Status, that may change
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +32,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool | UnsetType = UNSET
     reason: str | UnsetType | None = UNSET
     login: Login | UnsetType | None = UNSET
+    quota: tuple[QuotaWindow, ...] | UnsetType = UNSET
     workers: Workers | UnsetType = UNSET
     queue: Queue | UnsetType = UNSET
     turns: tuple[TurnNow, ...] | UnsetType = UNSET

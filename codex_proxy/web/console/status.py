@@ -13,6 +13,7 @@ from aiohttp import web
 from codex_proxy import __version__
 from codex_proxy.activity import Kind
 from codex_proxy.ceilings import SANDBOXES
+from codex_proxy.codex.quota import Quota
 from codex_proxy.codex.worker_counts import WorkerCounts
 from codex_proxy.job import Job
 from codex_proxy.turns import Mode, Sandbox
@@ -40,6 +41,15 @@ class Workers(msgspec.Struct, frozen=True):
     starting: int
     idle: int
     busy: int
+
+
+class QuotaWindow(msgspec.Struct, frozen=True):
+    """How much of a limit of the account's is used up in its present window; `minutes` is the window's length."""
+
+    limit: str | None
+    used_percent: float
+    minutes: int | None
+    resets_at: int | None
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -89,7 +99,10 @@ class You(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """The server as the caller may know it. `reason`: why no turn could run now, in words for anybody."""
+    """The server as the caller may know it. `reason`: why no turn could run now, in words for anybody.
+
+    `quota` is told the operator, where Codex tells it.
+    """
 
     now: float
     started_at: float
@@ -98,6 +111,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     reason: str | None
     login: Login | None
+    quota: tuple[QuotaWindow, ...]
     workers: Workers
     queue: Queue
     you: You
@@ -107,8 +121,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 class Board:
     """What the console's routes look at."""
 
-    def __init__(self, server: Server, counts: WorkerCounts, cli_version: str) -> None:
+    def __init__(self, server: Server, counts: WorkerCounts, cli_version: str, quota: Quota) -> None:
         self.server = server
+        self.quota = quota
         self.counts = counts
         self.cli_version = cli_version
         self.started_at = _epoch(time.monotonic())
@@ -150,11 +165,18 @@ class View:
             ready=reason is None,
             reason=reason,
             login=Login(facts.usable, facts.account, facts.plan, provider, facts.provider_local) if facts else None,
+            quota=self._quota(),
             workers=Workers(server.settings.max_parallel, states["starting"], states["idle"], states["busy"]),
             queue=Queue(server.jobs.waiting, server.jobs.size),
             you=self._you,
             turns=tuple(self._turn(job) for job in server.jobs.open if self.sees(job)),
         )
+
+    def _quota(self) -> tuple[QuotaWindow, ...]:
+        """Of windows that are not over: what is used up in the next ones nobody has told yet."""
+        windows = self._board.quota.windows if self._caller.operator else ()
+        present = [one for one in windows if one.resets_at is None or one.resets_at > time.time()]
+        return tuple(QuotaWindow(one.limit, one.used_percent, one.minutes, one.resets_at) for one in present)
 
     def turn(self, turn_id: str) -> Job | None:
         """The job of a turn that has not ended; None where there is none, or none that the caller may see."""

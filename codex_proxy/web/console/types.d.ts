@@ -21,6 +21,7 @@ export type TurnNow = {
   doing: Doing | null;
 };
 export type Login = {usable: boolean; account: string | null; plan: string | null; provider: string | null; local: boolean};
+export type QuotaWindow = {limit: string | null; used_percent: number; minutes: number | null; resets_at: number | null};
 export type You = {
   name: string;
   operator: boolean;
@@ -39,6 +40,7 @@ export type Status = {
   ready: boolean;
   reason: string | null;
   login: Login | null;
+  quota: QuotaWindow[];
   workers: {parallel: number; starting: number; idle: number; busy: number};
   queue: {waiting: number; limit: number};
   you: You;

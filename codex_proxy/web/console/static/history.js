@@ -1,4 +1,4 @@
-// History: the caller's kept responses, searchable, each opened as the conversation that it ends.
+// History: the caller's kept responses, those of a conversation together, searchable, each opened as the conversation that it ends.
 
 import {json, sentence} from "./api.js";
 import {announce, field, h, icon, idButton} from "./dom.js";
@@ -22,6 +22,8 @@ export function create() {
   const node = h("div", {class: "history"}, h("h1", {}, "History"), h("div", {class: "two"}, listing, opened));
   let [after, number] = [/** @type {string | null} */ (null), 0];
   let selected = "";
+  /** Conversations that have an earlier turn, by that turn's id. @type {Map<string, Conversation>} */
+  const continued = new Map();
 
   /** @param {boolean} fresh */
   async function load(fresh) {
@@ -39,8 +41,11 @@ export function create() {
       return;
     }
     if (mine !== number) return;
-    if (fresh) list.replaceChildren();
-    list.append(...page.data.map(entry));
+    if (fresh) {
+      list.replaceChildren();
+      continued.clear();
+    }
+    for (const kept of page.data) place(kept);
     after = page.next;
     more.hidden = !after;
     const searched = search.value.trim() || model.value;
@@ -57,10 +62,25 @@ export function create() {
     return h("li", {}, link);
   }
 
+  /** Latest first: what is continued by one that is shown stands below that one. @param {Kept} kept */
+  function place(kept) {
+    let conversation = continued.get(kept.id);
+    if (conversation) conversation.add(entry(kept));
+    else {
+      conversation = new Conversation(entry(kept));
+      list.append(conversation.node);
+    }
+    const before = kept.previous_response_id;
+    if (before && !continued.has(before)) continued.set(before, conversation);
+  }
+
   function mark() {
     for (const link of list.querySelectorAll("a")) {
-      if (link.dataset.id === selected) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
+      if (link.dataset.id === selected) {
+        link.setAttribute("aria-current", "true");
+        const earlier = link.closest("details");
+        if (earlier) earlier.open = true;
+      } else link.removeAttribute("aria-current");
     }
     node.classList.toggle("open", Boolean(selected));
   }
@@ -113,6 +133,24 @@ export function create() {
   model.addEventListener("change", () => load(true));
   more.addEventListener("click", () => load(false));
   return {node, show: (rest) => (load(true), open(rest), undefined)};
+}
+
+/** The latest turn of a conversation, and the earlier ones on request. */
+class Conversation {
+  /** @param {HTMLLIElement} latest */
+  constructor(latest) {
+    this.node = latest;
+    this.count = h("summary", {});
+    this.earlier = h("ul", {});
+  }
+
+  /** @param {HTMLLIElement} turn */
+  add(turn) {
+    this.earlier.append(turn);
+    const number = this.earlier.childElementCount;
+    this.count.textContent = number === 1 ? "1 earlier turn" : `${number} earlier turns`;
+    if (number === 1) this.node.append(h("details", {}, this.count, this.earlier));
+  }
 }
 
 /** @param {string} status */

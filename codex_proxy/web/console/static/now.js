@@ -3,7 +3,7 @@
 import {json, sentence} from "./api.js";
 import {announce, copyButton, h, mark, setText} from "./dom.js";
 import {live, serverNow, watch} from "./live.js";
-import {ago, duration, tick} from "./times.js";
+import {ago, duration, tick, until} from "./times.js";
 
 /** @typedef {import("../types").TurnNow} TurnNow */
 /** @typedef {import("../types").Status} Status */
@@ -153,10 +153,20 @@ function renderFacts(node, status) {
     ["Queue", `${queue.waiting} of ${queue.limit}`, "waiting"],
     ["You", you.name, you.operator ? "operator: sees every turn" : "sees own turns"],
     ["Server", status.version, `Codex ${status.cli_version}, started ${ago(status.started_at)}`],
+    ...status.quota.map(quota),
   ];
+  while (node.children.length > shown.length) node.lastElementChild?.remove();
   for (const [index, [label, value, more]] of shown.entries()) {
-    const entry = node.children[index] ?? node.appendChild(h("div", {}, h("dt", {}, label), h("dd", {}), h("dd", {class: "quiet"})));
+    const entry = node.children[index] ?? node.appendChild(h("div", {}, h("dt", {}), h("dd", {}), h("dd", {class: "quiet"})));
+    setText(entry.children[0], label);
     setText(entry.children[1], value);
     setText(entry.children[2], more);
   }
+}
+
+/** @param {import("../types").QuotaWindow} window @returns {[string, string, string]} */
+function quota({limit, used_percent, minutes, resets_at}) {
+  const length = !minutes ? "" : minutes % 1440 === 0 ? `, ${minutes / 1440} d` : minutes % 60 === 0 ? `, ${minutes / 60} h` : `, ${minutes} min`;
+  const resets = resets_at ? `resets ${until(resets_at - serverNow())}` : "";
+  return [`Quota${length}`, `${Math.round(used_percent)} % used`, [limit, resets].filter(Boolean).join(", ")];
 }

@@ -26,6 +26,12 @@ export function duration(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
+/** How long something took: what is short, with tenths where they are known. @param {number} whole seconds @param {number | null} exact */
+export function lasted(whole, exact) {
+  if (exact !== null && exact < 60) return `${exact.toFixed(1)} s`;
+  return whole < 1 ? "under 1 s" : duration(whole);
+}
+
 /** @param {number} seconds since the epoch */
 export function ago(seconds) {
   const past = Date.now() / 1000 - seconds;
@@ -34,6 +40,14 @@ export function ago(seconds) {
     if (past < below) return `${Math.max(1, Math.round(past / size))} ${unit} ago`;
   }
   return new Date(seconds * 1000).toLocaleDateString();
+}
+
+/** @param {number} seconds from now */
+export function until(seconds) {
+  if (seconds < 60) return "in a moment";
+  if (seconds < 3600) return `in ${Math.round(seconds / 60)} min`;
+  if (seconds < 86400) return `in ${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return `in ${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
 }
 
 /** A relative time with the exact one on hover. @param {number} seconds */

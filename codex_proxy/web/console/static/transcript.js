@@ -2,7 +2,7 @@
 
 import {h, mark} from "./dom.js";
 import {Growing, clean, markdown} from "./markdown.js";
-import {duration, tick, tokens, when} from "./times.js";
+import {duration, lasted, tick, tokens, when} from "./times.js";
 import {workRow} from "./work.js";
 
 /** @typedef {import("../types").Item} Item */
@@ -67,11 +67,13 @@ export class AnswerView {
     /** @type {Answer | null} */
     this.response = null;
     this.began = Date.now();
+    this.live = false; // it has events, so the time that it took is known more exactly than in whole seconds
     this.state("Waiting for Codex", true);
   }
 
   /** @param {any} event of the Responses API */
   apply(event) {
+    this.live = true;
     switch (event.type) {
       case "response.queued": return this.state("Waiting for a worker", true);
       case "response.created":
@@ -162,7 +164,7 @@ export class AnswerView {
   end(response) {
     this.response = response;
     this.node.removeAttribute("aria-busy");
-    const took = response.completed_at ? duration(response.completed_at - response.created_at) : "";
+    const took = response.completed_at ? lasted(response.completed_at - response.created_at, this.live ? (Date.now() - this.began) / 1000 : null) : "";
     const words = {
       completed: [mark("good"), "Done"],
       cancelled: [mark("wait"), "Stopped."],
