@@ -1,5 +1,6 @@
-"""Pieces of this machine that tests borrow: a free port, a small disk."""
+"""Pieces of this machine that tests borrow: a free port, a small disk, little memory."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -24,6 +25,28 @@ def clock_ahead(directory: Path, seconds: int) -> str:
     skewed = f"import time\nnow, now_ns = time.time, time.time_ns\ntime.time = lambda: now() + {seconds}\n"
     (directory / "sitecustomize.py").write_text(skewed + f"time.time_ns = lambda: now_ns() + {seconds} * 10**9\n")
     return os.pathsep.join([str(directory), os.getcwd()])
+
+
+@contextmanager
+def little_memory(megabytes: int) -> Iterator[Path]:
+    """A memory cgroup until the block ends; the test is skipped where none may be made. Write pids to its cgroup.procs."""
+    old = Path("/sys/fs/cgroup/memory")
+    group = (old if old.is_dir() else Path("/sys/fs/cgroup")) / f"codex-proxy-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / ("memory.limit_in_bytes" if old.is_dir() else "memory.max")).write_text(str(megabytes << 20))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        pytest.skip(f"needs the right to make a memory cgroup: {error}")
+    try:
+        yield group
+    finally:
+        while pids := (group / "cgroup.procs").read_text().split():  # those of a test that has failed
+            for pid in pids:
+                with contextlib.suppress(OSError):
+                    (group.parent / "cgroup.procs").write_text(pid)
+        group.rmdir()
 
 
 @contextmanager
