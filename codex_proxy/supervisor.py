@@ -52,12 +52,11 @@ class Supervisor:
 
     @property
     def busy(self) -> bool:
-        return self.running is not None and not self.running.ended
+        return self.running is not None
 
     def holds(self, turn: Turn) -> bool:
         """Whether one of its workers has the thread of the turn's conversation, where it stands."""
-        worker = None if self._workers is None else self._workers.at_hand(turn.mode)
-        return worker is not None and worker.opener.holds(turn)
+        return self._workers is not None and self._workers.holds(turn)
 
     @property
     def hangs(self) -> bool:

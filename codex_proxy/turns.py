@@ -5,7 +5,7 @@ start and the end of one item its deltas come in order, and add up to its text. 
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ Phase = Literal["commentary", "final_answer"]
 Summary = Literal["auto", "concise", "detailed", "none"]
 WebSearch = Literal["live", "configured", "disabled"]  # configured: as Codex's own configuration has it
 Keep = Literal["nowhere", "memory", "disk"]  # where a turn's conversation may be kept
+_Item = TypeVar("_Item")
 Continuation = Literal["live", "resumed", "rebuilt", "new"]  # what became of the conversation that a turn continues
 
 
@@ -86,7 +87,7 @@ class Verbatim(msgspec.Struct, frozen=True, tag="verbatim"):
 History = Message | Called | Answered | Reasoned | Verbatim
 
 
-def said(history: Iterable[History]) -> tuple[History, ...]:
+def said(history: Iterable[_Item]) -> tuple[_Item, ...]:
     """The history without the messages that say nothing: some providers refuse them."""
     return tuple(item for item in history if not isinstance(item, Message) or not item.is_empty)
 

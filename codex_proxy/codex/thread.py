@@ -5,6 +5,7 @@ no `sandbox` field, ever, because any value of it replaces the permission profil
 directory and run its MCP servers.
 """
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Any, assert_never
@@ -33,6 +34,8 @@ from codex_proxy.whole_file import Version
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
 PROFILE = "proxy"
+_LONGEST_CALL_ID = 64  # characters; the API takes no more
+_DIGEST = 32  # characters
 
 _OFF = {"enabled": False}
 # Pure-model mode: no environment, hence no command can run, and nothing of the agent's is described to the model.
@@ -135,9 +138,22 @@ def turn_params(thread_id: str, turn: Turn, tier_before: str | None = None) -> d
     return params
 
 
-def history_items(history: Iterable[History]) -> list[dict[str, Any]]:
-    """History as the raw Responses API items of thread/inject_items."""
-    return [_history_item(item) for item in history]
+def history_items(history: Iterable[History], issued: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """History as the raw Responses API items of thread/inject_items.
+
+    `issued`: ids of calls that the thread has from the provider, which therefore takes them. Of others one that is too long
+    goes under a short one, the same for the call and its output.
+    """
+    known = set(issued)
+    items = []
+    for item in history:
+        items.append(found := _history_item(item))
+        call_id = found.get("call_id", "")
+        if isinstance(item, Verbatim):
+            known.add(call_id)
+        elif len(call_id) > _LONGEST_CALL_ID and call_id not in known:
+            found["call_id"] = f"call_{hashlib.sha256(call_id.encode()).hexdigest()[:_DIGEST]}"
+    return items
 
 
 def _history_item(item: History) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from codex_proxy.errors import InvalidRequest
 from codex_proxy.turns import Mode, Tool
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,256}", re.ASCII)
+_NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST = 64  # characters; Codex takes 128 for a tool, but the API behind it only these
 AGENTS_OWN = frozenset(
     (
@@ -77,6 +78,7 @@ def group_to_model(name: str) -> str:
 
 
 def _seen(name: str, taken: frozenset[str]) -> str:
+    name = _NOT_IN_A_NAME.sub("_", name)  # of a call in a history that began elsewhere
     bare = name
     while bare.startswith(_MARK):
         bare = bare.removeprefix(_MARK)

@@ -8,13 +8,16 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from codex_proxy.dialects.image_header import kind_of, size
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.turns import Answered, History, Image, Message, Part
+from codex_proxy.turns import Answered, Image, Message, Part
 from codex_proxy.wish import Wish
+
+_Item = TypeVar("_Item")
 
 MAX_IMAGES = 100  # in one conversation
 MAX_BYTES = 20 * 1024 * 1024  # of one file
@@ -70,7 +73,7 @@ def put_in(wish: Wish, fetched: Mapping[str, str]) -> Wish:
     return msgspec.structs.replace(wish, history=put_in_history(wish.history, fetched), input=_filled(wish.input, fetched))
 
 
-def put_in_history(history: tuple[History, ...], fetched: Mapping[str, str]) -> tuple[History, ...]:
+def put_in_history(history: tuple[_Item, ...], fetched: Mapping[str, str]) -> tuple[_Item, ...]:
     return tuple(
         msgspec.structs.replace(item, parts=_filled(item.parts, fetched)) if isinstance(item, Message | Answered) else item
         for item in history

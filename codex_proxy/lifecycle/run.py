@@ -18,7 +18,7 @@ import msgspec
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.dialects.responses import stored
 from codex_proxy.dialects.responses.events import StreamEvent
-from codex_proxy.dialects.responses.input import repeated
+from codex_proxy.dialects.responses.replay import repeated
 from codex_proxy.dialects.responses.request import ResponsesRequest
 from codex_proxy.dialects.responses.stream import ResponsesStream
 from codex_proxy.errors import ProxyError, RecordEnded, StoreUnavailable
@@ -27,10 +27,11 @@ from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.conversations import Part
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.store.base import Change, Record, StoredEvent, StoredPart
-from codex_proxy.turns import History, Turn
+from codex_proxy.turns import History, Turn, TurnCompleted, Usage
 
 _WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: a beat, and a call of the store that hangs
 
+_NO_TOKENS = Usage(0, 0, 0, 0)
 
 Remember = Callable[[Job, tuple[History, ...]], None]
 
@@ -138,8 +139,11 @@ class Run:
 
         Raises StoreUnavailable, as begun, when the end cannot be written in time: the outbox goes on trying.
         """
-        assert self.job is not None
+        if self.asked.prewarm and not self.state.ended:
+            self._ready += self._noted(self.stream.feed(TurnCompleted(_NO_TOKENS), _now()))
+            self._end("nothing was to be generated")
         while not self._ready:
+            assert self.job is not None
             event = await self.job.next_event()
             if self._stopped and self.job.read:
                 self._ready += self._noted([self.stream.cancel(_now())])
@@ -155,7 +159,7 @@ class Run:
                 if self.stream.response.status == "completed" and not self.stream.enough:
                     self._remember(self.job, repeated(self.stream.response.output))
                 self._end(f"its turn ended: {self.stream.response.status}")
-        if self.state.ended and not self.asked.background:
+        if self.state.ended and (self.asked.prewarm or not self.asked.background):
             await self._be_written()
         ready, self._ready = self._ready, []
         return ready
@@ -183,7 +187,8 @@ class Run:
     def leave(self) -> None:
         """The reader is done with it, or has left: then the turn is interrupted, and the record says so."""
         if self.job is None:
-            self._drop()
+            if not self.state.ended:
+                self._drop()
         else:
             self._jobs.abandon(self.job)
             if not self.state.ended:
@@ -192,7 +197,7 @@ class Run:
 
     def _drop(self) -> None:
         """Its turn was refused before it was submitted: nothing is left of it."""
-        if not self.state.ended and self.asked.store:
+        if self.asked.store:
             self._instance.outbox.put(f"the end of {self.id}", lambda: self._instance.store.delete(self.owner, self.id), 60.0)
         if self._part is not None:
             self._part.leave()
@@ -212,7 +217,9 @@ class Run:
         self._written.set()
 
     async def _write_end(self) -> None:
-        if self._part is not None:
+        if self._part is not None and self.asked.prewarm:
+            self._part.leave()
+        elif self._part is not None:
             await self._part.close(self.stream.response)
         reason = self.state.reason
         try:

@@ -27,7 +27,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 
     async def run(held: Held | None) -> web.StreamResponse:
         run = await _run(server, who, body)
-        return await (_background if run.asked.background else _foreground)(request, who, run, body, held)
+        return await (_background if run.asked.background and not run.asked.prewarm else _foreground)(request, who, run, body, held)
 
     async def again(kept: KeptAnswer) -> web.StreamResponse:
         asked = await server.decoding.run(len(body.content), responses_request.decode, body.content)
@@ -44,6 +44,10 @@ async def _begin(server: Server, who: Caller, run: Run, body: Body, held: Held |
     """Make the record and queue the turn; from then on, what may be large of the request is bytes."""
     if run.asked.store:
         await run.create(*await server.decoding.run(body.size, run.given))
+    if run.asked.prewarm:
+        if held is not None:
+            await held.bind(run.stored_id)
+        return
     packed = await server.decoding.run(body.size, pack, run.turn)
     run.forget_conversation(packed.turn)
     run.start(await server.begin(packed, body, who, held, run.stored_id))

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from codex_proxy.codex.thread import history_items
 from codex_proxy.dialects.responses.request import ResponsesRequest, decode
 from codex_proxy.errors import InvalidRequest, ProxyError, UnsupportedParameter
 from codex_proxy.turns import Answered, Called, History, Image, Message, Part, Reasoned, Text, Tool, ToolCalled, Turn
@@ -157,7 +158,7 @@ def test_every_name_of_a_call_that_comes_back_is_one_that_providers_take(name: s
     # OpenAI answers 400 to a function_call in the input whose name is not of this pattern.
     output = output_of(transcripts.ALL[name])
     outputs = [{"type": "function_call_output", "call_id": "call_w", "output": ""}] if name == "CALL" else []
-    called = [item.name for item in _history(*output, *outputs) if isinstance(item, Called)]
+    called = [item["name"] for item in history_items(_history(*output, *outputs)) if item["type"] == "function_call"]
     assert [told for told in called if not re.fullmatch(r"[a-zA-Z0-9_-]+", told)] == []
 
 
@@ -185,7 +186,7 @@ def test_a_web_search_is_switched_on_and_is_no_tool_of_the_client(kind: str) -> 
 
 
 def test_what_codex_as_a_client_does_without_is_ignored_and_said_to_be() -> None:
-    asked = _decoded(tools=[{"type": "tool_search"}, {"type": "image_generation"}, _LOOK], temperature=1, strange=1)
+    asked = _decoded(tools=[{"type": "tool_search"}, {"type": "image_generation"}, _LOOK], temperature=1, strange=1).continuing(())
     assert [tool.name for tool in asked.wish.tools] == ["look"]
     assert set(asked.ignored) == {"tools.tool_search", "tools.image_generation", "temperature", "strange"}
 
@@ -241,7 +242,7 @@ def test_a_choice_without_a_name_chooses_no_tool_that_is_called_none() -> None:
     assert _refused(tools=[_LOOK | {"name": "None"}], tool_choice={"type": "function"}).param is not None
 
 
-@pytest.mark.parametrize("kind", ["file_search", "mcp", "web_search_preview", "image_generation", None])
+@pytest.mark.parametrize("kind", ["file_search", "mcp", "code_interpreter", "image_generation", None])
 def test_a_choice_of_another_type_is_refused(kind: str | None) -> None:
     error = _refused(tools=[_LOOK], tool_choice={"type": kind})
     assert (type(error), error.param) == (UnsupportedParameter, "tool_choice")

@@ -3,11 +3,13 @@
 Each row is a request from a public bug report of some server of this API.
 """
 
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from codex_proxy.codex.tools import to_model
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, Think, words
 from tests.conftest import Proxy, ProxyStarter
@@ -19,10 +21,11 @@ Json = dict[str, Any]  # Any: any JSON
 _HI: Json = {"role": "user", "content": "hi"}
 _CALL: Json = {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"}
 _CHAT_CALL: Json = {"role": "assistant", "tool_calls": [{"id": "call_1", "function": {"name": "look", "arguments": "{}"}}]}
+_SHORT: Json = {"call_id": f"call_{hashlib.sha256(b'c' * 65).hexdigest()[:32]}"}
 _ENCRYPTED: Json = {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
 
 
-def _told(request: ModelRequest, *kinds: str) -> list[Json]:
+def told(request: ModelRequest, *kinds: str) -> list[Json]:
     """The items of some kinds, and the messages of the two who talk, as the provider got them; without what Codex adds."""
     return [
         item
@@ -69,6 +72,41 @@ _TAKEN: dict[str, tuple[str, Json, list[Json | str]]] = {
         {"messages": [_HI, _CHAT_CALL, {"role": "tool", "tool_call_id": "call_1", "content": []}]},
         ["hi", {"name": "look"}, {"output": ""}],
     ),
+    "long ids of calls": (
+        RESPONSES,
+        {"input": [_HI, _CALL | {"call_id": "c" * 65}, {"type": "function_call_output", "call_id": "c" * 65, "output": "1"}]},
+        ["hi", _SHORT | {"name": "look"}, _SHORT | {"output": "1"}],
+    ),
+    "empty ids of calls": (
+        RESPONSES,
+        {
+            "input": [
+                *(_HI, _CALL | {"call_id": ""}, _CALL | {"call_id": None, "name": "see"}),
+                {"type": "function_call_output", "call_id": "", "output": "1"},
+                {"type": "function_call_output", "output": "2"},
+            ]
+        },
+        [
+            *("hi", {"name": "look", "call_id": "call_1"}, {"name": "see", "call_id": "call_2"}),
+            *({"call_id": "call_1", "output": "1"}, {"call_id": "call_2", "output": "2"}),
+        ],
+    ),
+    "names that no provider takes": (
+        RESPONSES,
+        {
+            "input": [
+                *(_HI, _CALL | {"name": "functions.look at", "namespace": "my server"}),
+                {"type": "function_call_output", "call_id": "call_1", "output": "1"},
+            ]
+        },
+        ["hi", {"name": "functions_look_at", "namespace": "my_server"}, {"output": "1"}],
+    ),
+    "a name that is too long": (
+        RESPONSES,
+        {"input": [_HI, _CALL | {"name": "x" * 65}, {"type": "function_call_output", "call_id": "call_1", "output": "1"}]},
+        ["hi", {"name": to_model("x" * 65)}, {"output": "1"}],
+    ),
+    "a type null": (RESPONSES, {"input": [_HI | {"type": None}]}, ["hi"]),
     "a tool's content null": (
         CHAT,
         {"messages": [_HI, _CHAT_CALL, {"role": "tool", "tool_call_id": "call_1", "content": None}]},
@@ -78,12 +116,12 @@ _TAKEN: dict[str, tuple[str, Json, list[Json | str]]] = {
 
 
 async def test_it_is_taken_as_it_comes(proxy: Proxy, model: ModelServer) -> None:
-    for name, (route, body, told) in _TAKEN.items():
+    for name, (route, body, wanted_items) in _TAKEN.items():
         answer = await post(proxy, body | {"model": "gpt-5.5 chat"}, route=route)
         assert answer.status == 200, (name, await answer.text())
-        got = _told(model.requests[-1], "reasoning", "function_call", "function_call_output")
-        assert len(got) == len(told), (name, got)
-        for item, wanted in zip(got, told, strict=True):
+        got = told(model.requests[-1], "reasoning", "function_call", "function_call_output")
+        assert len(got) == len(wanted_items), (name, got)
+        for item, wanted in zip(got, wanted_items, strict=True):
             if isinstance(wanted, str):
                 assert item["content"][0]["text"] == wanted, name
             else:
@@ -154,6 +192,38 @@ async def test_the_original_detail_of_an_image_is_taken_in_a_chat(proxy: Proxy, 
     assert [part.get("detail") for part in model.requests[-1].input[-1]["content"] if part["type"] == "input_image"] == ["original"]
 
 
+_WARMING: dict[str, Json] = {
+    "prewarm": {"prompt_cache_options": {"prewarm": True}},
+    "generate": {"generate": False},
+    "both, in the background": {"prompt_cache_options": {"prewarm": True}, "generate": False, "background": True},
+    "not stored": {"generate": False, "store": False},
+    "with a key": {"generate": False, "key": "a"},
+}
+
+
+@pytest.mark.parametrize("name", _WARMING)
+async def test_warming_up_is_answered_at_once_and_runs_nothing(proxy: Proxy, model: ModelServer, name: str) -> None:
+    members = dict(_WARMING[name])
+    headers = {"Idempotency-Key": "a"} if members.pop("key", None) else {}
+    warm = await post(proxy, {"input": [_HI], "model": "gpt-5.5 chat", "metadata": {"a": "b"}} | members, headers, route=RESPONSES)
+    assert warm.status == 200, await warm.text()
+    assert "x-codex-ignored" not in warm.headers
+    answer = await warm.json()
+    assert (answer["status"], answer["output"], answer["usage"]["total_tokens"]) == ("completed", [], 0)
+    assert model.calls == 0
+    if members.get("store") is not False:
+        again = {"input": "and?", "previous_response_id": answer["id"], "model": "gpt-5.5 chat"}
+        assert (await (await post(proxy, again, route=RESPONSES)).json())["status"] == "completed"
+        assert [item["content"][0]["text"] for item in told(model.requests[0])] == ["hi", "and?"]
+
+
+async def test_warming_up_with_nothing_to_read_and_as_a_stream(proxy: Proxy, model: ModelServer) -> None:
+    answer = await post(proxy, {"input": [], "instructions": "Be kind.", "generate": False, "stream": True}, route=RESPONSES)
+    names = [line.removeprefix("event: ") for line in (await answer.text()).splitlines() if line.startswith("event: ")]
+    assert names == ["response.created", "response.in_progress", "response.completed"]
+    assert model.calls == 0
+
+
 async def _thinking(_: ModelRequest) -> AsyncIterator[Step]:
     yield Think(("**Thinking**",), encrypted="gAAA")
     yield Say(words("Done."))
@@ -168,6 +238,23 @@ async def test_reasoning_that_is_not_stored_comes_encrypted_without_being_asked_
     thought = (await answer.json())["output"][0]
     assert thought["type"] == "reasoning"
     assert thought.get("encrypted_content") == ("gAAA" if given else None)
+
+
+async def test_a_search_that_must_be_is_asked_for_in_words(proxy: Proxy, model: ModelServer) -> None:
+    tools = [{"type": "web_search"}, {"type": "function", "name": "look"}]
+    rows: list[tuple[Json, bool, list[str]]] = [
+        ({"tools": tools, "tool_choice": {"type": "web_search"}}, True, ["web_search"]),
+        ({"tools": tools[:1], "tool_choice": "required"}, True, ["web_search"]),
+        ({"tools": tools, "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": tools[:1]}}, False, ["web_search"]),
+        ({"tools": tools, "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": tools[1:]}}, False, ["look"]),
+    ]
+    for members, must, names in rows:
+        answer = await post(proxy, {"input": "hi", "model": "gpt-5.5 chat"} | members, route=RESPONSES)
+        assert answer.status == 200, await answer.text()
+        request = model.requests[-1]
+        assert [name for name in request.tool_names if name in ("look", "web_search")] == names
+        asked = any(part.get("text") == "Search the web before you answer." for item in request.input for part in item["content"])
+        assert asked is must
 
 
 async def test_a_key_that_is_not_known_is_told_in_the_words_that_clients_look_for(

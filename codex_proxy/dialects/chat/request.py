@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body, bounds, images, ui_tasks
+from codex_proxy.dialects import body, bounds, foreign, images, ui_tasks
 from codex_proxy.dialects.chat.messages import ChatMessage, conversation
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier, told_apart
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
@@ -23,19 +23,6 @@ IGNORED = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "prediction"),
     *("prompt_cache_retention", "metadata"),
 )
-
-# Members of the Responses API that clients send here, and what they are told.
-_ADVICE = "In the Chat Completions API, use {} instead."
-_CONTINUED = "Chat Completions has no such parameter: send the whole conversation in 'messages', or use POST /v1/responses."
-FOREIGN = {
-    "input": _ADVICE.format("'messages'"),
-    "instructions": _ADVICE.format("a message with the role 'developer'"),
-    "max_output_tokens": _ADVICE.format("'max_completion_tokens'"),
-    "reasoning": _ADVICE.format("'reasoning_effort'"),
-    "text": _ADVICE.format("'response_format' and 'verbosity'"),
-    "previous_response_id": _CONTINUED,
-    "conversation": _CONTINUED,
-}
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -159,7 +146,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
 def decode(raw: bytes | bytearray) -> ChatRequest:
     """Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
-    asked = body.decode(raw, Body, FOREIGN)
+    asked = body.decode(raw, Body, foreign.CHAT)
     _refuse_unsupported(asked)
     extra = asked.x_codex or XCodex()
     history, prompt = conversation(asked.messages)

@@ -8,9 +8,9 @@ import msgspec
 from codex_proxy.dialects import body
 from codex_proxy.dialects.common import Metadata
 from codex_proxy.dialects.responses import stored
-from codex_proxy.dialects.responses.input import history_of
+from codex_proxy.dialects.responses.replay import history_of
+from codex_proxy.dialects.responses.updates import Given
 from codex_proxy.errors import InvalidRequest, ProxyError
-from codex_proxy.turns import History
 
 AT_A_TIME = 20  # items that one request may add; the API's bound
 _Item = dict[str, Any]  # Any: JSON
@@ -92,7 +92,7 @@ def _item(item: _Item, taken: set[str], new_id: Callable[[], str]) -> Item:
     return Item(name, msgspec.json.encode(whole))
 
 
-def as_history(contents: Sequence[bytes]) -> tuple[History, ...]:
+def as_history(contents: Sequence[bytes]) -> tuple[Given, ...]:
     """What a response in the conversation begins with."""
     try:
         return history_of([msgspec.json.decode(content, type=_Item) for content in contents], "items")

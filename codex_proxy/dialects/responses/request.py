@@ -5,39 +5,31 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body, bounds, images
-from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier, told_apart
-from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
+from codex_proxy.dialects import body, bounds, foreign, images
+from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, XCodex, service_tier, told_apart
+from codex_proxy.dialects.output_format import OutputFormat
+from codex_proxy.dialects.responses import references, updates
 from codex_proxy.dialects.responses import tools as responses_tools
-from codex_proxy.dialects.responses.input import check_calls, conversation
-from codex_proxy.dialects.responses.objects import InConversation, ReasoningEcho, Response, TextEcho
+from codex_proxy.dialects.responses.objects import InConversation, ReasoningEcho, Response
+from codex_proxy.dialects.responses.output_text import Echo, TextOptions, echo, output_format
+from codex_proxy.dialects.responses.replay import check_calls, conversation
+from codex_proxy.dialects.responses.updates import Given, history_in
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import History, Message, Part, Text, Turn, Verbatim
+from codex_proxy.turns import Message, Part, Text, Turn, Verbatim
 from codex_proxy.wish import Wish
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 _ENCRYPTED = "reasoning.encrypted_content"
+_NOTHING = responses_tools.Offered((), web_search=False)
+# Codex has no way to force its provider's search.
+_SEARCH = Message("developer", (Text("Search the web before you answer."),))
 
 # Accepted without effect, and named in the header x-codex-ignored: Codex has no counterpart.
 IGNORED = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tool_calls", "truncation"),
     "prompt_cache_retention",
 )
-
-# Members of chat completions that clients send here, and what they are told.
-_ADVICE = "In the Responses API, this parameter has moved to {}."
-FOREIGN = {
-    "messages": _ADVICE.format("'input'"),
-    "response_format": _ADVICE.format("'text.format'"),
-    "verbosity": _ADVICE.format("'text.verbosity'"),
-    "max_tokens": _ADVICE.format("'max_output_tokens'"),
-    "max_completion_tokens": _ADVICE.format("'max_output_tokens'"),
-    "reasoning_effort": _ADVICE.format("'reasoning.effort'"),
-    "functions": _ADVICE.format("'tools'"),
-    "function_call": _ADVICE.format("'tool_choice'"),
-    "web_search_options": _ADVICE.format("'tools', as a tool of type 'web_search'"),
-}
 
 
 class Reasoning(msgspec.Struct, frozen=True):
@@ -46,24 +38,10 @@ class Reasoning(msgspec.Struct, frozen=True):
     generate_summary: Literal["auto", "concise", "detailed"] | None = None
 
 
-class TextFormat(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
-    """Plain text."""
+class PromptCacheOptions(msgspec.Struct, frozen=True):
+    """Has no effect, except that nothing is to be generated yet."""
 
-
-class JsonObjectFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_object"):
-    """Some JSON object."""
-
-
-class JsonSchemaFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_schema"):
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    schema: dict[str, Any]  # Any: a JSON Schema
-    strict: bool | None = None
-    description: str | None = None
-
-
-class TextOptions(msgspec.Struct, frozen=True):
-    format: TextFormat | JsonObjectFormat | JsonSchemaFormat | None = None
-    verbosity: Verbosity | None = None
+    prewarm: bool | None = None
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -104,16 +82,10 @@ class Body(msgspec.Struct, frozen=True):
     truncation: Literal["auto", "disabled"] | None = None
     prompt_cache_key: _Name | None = None
     prompt_cache_retention: str | None = None
+    prompt_cache_options: PromptCacheOptions | None = None
+    generate: bool | None = None  # not in the API's reference; the Codex CLI sends it
     safety_identifier: _Name | None = None
     user: _Name | None = None
-
-
-class Echo(msgspec.Struct, frozen=True):
-    """What every answer repeats of the request and may be large: as JSON text, which is written as it is."""
-
-    text: TextEcho
-    tool_choice: msgspec.Raw
-    tools: list[Any]  # Any: msgspec.Raw, where the answer has objects
 
 
 class ResponsesRequest(msgspec.Struct, frozen=True):
@@ -125,9 +97,11 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     wish: Wish
     body: Body
     instructions: tuple[Message, ...]
-    given: tuple[History, ...]
+    given: tuple[Given, ...]
+    offered: responses_tools.Offered
+    choice: responses_tools.Choice
     form: OutputFormat
-    echo: "Echo"
+    echo: Echo
     show_activity: bool
     show_encrypted: bool  # also where nothing is stored, as in the API
     json: bool  # the answer must be JSON and nothing else
@@ -147,16 +121,35 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         return given.id if isinstance(given, InConversation) else given
 
     @property
+    def prewarm(self) -> bool:
+        """Whether nothing is to be generated: what is given is only kept, for a continuation."""
+        options = self.body.prompt_cache_options
+        return self.body.generate is False or (options is not None and options.prewarm is True)
+
+    @property
     def background(self) -> bool:
         return self.body.background or False
 
-    def continuing(self, earlier: tuple[History, ...]) -> "ResponsesRequest":
-        """The request with the conversation that it continues, () for none. Raises InvalidRequest for calls without outputs."""
+    def continuing(self, earlier: tuple[Given, ...]) -> "ResponsesRequest":
+        """The request with the conversation that it continues, () for none, and the tools that both bring.
+
+        Raises InvalidRequest, also for calls without outputs.
+        """
         given = (*earlier, *self.given)
         bounds.at_most(bounds.ITEMS, len(given), "items", "previous_response_id" if earlier else "input")
         check_calls(given)
-        history = (*self.instructions, *given)
-        wish = msgspec.structs.replace(self.wish, history=history)
+        offered = updates.offered(self.offered, given)
+        responses_tools.check_number(len(offered.tools), "input")
+        chosen = responses_tools.chosen(offered, self.choice)
+        wish = msgspec.structs.replace(
+            self.wish,
+            history=(*self.instructions, *history_in(given)),
+            tools=chosen.tools,
+            must_call=chosen.must_call,
+            web_search=chosen.web_search,
+            note=(*self.wish.note, *((_SEARCH,) if chosen.must_search else ())),
+            effort=updates.effort(given) or self.wish.effort,
+        )
         images.check_number(wish.images, "input")
         return msgspec.structs.replace(self, wish=wish, given=given)
 
@@ -171,9 +164,9 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         """What is needed for the answer, once the turn has been made."""
         body = msgspec.structs.replace(self.body, input="", include=None, tools=None, tool_choice=None, text=None)
         wish = msgspec.structs.replace(self.wish, history=(), input=(), tools=())
-        return msgspec.structs.replace(self, wish=wish, body=body, given=())
+        return msgspec.structs.replace(self, wish=wish, body=body, given=(), offered=_NOTHING)
 
-    def conversation(self, recorded: Sequence[Verbatim]) -> tuple[History, ...]:
+    def conversation(self, recorded: Sequence[Verbatim]) -> tuple[Given, ...]:
         """What a continuation of the answer begins with, once the answer is `recorded`."""
         prompt = (Message("user", self.wish.input),) if self.wish.input else ()
         return (*self.given, *prompt, *recorded)
@@ -211,38 +204,43 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         )
 
 
-def decode(raw: bytes | bytearray) -> ResponsesRequest:
-    """Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
-    asked = body.decode(raw, Body, FOREIGN)
+def decode(raw: bytes | bytearray, kept: Mapping[str, dict[str, Any]] | None = None) -> ResponsesRequest:
+    """Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault, and ItemNotFound.
+
+    `kept`: the items that `references.wanted` has found, by their ids.
+    """
+    asked = body.decode(raw, Body, foreign.RESPONSES)
     _refuse_unsupported(asked)
+    asked = msgspec.structs.replace(asked, input=references.replaced(asked.input, kept or {}))
     extra = asked.x_codex or XCodex()
-    history, prompt = conversation(asked.input)
+    history, prompt = conversation(asked.input, may_be_empty=asked.generate is False)
     instructions = (Message("developer", (Text(asked.instructions),)),) if asked.instructions else ()
-    form = _format(asked)
-    offered = responses_tools.decode(asked.tools or [], asked.tool_choice)
+    form = output_format(asked.text)
+    offered = responses_tools.gathered(asked.tools or [], "tools")
+    idle = IGNORED if asked.prompt_cache_options and asked.prompt_cache_options.prewarm else (*IGNORED, "prompt_cache_options")
     return ResponsesRequest(
-        wish=_wish(asked, extra, prompt, form, offered),
+        wish=_wish(asked, extra, prompt, form),
         body=asked,
         instructions=instructions,
         given=history,
+        offered=offered,
+        choice=responses_tools.decode_choice(asked.tool_choice),
         form=form,
-        echo=_echo(asked),
+        echo=echo(asked.text, asked.tool_choice, asked.tools),
         show_activity=extra.activity != "none",
         show_encrypted=_ENCRYPTED in (asked.include or ()),
         json=form.is_json,
-        ignored=(*body.ignored(raw, Body, IGNORED), *offered.ignored),
+        ignored=(*body.ignored(raw, Body, idle), *offered.ignored),
     )
 
 
-def _wish(asked: Body, extra: XCodex, prompt: tuple[Part, ...], form: OutputFormat, offered: responses_tools.Offered) -> Wish:
+def _wish(asked: Body, extra: XCodex, prompt: tuple[Part, ...], form: OutputFormat) -> Wish:
     reasoning = asked.reasoning or Reasoning()
     return Wish(
         model=asked.model,
-        history=(),  # `continuing` puts it together
+        history=(),  # `continuing` puts it together, and the tools
         input=prompt,
         record=asked.store is not False,
-        tools=offered.tools,
-        must_call=offered.must_call,
         one_call=asked.parallel_tool_calls is False,
         output_schema=form.schema,
         effort=reasoning.effort or extra.reasoning_effort,
@@ -256,7 +254,6 @@ def _wish(asked: Body, extra: XCodex, prompt: tuple[Part, ...], form: OutputForm
         expose_reasoning=extra.expose_reasoning or False,
         verbosity=asked.text.verbosity if asked.text else None,
         service_tier=service_tier(asked.service_tier),
-        web_search=offered.web_search,
         web_search_place="tools",
         note=form.as_history(),
         apart=told_apart(asked.user, asked.safety_identifier, asked.prompt_cache_key, extra),
@@ -276,44 +273,3 @@ def _refuse_unsupported(asked: Body) -> None:
             raise UnsupportedParameter(f"This server does not support {name!r} as given here.", param=name)
     if asked.conversation is not None and asked.previous_response_id is not None:
         raise InvalidRequest("Give either 'conversation' or 'previous_response_id', not both.", param="conversation")
-
-
-def _format(asked: Body) -> OutputFormat:
-    match asked.text and asked.text.format:
-        case JsonObjectFormat():
-            return json_object()
-        case JsonSchemaFormat() as wanted:
-            return json_schema(wanted.schema, strict=wanted.strict or False, place="text.format.schema")
-        case _:
-            return OutputFormat()
-
-
-def _echo(asked: Body) -> Echo:
-    text = asked.text or TextOptions()
-    return Echo(
-        text=TextEcho(_format_echo(text), text.verbosity or msgspec.UNSET),
-        tool_choice=_raw(asked.tool_choice or "auto"),
-        tools=[_raw(_tool_echo(tool)) for tool in asked.tools or []],
-    )
-
-
-def _raw(value: Any) -> msgspec.Raw:  # Any: JSON
-    return msgspec.Raw(msgspec.json.encode(value))
-
-
-def _format_echo(text: TextOptions) -> dict[str, Any]:
-    match text.format:
-        case JsonSchemaFormat() as wanted:
-            described = {"name": wanted.name, "description": wanted.description, "schema": _raw(wanted.schema)}
-            return {"type": "json_schema", **described, "strict": wanted.strict or False}
-        case JsonObjectFormat():
-            return {"type": "json_object"}
-        case _:
-            return {"type": "text"}
-
-
-def _tool_echo(tool: dict[str, Any]) -> dict[str, Any]:
-    """A tool as the API gives it back: with every member, null when unset."""
-    if tool.get("type") != "function":
-        return tool
-    return {"type": "function", "name": None, "description": None, "parameters": None, "strict": None} | tool

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from codex_proxy.dialects.responses.updates import Given
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.turns import History
 
 PREFIXES = {
     "message": "msg",
@@ -39,16 +39,16 @@ class Deleted(msgspec.Struct, frozen=True):
     deleted: bool = True
 
 
-def encode_conversation(history: Sequence[History]) -> bytes:
+def encode_conversation(history: Sequence[Given]) -> bytes:
     return msgspec.json.encode(history)
 
 
-def decode_conversation(parts: Sequence[bytes]) -> tuple[History, ...]:
+def decode_conversation(parts: Sequence[bytes]) -> tuple[Given, ...]:
     """What a turn began with, and what it added part by part."""
     return tuple(itertools.chain.from_iterable(map(_history.decode, parts)))
 
 
-_history = msgspec.json.Decoder(tuple[History, ...])
+_history = msgspec.json.Decoder(tuple[Given, ...])
 
 
 def input_items(given: str | list[dict[str, Any]], response_id: str) -> bytes:

@@ -37,31 +37,52 @@ class Namespace(msgspec.Struct, frozen=True):
 
 
 class Offered(msgspec.Struct, frozen=True):
-    """What the model is offered. `ignored`: what has no effect, for the header."""
+    """What there is to be called. `ignored`: what has no effect, for the header."""
 
     tools: tuple[Tool, ...]
-    must_call: bool
     web_search: bool
-    ignored: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """What tool_choice says. `names`: the tools that it confines the model to; None: all of them."""
+
+    names: frozenset[str] | None = None
+    web_search: bool = True  # may be called, where it is offered
+    required: bool = False
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """What the model is offered, and whether it has to call it."""
+
+    tools: tuple[Tool, ...]
+    web_search: bool
+    must_call: bool = False
+    must_search: bool = False
 
 
 class Named(msgspec.Struct, frozen=True):
     name: str
 
 
+class AllowedTool(msgspec.Struct, frozen=True):
+    name: str | None = None
+    type: str = "function"
+
+
 class AllowedTools(msgspec.Struct, frozen=True):
     mode: Literal["auto", "required"]
-    tools: list[Named]
+    tools: list[AllowedTool]
 
 
-def decode(given: list[dict[str, Any]], choice: str | dict[str, Any] | None) -> Offered:
-    """Raises InvalidRequest or UnsupportedParameter, naming the place."""
+def gathered(given: list[dict[str, Any]], where: str) -> Offered:
+    """The tools of a list that stands there. Raises InvalidRequest or UnsupportedParameter, naming the place."""
     tools: list[Tool] = []
     ignored: list[str] = []
     web_search = False
-    passed = bounds.PassedOn("tools")
+    passed = bounds.PassedOn(where)
     for index, tool in enumerate(given):
-        place = f"tools[{index}]"
+        place = f"{where}[{index}]"
         type_ = tool.get("type")
         if isinstance(type_, str) and type_.startswith(_WEB_SEARCH):
             web_search = True
@@ -69,18 +90,26 @@ def decode(given: list[dict[str, Any]], choice: str | dict[str, Any] | None) -> 
             ignored += [name for name in (f"tools.{type_}",) if name not in ignored]  # two at most
         elif type_ == "namespace":
             group = body.convert(tool, Namespace, place)
-            bounds.at_most(bounds.ALL_TOOLS, len(tools) + len(group.tools), "tools", place)
+            check_number(len(tools) + len(group.tools), place)
             tools += [_tool(inner, f"{place}.tools[{n}]", group.name, passed) for n, inner in enumerate(group.tools)]
         else:
             tools.append(_tool(tool, place, None, passed))
-    if choice == "none":
-        return Offered((), False, False, tuple(ignored))
-    names = _wanted_names(choice)
-    chosen = tuple(tool for tool in tools if names is None or tool.name in names)
-    must_call = choice == "required" or (isinstance(choice, dict) and choice.get("mode", "required") == "required")
-    if must_call and not chosen:
+    return Offered(tuple(tools), web_search, tuple(ignored))
+
+
+def check_number(number: int, place: str) -> None:
+    """Raises InvalidRequest for more tools than a request may have, with those of its groups and items."""
+    bounds.at_most(bounds.ALL_TOOLS, number, "tools", place)
+
+
+def chosen(offered: Offered, choice: Choice) -> Chosen:
+    """Raises InvalidRequest when what has to be called is not offered."""
+    names = choice.names
+    tools = tuple(tool for tool in offered.tools if names is None or tool.name in names or tool.namespace in names)
+    web_search = offered.web_search and choice.web_search
+    if choice.required and not tools and not web_search:
         raise InvalidRequest("tool_choice names a tool that is not in tools.", param="tool_choice")
-    return Offered(chosen, must_call, web_search, tuple(ignored))
+    return Chosen(tools, web_search, choice.required and bool(tools), choice.required and not tools)
 
 
 def _tool(tool: dict[str, Any], place: str, namespace: str | None, passed: bounds.PassedOn) -> Tool:
@@ -100,15 +129,20 @@ def _tool(tool: dict[str, Any], place: str, namespace: str | None, passed: bound
             raise InvalidRequest("Missing required parameter: 'type'.", param=f"{place}.type")
 
 
-def _wanted_names(choice: str | dict[str, Any] | None) -> set[str] | None:
-    """The names that tool_choice confines the tools to; None: it does not."""
+def decode_choice(choice: str | dict[str, Any] | None) -> Choice:
+    """Raises InvalidRequest or UnsupportedParameter."""
     if not isinstance(choice, dict):
-        return None
+        return Choice(frozenset(), web_search=False) if choice == "none" else Choice(required=choice == "required")
     match choice.get("type"):
         case "function" | "custom":
-            return {body.convert(choice, Named, "tool_choice").name}
+            name = body.convert(choice, Named, "tool_choice").name
+            return Choice(frozenset((name,)), required=True)
+        case str(type_) if type_.startswith(_WEB_SEARCH):
+            return Choice(frozenset(), required=True)
         case "allowed_tools":
             allowed = body.convert(choice, AllowedTools, "tool_choice")
-            return {tool.name for tool in allowed.tools}
+            web_search = any(tool.type.startswith(_WEB_SEARCH) for tool in allowed.tools)
+            names = frozenset(tool.name for tool in allowed.tools if tool.name is not None)
+            return Choice(names, web_search, allowed.mode == "required")
         case other:
             raise UnsupportedParameter(f"tool_choice of type {str(other)[:64]!r} is not supported.", param="tool_choice")

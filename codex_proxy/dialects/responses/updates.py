@@ -1,0 +1,85 @@
+"""What items change for all that follows in a conversation: further tools, another effort. They are kept with its history."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from codex_proxy.dialects import body
+from codex_proxy.dialects.common import Effort
+from codex_proxy.dialects.responses import tools
+from codex_proxy.errors import UnsupportedParameter
+from codex_proxy.turns import History, Tool
+
+
+class ToolsUpdate(msgspec.Struct, frozen=True, tag="tools_update"):
+    """Tools that the model has from here on, beside those of the request."""
+
+    tools: tuple[Tool, ...]
+    web_search: bool = False
+
+
+class EffortUpdate(msgspec.Struct, frozen=True, tag="effort_update"):
+    """The effort from here on, until another one."""
+
+    effort: str
+
+
+Update = ToolsUpdate | EffortUpdate
+Given = History | Update
+
+
+class MoreTools(msgspec.Struct, frozen=True):
+    """additional_tools and tool_search_output."""
+
+    tools: list[dict[str, Any]]  # Any: decoded by their type
+
+
+class _Reasoning(msgspec.Struct, frozen=True):
+    effort: Effort | None = None
+
+
+class _Text(msgspec.Struct, frozen=True):
+    format: dict[str, Any]  # Any: only its type is read
+
+
+class ConfigurationUpdate(msgspec.Struct, frozen=True):
+    reasoning: _Reasoning | None = None
+    text: _Text | None = None
+
+
+def more_tools(item: dict[str, Any], place: str) -> list[Given]:
+    offered = tools.gathered(body.convert(item, MoreTools, place).tools, f"{place}.tools")
+    return [ToolsUpdate(offered.tools, offered.web_search)]
+
+
+def configuration(item: dict[str, Any], place: str) -> list[Given]:
+    update = body.convert(item, ConfigurationUpdate, place)
+    if update.text is not None and update.text.format.get("type") != "text":
+        problem = "An answer's form can only be changed in the request, by 'text.format'."
+        raise UnsupportedParameter(problem, param=f"{place}.text.format")
+    effort = update.reasoning and update.reasoning.effort
+    return [EffortUpdate(effort)] if effort else []
+
+
+def history_in(given: Iterable[Given]) -> tuple[History, ...]:
+    """What of a conversation the model is told."""
+    return tuple(item for item in given if not isinstance(item, Update))
+
+
+def offered(first: tools.Offered, given: Iterable[Given]) -> tools.Offered:
+    """The tools of the request, and those of the conversation; of two with one name the later one, in the earlier one's place."""
+    found = {(tool.namespace, tool.name): tool for tool in first.tools}
+    if len(found) < len(first.tools):
+        return first  # it has a name twice, and is told so
+    web_search = first.web_search
+    for update in given:
+        if isinstance(update, ToolsUpdate):
+            found |= {(tool.namespace, tool.name): tool for tool in update.tools}
+            web_search = web_search or update.web_search
+    return msgspec.structs.replace(first, tools=tuple(found.values()), web_search=web_search)
+
+
+def effort(given: Iterable[Given]) -> str | None:
+    """The latest, if there is one."""
+    return next((item.effort for item in reversed([*given]) if isinstance(item, EffortUpdate)), None)
