@@ -23,6 +23,7 @@ from codex_proxy.turns import (
     ToolCalled,
     TurnEvent,
     TurnStarted,
+    Waiting,
     Work,
     WorkCompleted,
     WorkStarted,
@@ -32,11 +33,13 @@ _LONGEST = 120  # characters
 _READ = 4 * _LONGEST  # characters of a text that are looked at: a command can be as long as its author likes
 _FILES_NAMED = 3
 
-Kind = Literal["starting", "waiting", "thinking", "writing", "command", "patch", "mcp_call", "search", "tool_call"]
+Kind = Literal["starting", "waiting", "retrying", "thinking", "writing", "command", "patch", "mcp_call", "search", "tool_call"]
 
 
 class Doing(msgspec.Struct, frozen=True):
-    """`kind`: starting is before Codex has the turn, waiting is for the model provider. `since` is the caller's clock."""
+    """`kind`: starting is before Codex has the turn, waiting is for the model provider, retrying after it has
+    failed. `since` is the caller's clock.
+    """
 
     kind: Kind
     text: str
@@ -62,6 +65,8 @@ class Activity:
                 self._become("writing", now)
             case ReasoningStarted():
                 self._become("thinking", now)
+            case Waiting(on="provider"):
+                self._become("retrying", now)
             case WorkStarted():
                 self.doing = self._open[event.item] = _of(event.work, now)
             case WorkCompleted():

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from codex_proxy import logs
 from codex_proxy.outcome import Course, Outcome
 from codex_proxy.packing import Packed, unpack
-from codex_proxy.turns import Trace, Turn, TurnEnd, TurnEvent, TurnFailed
+from codex_proxy.turns import Trace, Turn, TurnEnd, TurnEvent, TurnFailed, Waiting
 
 EVENTS_AHEAD = 256  # events that may wait for a client that does not read
 _QUICKLY_UNPACKED = 65_536  # bytes
@@ -71,6 +71,10 @@ class Job:
         await self._room.wait()
         if not self.abandoned:
             self._append(event)
+
+    def tell_waiting(self) -> None:
+        """It has not begun, and will not soon. To be called once: what waits needs no room."""
+        self._append(Waiting("worker"))
 
     def end(self, event: TurnEnd) -> None:
         """The last event. A second end is ignored: the first one is what happened."""

@@ -18,6 +18,7 @@ from codex_proxy.turns import Turn, TurnCompleted, TurnEnd, TurnFailed
 
 HELD_FOR = 0.15  # seconds that a turn is left to who holds its conversation; to bring it elsewhere takes 30 to 150 ms
 _OVERTAKEN_FOR = 2.0  # seconds in the queue after which no younger job of the caller's goes first
+_TOLD_AFTER = 2.0  # seconds; then a turn that still waits tells its client so
 _RETRY_AFTER = 5.0  # seconds; a turn takes seconds to minutes, and the queue moves with every one
 
 
@@ -88,7 +89,9 @@ class JobQueue:
         caller = self._callers.setdefault(whose, _Caller())
         caller.parallel_turns = parallel_turns
         job = Job(turn, whose, self._ended, self.changes.ring, last=last, let_go=let_go)
-        caller.waiting[job] = asyncio.get_running_loop().call_later(self._queue_timeout, self._expire, job)
+        loop = asyncio.get_running_loop()
+        caller.waiting[job] = loop.call_later(self._queue_timeout, self._expire, job)
+        loop.call_later(_TOLD_AFTER, self._tell_waiting, job)
         self._arrived.set()
         self.changes.ring()
         return job
@@ -182,6 +185,11 @@ class JobQueue:
         self._arrived.set()  # its caller may have one more run, or a slot has become free
         self._on_outcome(outcome)
         self.changes.ring()
+
+    def _tell_waiting(self, job: Job) -> None:
+        caller = self._callers.get(job.whose)
+        if caller is not None and job in caller.waiting:
+            job.tell_waiting()
 
     def _expire(self, job: Job) -> None:
         message = f"The turn waited {self._queue_timeout:g} s in the queue and was not started."

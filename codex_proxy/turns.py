@@ -196,6 +196,12 @@ class Search(msgspec.Struct, frozen=True, tag="search"):
 Work = Command | Patch | McpCall | Search
 
 
+class Waiting(msgspec.Struct, frozen=True, tag="waiting"):
+    """Nothing happens for now: no worker is free, or the provider has failed and Codex asks it again."""
+
+    on: Literal["worker", "provider"]
+
+
 class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
     """Codex has accepted the turn; from here on a repetition could do work twice."""
 
@@ -306,4 +312,5 @@ MessageEvent = MessageStarted | MessageDelta | MessageCompleted
 ReasoningEvent = ReasoningStarted | ReasoningDelta | ReasoningCompleted
 WorkEvent = WorkStarted | WorkProgress | WorkCompleted | PlanUpdated
 TurnEnd = TurnCompleted | TurnFailed
-TurnEvent = TurnStarted | MessageEvent | ReasoningEvent | WorkEvent | ToolCalled | Recorded | TurnEnd
+AfterWaiting = TurnStarted | MessageEvent | ReasoningEvent | WorkEvent | ToolCalled | Recorded | TurnEnd
+TurnEvent = Waiting | AfterWaiting

@@ -18,6 +18,7 @@ from codex_proxy.turns import (
     ToolCalled,
     TurnEvent,
     TurnStarted,
+    Waiting,
     WorkCompleted,
     WorkProgress,
     WorkStarted,
@@ -29,6 +30,7 @@ _PATCH = Patch(tuple((f"/srv/secret-place/{name}.py", "update", "+1") for name i
 def test_each_step_of_a_turn_is_told_with_the_time_that_it_began() -> None:
     steps: list[tuple[TurnEvent, str, str]] = [
         (TurnStarted(), "waiting", ""),
+        (Waiting("provider"), "retrying", ""),
         (ReasoningStarted("r"), "thinking", ""),
         (ReasoningCompleted("r", ()), "waiting", ""),
         (WorkStarted("c", Command("pytest -q\n# then more")), "command", "pytest -q…"),
@@ -57,6 +59,7 @@ def test_more_of_the_same_changes_nothing() -> None:
     activity.note(WorkStarted("c", Command("sleep 9")), 3.0)
     assert not activity.note(WorkProgress("c", "output"), 4.0)
     assert not activity.note(PlanUpdated((("a step", "pending"),)), 5.0)
+    assert not activity.note(Waiting("worker"), 6.0)
     assert activity.doing == Doing("command", "sleep 9", 3.0)
     assert activity.note(ReasoningDelta("r", 0, "hm"), 6.0)
 

@@ -8,7 +8,8 @@ from codex_proxy.errors import NotReady, QueueFull, ShuttingDown, UpstreamFailed
 from codex_proxy.job import EVENTS_AHEAD, Job
 from codex_proxy.jobs import JobQueue
 from codex_proxy.tasks import spawn
-from codex_proxy.turns import MessageDelta, Text, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted
+from codex_proxy.turns import MessageDelta, Text, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
+from tests.lifecycle import virtual_time
 
 _LIMIT = 5.0  # seconds
 _TURN = Turn("t", "m", None, "agent", "read-only", False, "/", (), (Text("hi"),))
@@ -46,6 +47,37 @@ async def test_a_publish_that_waits_is_freed_by_abandon() -> None:
     async with asyncio.timeout(_LIMIT):
         await asyncio.gather(job.publish(TurnStarted()), leave())
         await _publish(job, _deltas(3 * EVENTS_AHEAD))  # and none waits any more
+
+
+def test_a_turn_that_waits_for_a_worker_says_so_once_and_has_not_begun() -> None:
+    async def main() -> None:
+        queue = JobQueue(8, 30.0, 1)
+        taken, waits = queue.submit(_TURN), queue.submit(_TURN)
+        assert await queue.take() is taken
+        await asyncio.sleep(20)
+        assert await waits.next_event() == Waiting("worker")
+        assert await queue.take() is waits
+        await waits.publish(TurnStarted())
+        assert [await waits.next_event(), taken.begun, waits.begun] == [TurnStarted(), False, True]
+        await asyncio.sleep(20)
+        for job in (taken, waits):
+            job.end(_END)
+            assert await job.next_event() == _END
+
+    virtual_time.run(main())
+
+
+def test_the_end_of_a_turn_that_waited_is_its_first_status_still() -> None:
+    async def main() -> None:
+        queue = JobQueue(8, 30.0, 1)
+        job = queue.submit(_TURN)
+        await asyncio.sleep(31)
+        assert await job.next_event() == Waiting("worker")
+        end = await job.next_event()
+        assert isinstance(end, TurnFailed)
+        assert (type(end.error), end.error.begun) == (NotReady, False)
+
+    virtual_time.run(main())
 
 
 async def test_the_end_never_waits_for_room() -> None:

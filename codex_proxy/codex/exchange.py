@@ -35,6 +35,7 @@ from codex_proxy.turns import (
     TurnEvent,
     TurnFailed,
     TurnStarted,
+    Waiting,
 )
 
 _ITEMS_A_SECOND = 1000  # of a history, that Codex takes on a machine under load; on an idle one ten times as many
@@ -68,6 +69,7 @@ class Exchange:
         self._said = self._thought = 0  # deltas of the model response that is under way
         self._turn_id: str | None = None  # while Codex runs it
         self._interrupt_wanted = False
+        self._asks_again = False  # the provider has failed at the model response that is under way
 
     @property
     def ran_something(self) -> bool:
@@ -142,6 +144,7 @@ class Exchange:
                     return
                 case "rawResponse/completed":
                     self._said = self._thought = 0
+                    self._asks_again = False
                     for call in self._translator.tell_calls():
                         yield call
                     if self._translator.calls:
@@ -153,6 +156,9 @@ class Exchange:
                         error = UpstreamFailed("The model provider broke off in the middle of its answer.")
                         yield TurnFailed(error, self._translator.usage)
                         return
+                    if not self._asks_again:  # it is told once for a model response, of which there may be many tries
+                        self._asks_again = True
+                        yield Waiting("provider")
             try:
                 events = self._translator.translate(method, params)
             except msgspec.MsgspecError as error:

@@ -153,6 +153,8 @@ def problem_of(event: Event) -> str | None:
 def work_begun(name: str, arguments: str) -> list[str]:
     """What the agent begins to do itself: a call of the server "codex"."""
     known = _decoded(arguments)
+    if name == "wait":
+        return [f"waiting for {known.get('for', 'the server')}"]
     if name == "shell":
         return [f"$ {known.get('command', '')}"]
     if name == "apply_patch":

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, assert_never
 
 import msgspec
 
-from codex_proxy.turns import Command, McpCall, Mode, Patch, Sandbox, Search, Usage, Work
+from codex_proxy.turns import Command, McpCall, Mode, Patch, Sandbox, Search, Usage, Waiting, Work
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"]
 Verbosity = Literal["low", "medium", "high"]
@@ -87,6 +87,11 @@ def work_line(work: Work) -> str:
             assert_never(work)
     flat = " ".join(line.split())
     return flat if len(flat) <= _LINE_LENGTH else flat[: _LINE_LENGTH - 1] + "…"
+
+
+def waiting_for(event: Waiting) -> str:
+    """What a turn waits for, in words."""
+    return {"worker": "a free worker", "provider": "the model provider, which failed and is asked again"}[event.on]
 
 
 def plan_line(steps: tuple[tuple[str, str], ...]) -> str:

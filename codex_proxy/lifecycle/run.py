@@ -73,6 +73,7 @@ class Run:
             show_reasoning=turn.summary != "none",
             show_encrypted=asked.show_encrypted or (not asked.store and turn.summary != "none"),
             show_activity=asked.show_activity,
+            show_waiting=asked.stream,
         )
         self._instance = instance
         self._jobs = jobs

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from aiohttp import web
@@ -12,7 +12,7 @@ from aiohttp import web
 from codex_proxy.dialects import ui_tasks
 from codex_proxy.dialects.chat import request as chat_request
 from codex_proxy.dialects.chat.answer import Chunks, Completion, GivenAnswer
-from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure, Finish
+from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure, Finish, Reasoning
 from codex_proxy.dialects.chat.request import ChatRequest
 from codex_proxy.dialects.completions.answer import Pieces, Whole
 from codex_proxy.dialects.final_only import FinalOnly
@@ -100,6 +100,7 @@ class _Exchange:
             max_tokens=asked.max_tokens,
             show_reasoning=job.turn.summary != "none",
             show_activity=asked.show_activity,
+            show_waiting=asked.stream,
         )
 
     async def run(self) -> web.StreamResponse:
@@ -122,9 +123,11 @@ class _Exchange:
         found: list[Delta] = []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(COMMIT_AFTER):
-                found = await self._next()
-        if found and isinstance(found[0], Failure):
-            raise found[0].error
+                while _only_waits(found):  # it may still be refused with a status of its own
+                    found += await self._next()
+        last = found[-1] if found else None
+        if isinstance(last, Failure) and _only_waits(found[:-1]):
+            raise last.error
         chunks = self._form.chunks(*self._head, include_usage=self._asked.include_usage)
         async with await sse.opened(self._request, turn_headers(self._job.turn, self._asked.ignored)) as stream:
             await stream.send(_json(chunks.first()))
@@ -154,6 +157,11 @@ class _Exchange:
                 self._remember(self._given.as_history())
             if found:
                 return found
+
+
+def _only_waits(deltas: Sequence[Delta]) -> bool:
+    """Whether nothing has been told but that the turn waits."""
+    return all(isinstance(delta, Reasoning) and delta.only_waits for delta in deltas)
 
 
 def _json(chunk: msgspec.Struct) -> str:

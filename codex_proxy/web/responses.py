@@ -115,7 +115,8 @@ async def _streamed(request: web.Request, run: Run, headers: dict[str, str]) -> 
     found: list[StreamEvent] = []
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(COMMIT_AFTER):
-            found = await run.next()
+            while run.stream.only_waits:  # it may still be refused with a status of its own
+                found += await run.next()
     if run.stream.failure is not None:
         raise run.stream.failure
     async with await sse.opened(request, headers) as stream:

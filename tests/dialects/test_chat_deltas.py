@@ -4,7 +4,7 @@ import pytest
 
 from codex_proxy.dialects.chat.deltas import Call, ChatDeltas, Content, Delta, Failure, Finish, Reasoning
 from codex_proxy.dialects.chat.objects import FinishReason
-from codex_proxy.turns import Command, MessageDelta, MessageStarted, TurnCompleted, TurnFailed, TurnStarted
+from codex_proxy.turns import Command, MessageDelta, MessageStarted, TurnCompleted, TurnFailed, TurnStarted, Waiting
 from tests import transcripts
 from tests.transcripts import BROKE_OFF, USAGE, Transcript, completed, message
 
@@ -144,10 +144,30 @@ def test_what_is_held_back_is_shown_when_the_tokens_run_out() -> None:
     assert _deltas(transcript, stop=("<end>",), max_tokens=1) == [Content("a"), Content("<"), Finish("length", USAGE)]
 
 
+def test_a_stream_tells_what_it_waits_for_and_a_whole_answer_does_not() -> None:
+    waits = (Waiting("worker"), TurnStarted(), Waiting("provider"), *transcripts.ALL["REASONING"][1:])
+    plain = _deltas(transcripts.ALL["REASONING"])
+    told = _deltas(waits, show_waiting=True)
+    assert told[:2] == [
+        Reasoning("waiting for a free worker", only_waits=True),
+        Reasoning("\nwaiting for the model provider, which failed and is asked again", only_waits=True),
+    ]
+    assert told[2:] == [Reasoning("\n\n**Looking"), *plain[1:]]
+    assert _deltas(waits) == plain
+    assert _deltas(waits, show_activity=False, show_waiting=True) == plain
+
+
 def _chat_deltas(
-    *, stop: tuple[str, ...] = (), max_tokens: int | None = None, show_reasoning: bool = True, show_activity: bool = True
+    *,
+    stop: tuple[str, ...] = (),
+    max_tokens: int | None = None,
+    show_reasoning: bool = True,
+    show_activity: bool = True,
+    show_waiting: bool = False,
 ) -> ChatDeltas:
-    return ChatDeltas(stop=stop, max_tokens=max_tokens, show_reasoning=show_reasoning, show_activity=show_activity)
+    return ChatDeltas(
+        stop=stop, max_tokens=max_tokens, show_reasoning=show_reasoning, show_activity=show_activity, show_waiting=show_waiting
+    )
 
 
 def _deltas(
@@ -157,8 +177,11 @@ def _deltas(
     max_tokens: int | None = None,
     show_reasoning: bool = True,
     show_activity: bool = True,
+    show_waiting: bool = False,
 ) -> list[Delta]:
-    deltas = _chat_deltas(stop=stop, max_tokens=max_tokens, show_reasoning=show_reasoning, show_activity=show_activity)
+    deltas = _chat_deltas(
+        stop=stop, max_tokens=max_tokens, show_reasoning=show_reasoning, show_activity=show_activity, show_waiting=show_waiting
+    )
     return [delta for event in transcript for delta in deltas.feed(event)]
 
 

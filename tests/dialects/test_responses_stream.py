@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from codex_proxy.dialects.responses.stream import ResponsesStream
 from codex_proxy.errors import RateLimited
 from codex_proxy.turns import (
     MessageCompleted,
@@ -12,8 +13,10 @@ from codex_proxy.turns import (
     ReasoningStarted,
     ToolCalled,
     TurnCompleted,
+    TurnEvent,
     TurnFailed,
     TurnStarted,
+    Waiting,
 )
 from tests import transcripts
 from tests.dialects.responses import BLANK, NOW, events_of, output_of, stream_of
@@ -429,6 +432,36 @@ def test_a_message_that_was_whole_before_the_tokens_ran_out_is_complete() -> Non
     )
     statuses = {item["id"]: item["status"] for item in output_of(transcript, max_output_tokens=1)}
     assert statuses == {"msg_m1": "completed", "msg_m2": "incomplete"}
+
+
+def test_a_stream_tells_what_it_waits_for_as_a_call_that_is_over() -> None:
+    plain = transcripts.ALL["PLAIN"]
+    waits = (Waiting("worker"), TurnStarted(), Waiting("provider"), *plain[1:])
+    [first, second, message] = output_of(waits, show_waiting=True)
+    assert (first["type"], first["name"], first["status"]) == ("mcp_call", "wait", "completed")
+    assert [msgspec.json.decode(item["arguments"])["for"] for item in (first, second)] == [
+        "a free worker",
+        "the model provider, which failed and is asked again",
+    ]
+    assert message["type"] == "message"
+    for options in ({}, {"show_waiting": True, "show_activity": False}):
+        assert output_of(waits, **options) == output_of(plain)
+
+
+def test_only_waiting_is_known_from_everything_else_and_leaves_a_queued_response_queued() -> None:
+    stream = stream_of(show_waiting=True)
+    fed: list[tuple[TurnEvent, bool]] = [
+        (Waiting("worker"), True),
+        (TurnStarted(), True),
+        (Waiting("provider"), True),
+        (TurnFailed(BROKE_OFF), False),
+    ]
+    for event, only_waits in fed:
+        stream.feed(event, NOW)
+        assert stream.only_waits is only_waits
+    queued = ResponsesStream(msgspec.structs.replace(BLANK, status="queued"), show_waiting=True)
+    assert queued.feed(Waiting("worker"), NOW) == []
+    assert queued.response.status == "queued"
 
 
 def test_reasoning_and_work_do_not_count_as_tokens_of_the_answer() -> None:

@@ -147,11 +147,12 @@ def _responses(turn: Events, limit: int | None, shown: tuple[bool, bool, bool]) 
         show_reasoning=shown[0],
         show_encrypted=shown[1],
         show_activity=shown[2],
+        show_waiting=True,
     )
 
 
 def _deltas(turn: Events, limit: int | None, shown: tuple[bool, bool, bool]) -> list[Delta]:
-    deltas = ChatDeltas(stop=(), max_tokens=limit, show_reasoning=shown[0], show_activity=shown[2])
+    deltas = ChatDeltas(stop=(), max_tokens=limit, show_reasoning=shown[0], show_activity=shown[2], show_waiting=True)
     return [delta for event in turn for delta in deltas.feed(event)]
 
 

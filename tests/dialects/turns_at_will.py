@@ -26,6 +26,7 @@ from codex_proxy.turns import (
     TurnStarted,
     Usage,
     Verbatim,
+    Waiting,
     Work,
     WorkCompleted,
     WorkProgress,
@@ -116,6 +117,7 @@ def disorder() -> st.SearchStrategy[Events]:
     works = _works.flatmap(st.sampled_from)
     event: st.SearchStrategy[TurnEvent] = st.one_of(
         st.just(TurnStarted()),
+        st.builds(Waiting, st.sampled_from(("worker", "provider"))),
         st.just(Recorded(Verbatim("{}"))),
         st.builds(MessageStarted, names, _phases),
         st.builds(MessageDelta, names, TEXTS),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, Count, Cut, Fail, ModelRequest, Raw, Refuse, Say, Step, Think, words
 from tests.conftest import Proxy, ProxyStarter
@@ -158,6 +159,32 @@ async def test_a_failure_before_the_first_text_is_an_http_status(proxy: Proxy, m
             assert (answer.status, error["code"]) == (status, code)
             assert "10.0.0.1" not in error["message"]
             assert answer.headers["x-should-retry"] == "false"
+
+
+async def test_a_stream_says_that_a_failing_provider_is_asked_again(
+    start_proxy: ProxyStarter, home: Home, model: ModelServer
+) -> None:
+    config = home.codex_home / "config.toml"
+    config.write_text(f"{config.read_text()}request_max_retries = 0\n")  # those it does not tell of; they take 3 s
+    tries = 0
+
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        nonlocal tries
+        tries += 1
+        yield Say(words("at last")) if tries % 3 == 0 else Refuse(500)
+
+    model.script = script
+    async with start_proxy() as proxy:
+        chunks, _ = await chunks_of(await proxy.chat(prompt="go", stream=True))
+        reasoning = "".join(choice["delta"].get("reasoning_content", "") for chunk in chunks for choice in chunk["choices"])
+        assert (reasoning, content_of(chunks)) == ("waiting for the model provider, which failed and is asked again", "at last")
+        answer = await proxy.http.post(f"{proxy.base_url}/responses", json={"input": "go", "stream": True})
+        assert answer.status == 200
+        told = [json.loads(line[6:]) async for line in answer.content if line.startswith(b"data: ")]
+        [waited, said] = told[-1]["response"]["output"]
+        assert (waited["name"], said["content"][0]["text"]) == ("wait", "at last")
+        whole = await (await proxy.chat(prompt="go")).json()
+        assert "reasoning_content" not in whole["choices"][0]["message"]
 
 
 async def test_a_provider_that_breaks_off_in_the_middle_ends_the_stream_with_an_error_and_no_text_twice(

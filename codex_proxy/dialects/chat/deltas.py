@@ -8,7 +8,7 @@ from typing import assert_never
 import msgspec
 
 from codex_proxy.dialects.chat.objects import FinishReason
-from codex_proxy.dialects.common import plan_line, work_line
+from codex_proxy.dialects.common import plan_line, waiting_for, work_line
 from codex_proxy.dialects.limit import TextLimit
 from codex_proxy.errors import ProxyError
 from codex_proxy.turns import (
@@ -28,6 +28,7 @@ from codex_proxy.turns import (
     TurnFailed,
     TurnStarted,
     Usage,
+    Waiting,
     Work,
     WorkCompleted,
     WorkProgress,
@@ -44,9 +45,10 @@ class Content(msgspec.Struct, frozen=True):
 
 
 class Reasoning(msgspec.Struct, frozen=True):
-    """More of what led to it."""
+    """More of what led to it. `only_waits`: nothing comes for now, and this is why."""
 
     text: str
+    only_waits: bool = False
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -77,10 +79,19 @@ Delta = Content | Reasoning | Call | Finish | Failure
 class ChatDeltas:
     """Of one turn. When `enough` is true the client has all it wants, and the turn should be interrupted."""
 
-    def __init__(self, *, stop: tuple[str, ...], max_tokens: int | None, show_reasoning: bool, show_activity: bool) -> None:
+    def __init__(
+        self,
+        *,
+        stop: tuple[str, ...],
+        max_tokens: int | None,
+        show_reasoning: bool,
+        show_activity: bool,
+        show_waiting: bool = False,
+    ) -> None:
         self._limit = TextLimit(stop, max_tokens)
         self._show_reasoning = show_reasoning
         self._show_activity = show_activity
+        self._show_waiting = show_waiting
         self._commentary: set[str] = set()
         self._calls = 0
         self._content_item: str | None = None
@@ -106,7 +117,10 @@ class ChatDeltas:
             case WorkCompleted():
                 return self._work(event.item, event.work, at_end=True)
             case PlanUpdated():
-                return self._line("plan", plan_line(event.steps))
+                return [*self._line("plan", plan_line(event.steps))]
+            case Waiting():
+                line = self._line("waiting", f"waiting for {waiting_for(event)}") if self._show_waiting else []
+                return [msgspec.structs.replace(delta, only_waits=True) for delta in line]
             case ToolCalled():
                 self._calls += 1
                 return [Call(self._calls - 1, event.call_id, event.name, event.arguments)]
@@ -140,9 +154,9 @@ class ChatDeltas:
         # One line each: of a command when it begins, of a patch or search when it is known what it was.
         if isinstance(work, Patch | Search) is not at_end:
             return []
-        return self._line(item, work_line(work))
+        return [*self._line(item, work_line(work))]
 
-    def _line(self, item: str, line: str) -> list[Delta]:
+    def _line(self, item: str, line: str) -> list[Reasoning]:
         if not self._show_activity:
             return []
         begins = "\n" if self._reasoning_part is not None else ""

@@ -9,6 +9,7 @@ from typing import assert_never
 
 import msgspec
 
+from codex_proxy.dialects.common import waiting_for
 from codex_proxy.dialects.limit import TextLimit
 from codex_proxy.dialects.responses import events
 from codex_proxy.dialects.responses.builders import MessageBuilder, Place, ReasoningBuilder, WorkBuilder, call_events
@@ -17,6 +18,7 @@ from codex_proxy.dialects.responses.items import ItemStatus, McpCallItem, Output
 from codex_proxy.dialects.responses.objects import IncompleteDetails, Response, ResponseError, ResponseUsage
 from codex_proxy.errors import ContextTooLong, InvalidRequest, ModelNotFound, ProxyError, QuotaExceeded, RateLimited
 from codex_proxy.turns import (
+    AfterWaiting,
     MessageCompleted,
     MessageDelta,
     MessageStarted,
@@ -32,6 +34,7 @@ from codex_proxy.turns import (
     TurnStarted,
     Usage,
     Verbatim,
+    Waiting,
     WorkCompleted,
     WorkProgress,
     WorkStarted,
@@ -54,15 +57,18 @@ class ResponsesStream:
         show_reasoning: bool = True,
         show_encrypted: bool = False,
         show_activity: bool = True,
+        show_waiting: bool = False,
     ) -> None:
         self.response = blank
         self.failure: ProxyError | None = None
         self.recorded: list[Verbatim] = []  # for a continuation
+        self.only_waits = True  # nothing has been told of the turn but that it waits
         self._limit = TextLimit((), blank.max_output_tokens)
         self._freeform_tools = freeform_tools
         self._show_reasoning = show_reasoning
         self._show_encrypted = show_encrypted
         self._show_activity = show_activity
+        self._show_waiting = show_waiting
         self._cut: str | None = None  # the message in which the limit was reached
         self._numbers = itertools.count()
         self._open: dict[str, tuple[int, _Builder]] = {}  # what the turn calls an item -> its index, its builder
@@ -92,14 +98,24 @@ class ResponsesStream:
 
     def feed(self, event: TurnEvent, now: int) -> list[StreamEvent]:
         """What the client sees of one event; `now` is in seconds since the epoch, for the end."""
+        if isinstance(event, Waiting):
+            return self._waits(event)
         begins = self.response.status == "queued" and not isinstance(event, TurnFailed)
-        return [*([self._begin()] if begins else ()), *self._told(event, now)]
+        told = [*([self._begin()] if begins else ()), *self._told(event, now)]
+        self.only_waits = self.only_waits and not told
+        return told
 
     def _begin(self) -> StreamEvent:
         self.response = msgspec.structs.replace(self.response, status="in_progress")
         return events.InProgress(sequence_number=next(self._numbers), response=self.response)
 
-    def _told(self, event: TurnEvent, now: int) -> list[StreamEvent]:
+    def _waits(self, event: Waiting) -> list[StreamEvent]:
+        """As a call that is over at once, in a stream alone. `queued` says the same of a free worker by itself."""
+        if not (self._show_waiting and self._show_activity) or self.response.status == "queued":
+            return []
+        return self._call_at_once("wait", "wait", {"for": waiting_for(event)})
+
+    def _told(self, event: AfterWaiting, now: int) -> list[StreamEvent]:
         match event:
             case MessageStarted():
                 return [] if self.enough else [*self._close(event.item), *self._begin_message(event)]
@@ -184,10 +200,15 @@ class ResponsesStream:
 
     def _plan(self, event: PlanUpdated) -> list[StreamEvent]:
         """The plan as a call that is over at once."""
+        return self._call_at_once(
+            "plan", "update_plan", {"plan": [{"step": step, "status": status} for step, status in event.steps]}
+        )
+
+    def _call_at_once(self, prefix: str, name: str, given: dict[str, object]) -> list[StreamEvent]:
         index = next(self._indices)
-        place = Place(self._numbers, index, "mcp", f"plan_{index}")
-        arguments = msgspec.json.encode({"plan": [{"step": step, "status": status} for step, status in event.steps]}).decode()
-        added = McpCallItem(place.id, "update_plan", "", "in_progress")
+        place = Place(self._numbers, index, "mcp", f"{prefix}_{index}")
+        arguments = msgspec.json.encode(given).decode()
+        added = McpCallItem(place.id, name, "", "in_progress")
         self._output[index] = item = msgspec.structs.replace(added, arguments=arguments, status="completed")
         return [
             place.added(added),

@@ -1,7 +1,7 @@
 // The types that the console's modules name in their JSDoc: what the server sends, as /openapi.json has it.
 
 export type Doing = {
-  kind: "starting" | "waiting" | "thinking" | "writing" | "command" | "patch" | "mcp_call" | "search" | "tool_call";
+  kind: "starting" | "waiting" | "retrying" | "thinking" | "writing" | "command" | "patch" | "mcp_call" | "search" | "tool_call";
   text: string;
   since: number;
 };

@@ -19,7 +19,7 @@ const REMEDIES = [
 
 /** @type {Record<string, string>} */
 const DOING = {
-  starting: "starting", waiting: "waiting for the model", thinking: "thinking", writing: "writing",
+  starting: "starting", waiting: "waiting for the model", retrying: "asking the model provider again", thinking: "thinking", writing: "writing",
   command: "$ ", patch: "editing ", mcp_call: "calling ", search: "searching ", tool_call: "calls back ",
 };
 

@@ -47,6 +47,7 @@ export function workRow(item, seconds) {
   if (Array.isArray(given.plan)) return plan(given.plan);
   if (Array.isArray(given.changes)) return patch(item, given.changes);
   if (typeof given.command === "string" && item.name === "shell") return command(item, given.command, took);
+  if (item.name === "wait" && typeof given.for === "string") return h("div", {class: "work flat"}, h("span", {class: "verb"}, "waited"), h("span", {class: "line"}, `for ${clean(given.for)}`));
   const problem = item.error?.content.map((part) => part.text).join(" ") ?? "";
   const name = h("code", {class: "line"}, clean(item.name ?? item.type));
   return row("called", [name, status(item, problem), h("span", {class: "took"}, took)], () => [
