@@ -22,6 +22,9 @@ _Item = TypeVar("_Item")
 Continuation = Literal["live", "resumed", "rebuilt", "new"]  # what became of the conversation that a turn continues
 
 
+PDF = "data:application/pdf;base64,"
+
+
 class Text(msgspec.Struct, frozen=True, tag="text"):
     """Plain text, well-formed Unicode."""
 
@@ -29,11 +32,17 @@ class Text(msgspec.Struct, frozen=True, tag="text"):
 
 
 class Image(msgspec.Struct, frozen=True, tag="image"):
-    """An image as a `data:` URL, or still as an address: then `place` is where the request has it. `detail` is the API's word."""
+    """An image as a `data:` URL, or what gives images once it is read: an address or a PDF. Then `place` is where the
+    request has it. `detail` is the API's word, `name` that of a file."""
 
     url: str
     detail: str | None = None
     place: str | None = None
+    name: str | None = None
+
+    @property
+    def is_pdf(self) -> bool:
+        return self.url.startswith(PDF)
 
 
 Part = Text | Image

@@ -1,5 +1,7 @@
 """Wish: a request, decoded. It lies between the dialects, which make it, and policy, which decides what becomes of it."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from codex_proxy.turns import Answered, History, Image, Message, Mode, Part, Sandbox, Summary, Tool
@@ -36,5 +38,14 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def images(self) -> list[Image]:
+        return [image for image in self._images if not image.is_pdf]
+
+    @property
+    def pdfs(self) -> list[Image]:
+        """Files that are not read yet."""
+        return [image for image in self._images if image.is_pdf]
+
+    @property
+    def _images(self) -> Iterator[Image]:
         spoken = [*(item.parts for item in self.history if isinstance(item, Message | Answered)), self.input]
-        return [part for parts in spoken for part in parts if isinstance(part, Image)]
+        return (part for parts in spoken for part in parts if isinstance(part, Image))

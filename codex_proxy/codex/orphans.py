@@ -1,6 +1,7 @@
 """Orphans: what a killed warden leaves comes to us, and is ended here. Linux only.
 
-Only for a process all of whose children are wardens: every other child is taken for an orphan. `adopt` says that it is one.
+Only for a process whose children are wardens, or others that it calls `known`: every other child is taken for an orphan. `adopt`
+says that it is one.
 """
 
 import asyncio
@@ -23,8 +24,8 @@ class _Adoption:
 
     def __init__(self) -> None:
         self.on = False
-        self.starting = 0  # wardens whose pid is not known yet
-        self.wardens: set[int] = set()
+        self.starting = 0  # children whose pid is not known yet
+        self.known: set[int] = set()
 
 
 _adoption = _Adoption()
@@ -38,7 +39,7 @@ def adopt() -> None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """While a warden is started, and until `known` is told of it."""
+    """While a child is started, and until `known` is told of it."""
     _adoption.starting += 1
     try:
         yield
@@ -46,14 +47,19 @@ def starting() -> Iterator[None]:
         _adoption.starting -= 1
 
 
-def known(warden: int) -> None:
+def known(child: int) -> None:
     """A child that is no orphan."""
-    _adoption.wardens.add(warden)
+    _adoption.known.add(child)
+
+
+def forget(child: int) -> None:
+    """It has ended, and leaves nothing."""
+    _adoption.known.discard(child)
 
 
 async def end(warden: int) -> None:
     """A warden has ended: kill what it left, and what that leaves, until there is none. Bounded."""
-    _adoption.wardens.discard(warden)
+    forget(warden)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LIMIT):
             while _adoption.on and (_adoption.starting or _killed_some()):  # noqa: ASYNC110  # no event tells of it
@@ -61,7 +67,7 @@ async def end(warden: int) -> None:
 
 
 def _killed_some() -> bool:
-    found = [pid for pid in _children() if pid not in _adoption.wardens]
+    found = [pid for pid in _children() if pid not in _adoption.known]
     for pid in found:
         with contextlib.suppress(PermissionError, ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -7,7 +7,7 @@ work (0.163.0).
 import base64
 import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
@@ -27,6 +27,8 @@ MAX_SIDE = 16_384  # pixels
 _MAX_ADDRESS = 4096  # characters
 _DATA_URL = re.compile(r"data:[\w.+*/-]{0,127}(;[\w.+-]{1,64}=[^;,]{0,127}){0,4};base64,", re.ASCII | re.IGNORECASE)
 _KEPT_DETAILS = ("high", "original")  # for low the CLI leaves the image out (seen with 0.163.0); auto is its default
+
+Read = Mapping[Image, tuple[Part, ...]]  # what an address or a PDF gave
 
 
 def image(url: str, detail: str | None, place: str) -> Image:
@@ -60,22 +62,22 @@ def data_url(content: bytes, place: str) -> str:
     return f"data:image/{_checked_kind(content, place)};base64,{base64.b64encode(content).decode()}"
 
 
-def check_number(images: Sequence[Image], place: str) -> None:
+def check_number(number: int, place: str) -> None:
     """Raises InvalidRequest when a conversation has too many."""
-    if len(images) > MAX_IMAGES:
-        raise InvalidRequest(f"A conversation can have up to {MAX_IMAGES} images; this one has {len(images)}.", param=place)
+    if number > MAX_IMAGES:
+        raise InvalidRequest(f"A conversation can have up to {MAX_IMAGES} images; this one has {number}.", param=place)
 
 
-def put_in(wish: Wish, fetched: Mapping[str, str]) -> Wish:
-    """The wish with data: URLs for its addresses: `fetched` has one for each of them."""
-    if not fetched:
+def put_in(wish: Wish, read: Read) -> Wish:
+    """The wish with what its addresses and PDF files gave."""
+    if not read:
         return wish
-    return msgspec.structs.replace(wish, history=put_in_history(wish.history, fetched), input=_filled(wish.input, fetched))
+    return msgspec.structs.replace(wish, history=put_in_history(wish.history, read), input=_filled(wish.input, read))
 
 
-def put_in_history(history: tuple[_Item, ...], fetched: Mapping[str, str]) -> tuple[_Item, ...]:
+def put_in_history(history: tuple[_Item, ...], read: Read) -> tuple[_Item, ...]:
     return tuple(
-        msgspec.structs.replace(item, parts=_filled(item.parts, fetched)) if isinstance(item, Message | Answered) else item
+        msgspec.structs.replace(item, parts=_filled(item.parts, read)) if isinstance(item, Message | Answered) else item
         for item in history
     )
 
@@ -88,8 +90,8 @@ def _not_base64(place: str) -> InvalidRequest:
     return InvalidRequest("The image is not valid base64.", param=place)
 
 
-def _filled(parts: tuple[Part, ...], fetched: Mapping[str, str]) -> tuple[Part, ...]:
-    return tuple(Image(fetched[part.url], part.detail) if isinstance(part, Image) and part.place else part for part in parts)
+def _filled(parts: tuple[Part, ...], read: Read) -> tuple[Part, ...]:
+    return tuple(filled for part in parts for filled in (read.get(part, (part,)) if isinstance(part, Image) else (part,)))
 
 
 def _checked_kind(content: bytes, place: str) -> str:

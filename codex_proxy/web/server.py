@@ -12,6 +12,7 @@ from codex_proxy import logs, policy
 from codex_proxy.catalog import Facts
 from codex_proxy.codex import tools
 from codex_proxy.codex.warm import StartWorker
+from codex_proxy.dialects.images import Read
 from codex_proxy.errors import NotReady
 from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
@@ -21,13 +22,14 @@ from codex_proxy.lifecycle.conversations import Conversations
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.outcome import OnOutcome
 from codex_proxy.packing import Packed
+from codex_proxy.pdf.reader import PdfReader
 from codex_proxy.settings import Settings
 from codex_proxy.store.base import Store
 from codex_proxy.supervisor import Supervisors
 from codex_proxy.systemd import Systemd
 from codex_proxy.threads import digest
 from codex_proxy.threads.index import Threads
-from codex_proxy.turns import History, Turn
+from codex_proxy.turns import History, Image, Part, Turn
 from codex_proxy.web.decoding import Decoding
 from codex_proxy.web.followers import Followers
 from codex_proxy.web.gates.auth import Caller, Callers
@@ -69,6 +71,7 @@ class Server:
         self.hurried = asyncio.Event()  # stopping, and nothing is waited for any more
         self._last_asked = -math.inf  # monotonic seconds
         self.callers = Callers(settings)
+        self.pdfs = PdfReader()
         self.image_fetch = ImageFetch(allowed=settings.image_fetch, most_bytes=settings.max_body_mb * 1024 * 1024)
         most = settings.max_bodies_mb or 2 * settings.max_body_mb
         self.bodies = Bodies(settings.max_body_mb * 1024 * 1024, most * 1024 * 1024)
@@ -122,13 +125,15 @@ class Server:
             raise NotReady("No Codex worker is running yet. Try again.", retry_after=_RETRY_AFTER)
         return facts
 
-    async def images_of(self, wish: Wish, who: Caller) -> dict[str, str]:
-        """The images that a wish has as addresses, as data: URLs. None is fetched for a wish that `decide` refuses."""
+    async def images_of(self, wish: Wish, who: Caller) -> Read:
+        """What the addresses of images and the PDF files of a wish give. None is read for a wish that `decide` refuses."""
         links = [image for image in wish.images if image.place]
-        if not links:
+        if not (links or wish.pdfs):
             return {}
-        self.decide(wish, who)
-        return await self.image_fetch.fetch(links)
+        model = self.facts().catalog.choose(self.decide(wish, who).model).model
+        fetched = await self.image_fetch.fetch(links)
+        read: dict[Image, tuple[Part, ...]] = {link: (Image(fetched[link.url], link.detail),) for link in links}
+        return read | await self.pdfs.read(wish.pdfs, images="image" in model.modalities, beside=len(wish.images))
 
     async def turn(self, wish: Wish, who: Caller, size: int) -> Turn:
         """The turn that a wish of so many bytes becomes here, in the conversation that it continues. Raises what `decide` does."""

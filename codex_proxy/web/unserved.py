@@ -4,7 +4,7 @@ import re
 
 _VERSION = re.compile(r"/v1(?=/)")
 _MEDIA = "This server generates text and no {}."
-_FILES = "This server stores no files. Send a file inside the request: an image as image_url, a text file as input_file."
+_FILES = "This server stores no files. Send a file inside the request: text and PDF as file_data, an image as image_url."
 _SENTENCES = {
     "embeddings": "This server makes no embeddings: Codex has no embedding model. Point the client's embedding provider elsewhere.",
     "audio": "This server neither hears nor speaks: Codex has no audio model.",

@@ -148,7 +148,7 @@ def test_what_was_fetched_takes_the_place_of_its_address_everywhere() -> None:
     history = (Message("user", shown), Called("call_1", "look", "{}"), Answered("call_1", (link,)))
     wish = Wish(model=None, history=history, input=shown)
     assert wish.images == [link, there, link, link, there]
-    filled = images.put_in(wish, {address: PIXEL})
+    filled = images.put_in(wish, {link: (Image(PIXEL, "high"),)})
     fetched = Image(PIXEL, "high")
     assert filled.images == [fetched, there, fetched, fetched, there]
     assert filled.history[1] == history[1]
@@ -156,7 +156,7 @@ def test_what_was_fetched_takes_the_place_of_its_address_everywhere() -> None:
 
 
 def test_a_conversation_has_a_bounded_number_of_images() -> None:
-    images.check_number([Image(PIXEL)] * images.MAX_IMAGES, "messages")
+    images.check_number(images.MAX_IMAGES, "messages")
     with pytest.raises(InvalidRequest, match="100 images; this one has 101") as caught:
-        images.check_number([Image(PIXEL)] * (images.MAX_IMAGES + 1), "messages")
+        images.check_number(images.MAX_IMAGES + 1, "messages")
     assert caught.value.param == "messages"

@@ -147,7 +147,7 @@ async def test_a_bad_conversation_is_refused_at_its_place(refusing: Proxy) -> No
         "text null": (_one(role="user", content=[text | {"text": None}]), "messages[0].content[0].text"),
         "an image of the system's": (_one(role="system", content=[{"type": "image_url"}]), "messages[0].content[0].type"),
         "audio": (_one(role="user", content=[{"type": "input_audio", "input_audio": {}}]), "messages[0].content[0]"),
-        "a file": (_one(role="user", content=[{"type": "file", "file": {}}]), "messages[0].content[0]"),
+        "a file": (_one(role="user", content=[{"type": "file", "file": {}}]), "messages[0].content[0].file"),
         "a call of nothing": (_one(role="assistant", tool_calls=[{"id": "call_1"}]), "messages[0].tool_calls[0].function"),
     }
     assert await amiss(refusing, rows) == {}

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from codex_proxy.dialects import bounds
+from codex_proxy.dialects import bounds, files
 from codex_proxy.dialects.images import image
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import Answered, Called, History, Message, Part, Text, said
@@ -32,8 +32,14 @@ class AudioPart(msgspec.Struct, frozen=True, tag_field="type", tag="input_audio"
     """Known, and refused by name."""
 
 
+class File(msgspec.Struct, frozen=True):
+    file_data: str | None = None
+    filename: str | None = None
+    file_id: str | None = None
+
+
 class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file"):
-    """Known, and refused by name."""
+    file: File
 
 
 UserPart = TextPart | ImagePart | AudioPart | FilePart
@@ -170,5 +176,9 @@ def _part(part: UserPart, place: str) -> Part:
             return Text(part.text)
         case ImagePart():
             return image(part.image_url.url, part.image_url.detail, f"{place}.image_url.url")
-        case AudioPart() | FilePart():
-            raise UnsupportedParameter("Only text and images are supported, not audio or files.", param=place)
+        case FilePart(file=File(file_data=str(data), filename=filename)):
+            return files.part(data, filename, f"{place}.file.file_data")
+        case FilePart():
+            raise UnsupportedParameter("Send files in file.file_data; file ids are not supported.", param=f"{place}.file")
+        case AudioPart():
+            raise UnsupportedParameter("Audio is not supported.", param=place)

@@ -1,6 +1,5 @@
 """POST /v1/chat/completions: the body, and what it asks for. OpenAI API reference, "Create chat completion"."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -135,9 +134,9 @@ class ChatRequest(msgspec.Struct, frozen=True):
     json: bool  # the answer must be JSON and nothing else
     ignored: tuple[str, ...]
 
-    def with_images(self, fetched: Mapping[str, str]) -> "ChatRequest":
-        """The request with what its images' addresses gave."""
-        return msgspec.structs.replace(self, wish=images.put_in(self.wish, fetched))
+    def with_images(self, read: images.Read) -> "ChatRequest":
+        """The request with what its addresses and files gave."""
+        return msgspec.structs.replace(self, wish=images.put_in(self.wish, read))
 
     def without_conversation(self) -> "ChatRequest":
         """What is needed for the answer, once the turn has been made."""
@@ -176,7 +175,7 @@ def decode(raw: bytes | bytearray) -> ChatRequest:
         private=asked.store is False,
     )
     wish = msgspec.structs.replace(wish, task=ui_tasks.recognised(wish, streamed=asked.stream or False))
-    images.check_number(wish.images, "messages")
+    images.check_number(len(wish.images), "messages")
     options = asked.stream_options or StreamOptions()
     limits = [limit for limit in (asked.max_completion_tokens, asked.max_tokens) if limit is not None]
     return ChatRequest(

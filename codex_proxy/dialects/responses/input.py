@@ -1,17 +1,15 @@
 """The items of a Responses request's input, and their content. OpenAI API reference, "Create a model response", input."""
 
-import base64
-import binascii
 from typing import Annotated, Literal
 
 import msgspec
 
+from codex_proxy.dialects import files
 from codex_proxy.dialects.images import image
-from codex_proxy.errors import InvalidRequest, UnsupportedParameter
+from codex_proxy.errors import UnsupportedParameter
 from codex_proxy.turns import Part, Phase, Text
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
-_MAX_FILE_BYTES = 1024 * 1024
 
 
 class InputText(msgspec.Struct, frozen=True, tag_field="type", tag="input_text"):
@@ -106,18 +104,10 @@ def _part(part: _Part, place: str) -> Part:
         case InputImage():
             raise UnsupportedParameter("Send images in image_url; file ids are not supported.", param=place)
         case InputFile():
-            return Text(_file_text(part, place))
+            return _file(part, place)
 
 
-def _file_text(part: InputFile, place: str) -> str:
-    """A text file, as text."""
+def _file(part: InputFile, place: str) -> Part:
     if part.file_data is None:
         raise UnsupportedParameter("Send files in file_data; URLs and file ids are not supported.", param=place)
-    encoded = part.file_data.rpartition("base64,")[2]
-    if len(encoded) > _MAX_FILE_BYTES * 4 // 3:
-        raise InvalidRequest(f"A file can have up to {_MAX_FILE_BYTES // 1024} kB.", param=f"{place}.file_data")
-    try:
-        text = base64.b64decode(encoded, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
-        raise UnsupportedParameter("Only text files in base64 are supported.", param=f"{place}.file_data") from error
-    return f"File {part.filename or 'without a name'}:\n{text}"
+    return files.part(part.file_data, part.filename, f"{place}.file_data")

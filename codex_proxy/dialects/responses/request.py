@@ -150,15 +150,15 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
             note=(*self.wish.note, *((_SEARCH,) if chosen.must_search else ())),
             effort=updates.effort(given) or self.wish.effort,
         )
-        images.check_number(wish.images, "input")
+        images.check_number(len(wish.images), "input")
         return msgspec.structs.replace(self, wish=wish, given=given)
 
-    def with_images(self, fetched: Mapping[str, str]) -> "ResponsesRequest":
-        """The request with what its images' addresses gave, also for the continuation."""
-        if not fetched:
+    def with_images(self, read: images.Read) -> "ResponsesRequest":
+        """The request with what its addresses and files gave, also for the continuation."""
+        if not read:
             return self
-        given = images.put_in_history(self.given, fetched)
-        return msgspec.structs.replace(self, wish=images.put_in(self.wish, fetched), given=given)
+        given = images.put_in_history(self.given, read)
+        return msgspec.structs.replace(self, wish=images.put_in(self.wish, read), given=given)
 
     def without_conversation(self) -> "ResponsesRequest":
         """What is needed for the answer, once the turn has been made."""

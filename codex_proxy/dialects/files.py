@@ -1,0 +1,45 @@
+"""The files that a request brings: text as text, an image as an image, a PDF to be read. What a file is, its bytes say.
+
+A PDF that cannot be told apart from text is a PDF all the same: its source is never given to the model.
+"""
+
+import binascii
+
+from codex_proxy.dialects import image_header, images
+from codex_proxy.errors import InvalidRequest, UnsupportedParameter
+from codex_proxy.turns import PDF, Image, Part, Text
+
+MAX_TEXT_BYTES = 1024 * 1024
+MAX_PDF_BYTES = 20 * 1024 * 1024
+_PDF_MARK, _MARK_WITHIN = b"%PDF-", 1024  # bytes; readers pass over what comes before it
+_TAKEN = "Send text, a PDF, or an image (PNG, JPEG, GIF, WebP)."
+
+
+def part(data: str, filename: str | None, place: str) -> Part:
+    """The file, as base64 or as a data: URL; a PDF is still to be read. Raises InvalidRequest and UnsupportedParameter."""
+    declared, _, encoded = data.rpartition("base64,")
+    if len(encoded) > MAX_PDF_BYTES * 4 // 3 + 4:
+        raise InvalidRequest(f"A file can have up to {MAX_PDF_BYTES // 1024 // 1024} MB.", param=place)
+    try:
+        content = binascii.a2b_base64(encoded, strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest("The file is not valid base64.", param=place) from error
+    if _PDF_MARK in content[:_MARK_WITHIN]:
+        return Image(f"{PDF}{encoded}", place=place, name=filename)
+    if "application/pdf" in declared.lower() or (filename or "").lower().endswith(".pdf"):
+        raise InvalidRequest("The file is called a PDF, and is none.", param=place)
+    if image_header.kind_of(content) is not None:
+        return images.image(f"data:;base64,{encoded}", None, place)
+    return Text(f"File {filename or 'without a name'}:\n{_text(content, place)}")
+
+
+def _text(content: bytes, place: str) -> str:
+    if len(content) > MAX_TEXT_BYTES:
+        raise InvalidRequest(f"A text file can have up to {MAX_TEXT_BYTES // 1024} kB. {_TAKEN}", param=place)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnsupportedParameter(f"A file of this kind is not supported. {_TAKEN}", param=place) from error
+    if "\0" in text:
+        raise UnsupportedParameter(f"A file of this kind is not supported. {_TAKEN}", param=place)
+    return text

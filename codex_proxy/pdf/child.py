@@ -1,0 +1,88 @@
+"""The process that reads one PDF: the file on stdin, JSON on stdout. It is run by its path, and imports nothing of ours.
+
+Before a byte of the file is parsed it gives up what it does not need: it can start no process and write no file, and its memory and
+time are bounded. What PDFium makes of a hostile file ends with it.
+"""
+
+import base64
+import contextlib
+import io
+import json
+import resource
+import sys
+
+import pypdfium2
+from PIL import Image
+
+_DPI = 150
+_LONG_SIDE = 1568  # pixels: what models look at of an image
+_MAX_POINTS = 1_000_000.0
+_QUALITY = 85  # of JPEG
+_MEMORY_BYTES, _CPU_SECONDS = 1536 * 1024 * 1024, 30
+
+
+class _Refused(Exception):
+    """What to tell the client."""
+
+
+def main(most_pages: int, most_characters: int) -> None:
+    """Write {"pages": [{"text", "image"}]} or {"problem"}."""
+    _give_up_rights()
+    try:
+        found: dict[str, object] = {"pages": _pages(sys.stdin.buffer.read(), most_pages, most_characters)}
+    except _Refused as refused:
+        found = {"problem": str(refused)}
+    sys.stdout.buffer.write(json.dumps(found).encode())
+    sys.stdout.buffer.flush()
+
+
+def _give_up_rights() -> None:
+    """As far as the system lets us."""
+    Image.init()  # it imports its encoders
+    limits = {
+        resource.RLIMIT_AS: _MEMORY_BYTES,
+        resource.RLIMIT_CPU: _CPU_SECONDS,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_NPROC: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    for which, limit in limits.items():
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(which, (limit, limit))
+
+
+def _pages(content: bytes, most_pages: int, most_characters: int) -> list[dict[str, str]]:
+    try:
+        document = pypdfium2.PdfDocument(content)
+    except pypdfium2.PdfiumError as error:
+        reason = "is protected with a password" if "password" in str(error).lower() else "is damaged"
+        raise _Refused(f"The PDF {reason}.") from error
+    number = len(document)
+    if not 0 < number <= most_pages:
+        raise _Refused(f"A PDF can have up to {most_pages} pages; this one has {number}.")
+    found = []
+    for at in range(number):
+        try:
+            found.append(_page(document[at], most_characters))
+        except pypdfium2.PdfiumError as error:
+            raise _Refused(f"Page {at + 1} of the PDF is damaged.") from error
+        most_characters -= len(found[-1]["text"])
+    return found
+
+
+def _page(page: pypdfium2.PdfPage, most_characters: int) -> dict[str, str]:
+    width, height = page.get_size()
+    if not (0 < width < _MAX_POINTS and 0 < height < _MAX_POINTS):
+        raise _Refused("The PDF has a page without a size.")
+    words = page.get_textpage()
+    if words.count_chars() > most_characters:
+        raise _Refused("The PDF has more text than fits into a conversation.")
+    text = words.get_text_range().encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\0", "")
+    picture = io.BytesIO()
+    scale = min(_DPI / 72, _LONG_SIDE / max(width, height))
+    page.render(scale=scale).to_pil().convert("RGB").save(picture, "JPEG", quality=_QUALITY)
+    return {"text": text, "image": base64.b64encode(picture.getvalue()).decode()}
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

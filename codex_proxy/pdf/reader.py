@@ -1,0 +1,133 @@
+"""PdfReader: PDF files as the parts of messages, read in a process of its own that is ended when it takes too long."""
+
+import asyncio
+import base64
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from codex_proxy.codex import orphans
+from codex_proxy.dialects.images import check_number
+from codex_proxy.errors import InvalidRequest, ServerFull
+from codex_proxy.turns import Image, Part, Text
+
+MAX_FILES = 10  # in one conversation
+MAX_PAGES = 100  # of one file
+MAX_CHARACTERS = 500_000  # of one file; Codex takes a million in an input
+
+_CHILD = Path(__file__).with_name("child.py")
+_AT_ONCE = 2
+_TIMEOUT = 30.0  # seconds for one file; a page takes 0.05
+_WAIT_TIMEOUT = 20.0  # seconds for a place
+_RETRY_AFTER = 5.0  # seconds
+_MAX_ANSWER = 96 * 1024 * 1024  # bytes
+_CHUNK = 1024 * 1024  # bytes
+
+
+class _Page(msgspec.Struct, frozen=True):
+    text: str
+    image: str  # a JPEG, in base64
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    pages: list[_Page] = []
+    problem: str | None = None
+
+
+class PdfReader:
+    """Reads two files at once at most."""
+
+    def __init__(self, timeout: float = _TIMEOUT) -> None:
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._timeout = timeout
+
+    async def read(self, files: Sequence[Image], *, images: bool, beside: int = 0) -> dict[Image, tuple[Part, ...]]:
+        """What files say and, with `images`, how their pages look, as that many images `beside` those that are there already.
+
+        Raises InvalidRequest with the place of the first that is not let in, and ServerFull.
+        """
+        if len(files) > MAX_FILES:
+            raise InvalidRequest(f"A conversation can have up to {MAX_FILES} PDF files.", param=files[MAX_FILES].place)
+        read: dict[Image, tuple[Part, ...]] = {}
+        known: dict[str, list[_Page]] = {}
+        for file in files:
+            if file.url not in known:
+                known[file.url] = await self._pages(file)
+            beside += len(known[file.url]) if images else 0
+            check_number(beside, file.place or "")
+            read[file] = tuple(_parts(file, known[file.url], images=images))
+        return read
+
+    async def _pages(self, file: Image) -> list[_Page]:
+        content = base64.b64decode(file.url.partition(",")[2])
+        async with self._place():
+            answer = await self._answer(content, file.place)
+        if answer.problem is not None:
+            raise InvalidRequest(answer.problem, param=file.place)
+        return answer.pages
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(_WAIT_TIMEOUT):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise ServerFull("Too many PDF files are being read. Try again.", retry_after=_RETRY_AFTER) from error
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _answer(self, content: bytes, place: str | None) -> _Answer:
+        command = (sys.executable, "-I", str(_CHILD), str(MAX_PAGES), str(MAX_CHARACTERS))
+        pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        with orphans.starting():
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=pipe, stdout=pipe, stderr=nowhere, env={}, cwd="/", start_new_session=True
+            )
+            orphans.known(process.pid)
+        try:
+            async with asyncio.timeout(self._timeout):
+                told = await _exchanged(process, content)
+        except TimeoutError as error:
+            raise InvalidRequest(f"The PDF could not be read within {self._timeout:g} s.", param=place) from error
+        finally:
+            await asyncio.shield(_ended(process))
+        try:
+            return msgspec.json.decode(told, type=_Answer)
+        except msgspec.MsgspecError as error:
+            raise InvalidRequest("The PDF could not be read.", param=place, detail=f"exit {process.returncode}: {error}") from error
+
+
+def _parts(file: Image, pages: list[_Page], *, images: bool) -> Iterator[Part]:
+    for number, page in enumerate(pages, 1):
+        head = f"File {file.name or 'without a name'}, page {number} of {len(pages)}:"
+        yield Text(f"{head}\n{page.text}" if page.text.strip() else f"{head} no text.")
+        if images:
+            yield Image(f"data:image/jpeg;base64,{page.image}")
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Kill it, and read what it still has to say: asyncio sees its end only then."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.communicate()
+    orphans.forget(process.pid)
+
+
+async def _exchanged(process: asyncio.subprocess.Process, content: bytes) -> bytes:
+    """All that the process says of a file. It reads the whole of it before it says anything."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(ConnectionError):  # its end says why
+        process.stdin.write(content)
+        await process.stdin.drain()
+        process.stdin.close()
+    told = bytearray()
+    while len(told) <= _MAX_ANSWER and (chunk := await process.stdout.read(_CHUNK)):
+        told += chunk
+    return bytes(told)

@@ -1,0 +1,108 @@
+"""PDF files: what comes of a whole one, what is said of others, and that no process is left."""
+
+import asyncio
+import base64
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from codex_proxy.dialects.image_header import size
+from codex_proxy.errors import InvalidRequest
+from codex_proxy.pdf import reader
+from codex_proxy.pdf.reader import PdfReader
+from codex_proxy.turns import PDF, Image, Part, Text
+from tests.conftest import children_of
+from tests.pdfs import PASSWORD, pdf
+
+_PLACE = "input[0].content[1].file_data"
+
+
+def _file(content: bytes, name: str | None = "a.pdf") -> Image:
+    return Image(f"{PDF}{base64.b64encode(content).decode()}", place=_PLACE, name=name)
+
+
+async def _read(content: bytes, *, images: bool = True) -> tuple[Part, ...]:
+    file = _file(content)
+    return (await PdfReader().read([file], images=images))[file]
+
+
+@pytest.fixture(autouse=True)
+def none_left() -> Iterator[None]:
+    yield
+    assert children_of(os.getpid()) == []
+
+
+async def test_each_page_is_its_text_and_its_picture() -> None:
+    first, one, second, two = await _read(pdf(["Hello", "World"]))
+    assert first == Text("File a.pdf, page 1 of 2:\nHello")
+    assert second == Text("File a.pdf, page 2 of 2:\nWorld")
+    for picture in (one, two):
+        assert isinstance(picture, Image)
+        kind, _, encoded = picture.url.partition(",")
+        assert kind == "data:image/jpeg;base64"
+        assert size("jpeg", base64.b64decode(encoded)) == (1212, 1568)
+    assert one != two
+
+
+async def test_a_model_that_sees_nothing_gets_the_text() -> None:
+    assert await _read(pdf(["Hello", ""]), images=False) == (
+        Text("File a.pdf, page 1 of 2:\nHello"),
+        Text("File a.pdf, page 2 of 2: no text."),
+    )
+
+
+async def test_a_page_of_any_size_has_a_picture_of_a_bounded_one() -> None:
+    for box in ("0 0 14400 14400", "0 0 900000 1", "0 0 3 3"):
+        _, picture = await _read(pdf(["x"], box=box))
+        assert isinstance(picture, Image)
+        width, height = size("jpeg", base64.b64decode(picture.url.partition(",")[2])) or (0, 0)
+        assert min(width, height) > 0
+        assert max(width, height) <= 1568, box
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"%PDF-1.4 hello", "is damaged"),
+        (b"%PDF-1.7\n" + os.urandom(5000), "is damaged"),
+        (pdf(["a"])[:200], "is damaged"),
+        (pdf(["a"], encrypt=PASSWORD), "password"),
+        (pdf([]), "is damaged"),
+        (pdf(["a"] * 101), "up to 100 pages; this one has 101"),
+        (pdf(["a" * (reader.MAX_CHARACTERS + 1)]), "more text"),
+        (pdf(["a" * 200_000] * 3), "more text"),
+    ],
+    ids=["no structure", "noise", "cut", "a password", "no page", "pages", "text", "text on several pages"],
+)
+async def test_what_cannot_be_read_is_refused_at_its_place(content: bytes, told: str) -> None:
+    with pytest.raises(InvalidRequest, match=told) as caught:
+        await _read(content)
+    assert caught.value.param == _PLACE
+
+
+async def test_a_file_that_takes_too_long_is_given_up_and_its_process_ended() -> None:
+    with pytest.raises(InvalidRequest, match=r"within 0\.05 s"):
+        await PdfReader(timeout=0.05).read([_file(pdf(["a"] * 100))], images=True)
+
+
+async def test_a_reader_that_is_cancelled_leaves_no_process() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await PdfReader().read([_file(pdf(["a"] * 100))], images=True)
+
+
+async def test_a_conversation_has_a_bounded_number_of_files_and_pages() -> None:
+    with pytest.raises(InvalidRequest, match="up to 10 PDF files"):
+        await PdfReader().read([_file(pdf(["a"]), str(number)) for number in range(11)], images=False)
+    with pytest.raises(InvalidRequest, match="100 images; this one has 101"):
+        await PdfReader().read([_file(pdf(["a"]))], images=True, beside=100)
+
+
+async def test_a_file_that_is_sent_twice_is_read_once() -> None:
+    files = [_file(pdf(["a"]), name) for name in ("a.pdf", None)]
+    read = await PdfReader().read(files, images=False)
+    assert read == {
+        files[0]: (Text("File a.pdf, page 1 of 1:\na"),),
+        files[1]: (Text("File without a name, page 1 of 1:\na"),),
+    }
