@@ -58,6 +58,7 @@ class Exchange:
         self.begun = False
         self.clean = False
         self.reminded = False  # the model has been told once more to call a tool
+        self.turn_id = ""  # Codex's, of the latest that it has taken
         self.recorded: list[str] = []  # raw items of the model's and of its tools, as JSON texts
         self._connection = connection
         self._opening = opening
@@ -131,7 +132,7 @@ class Exchange:
         taken = await self._connection.request("turn/start", params, wire.TurnNews, _TAKEN_TIMEOUT, brought)
         self.begun = True
         thread.service_tier = turn.service_tier
-        self._turn_id = taken.turn.id
+        self._turn_id = self.turn_id = taken.turn.id
         if self._interrupt_wanted:
             await self._post_interrupt()
 

@@ -1,10 +1,13 @@
 """CODEX_HOME: where it is, and making it. Workers start in it: no command can take it away from them."""
 
 import os
+import shutil
 from pathlib import Path
 
 from codex_proxy.settings import Settings, SettingsError
 from codex_proxy.whole_file import Version, version
+
+_LEAST_ROOM = 4 * 1024 * 1024  # bytes
 
 
 def user_home(settings: Settings) -> Path:
@@ -15,6 +18,14 @@ def user_home(settings: Settings) -> Path:
 def codex_home(settings: Settings) -> Path:
     """The directory that the CLI uses as CODEX_HOME."""
     return (settings.codex_home or user_home(settings) / ".codex").resolve()
+
+
+def has_room(codex_home: Path) -> bool:
+    """Whether its disk has room for a conversation."""
+    try:
+        return shutil.disk_usage(codex_home).free >= _LEAST_ROOM
+    except OSError:
+        return False
 
 
 def login_versions(settings: Settings) -> tuple[Version | None, ...]:

@@ -74,6 +74,12 @@ def numbered(rollout: bytes) -> bool:
     return _decode(rollout.splitlines()[-1]).ordinal is not None
 
 
+def has_ended(rollout: bytes, turn_id: str) -> bool:
+    """Whether the end of this turn, which was the latest, is written, with all before it: a full disk cuts it off."""
+    last = rollout[rollout.rfind(b"\n", 0, -1) + 1 :]
+    return last.endswith(b"\n") and turn_id.encode() in last
+
+
 def with_items(rollout: bytes, items: Sequence[dict[str, Any]]) -> bytes:
     """The rollout with raw Responses API items at its end."""
     last = _decode(rollout.splitlines()[-1])

@@ -26,14 +26,24 @@ def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trac
     if thread.path is None:
         return msgspec.structs.replace(trace, items=_items(turn, exchange))
     try:
-        content: bytes | None = thread.path.read_bytes()
+        content = thread.path.read_bytes()
         place = str(thread.path.relative_to(home))
     except (OSError, ValueError) as error:
         _log.warning("a conversation cannot be kept: %s", error)
         return None
-    if trace.calls and content is not None:
-        content = rollout.cut_after(content, trace.calls)
-    return None if content is None else msgspec.structs.replace(trace, place=place, content=content)
+    whole = bool(trace.calls) or rollout.has_ended(content, exchange.turn_id)
+    if not whole or not _goes_on(content, turn, exchange, thread):
+        _log.warning("a conversation cannot be kept: %s is damaged or not whole", thread.path)
+        return None
+    kept = rollout.cut_after(content, trace.calls) if trace.calls else content
+    return None if kept is None else msgspec.structs.replace(trace, place=place, content=kept)
+
+
+def _goes_on(content: bytes, turn: Turn, exchange: Exchange, thread: OpenThread) -> bool:
+    """Whether a rollout begins with what its turn began with: Codex only appends to it, but a disk can fail."""
+    before = turn.trace
+    same = before is not None and before.thread == thread.id and exchange.continuation in ("live", "resumed")
+    return before is None or not same or content.startswith(before.content)
 
 
 def _items(turn: Turn, exchange: Exchange) -> tuple[str, ...]:

@@ -181,6 +181,8 @@ class Worker:
         """
         if turn.mode == "agent":
             check_workspace(turn.cwd)
+        if turn.keep == "disk" and not home.has_room(self._home):  # Codex would refuse the history, or lose what comes
+            turn = msgspec.structs.replace(turn, keep="memory", record=True)
         self._turns += 1
         self._exchange = self.trace = None  # those of the turn before
         self.spent = True  # until the turn has ended as it should
