@@ -36,7 +36,8 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _OPENAI = "https://api.openai.com"
 
 _HEALTH_TIMEOUT = 2.0
-_OF_THE_CLI = ("login", "provider", "sandbox")
+_OF_AN_ACCOUNT = ("login", "provider")
+_OF_THE_CLI = (*_OF_AN_ACCOUNT, "sandbox")
 _OF_THE_SETTINGS = ("places", "keys", "address", "store", "codex", *_OF_THE_CLI)
 
 Status = Literal["ok", "warning", "failed", "skipped"]
@@ -72,7 +73,8 @@ async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Findin
     found = _places(chosen)
     yield found
     yield _keys(chosen)
-    yield await _address(chosen)
+    running = await asyncio.to_thread(_running, chosen)
+    yield await _address(chosen, running)
     yield await _store(chosen)
     try:
         cli = command.find(chosen)
@@ -88,7 +90,7 @@ async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Findin
         return
     with _stand_ins(chosen) as settings_of_the_cli:
         async for finding in _at_work(cli, settings_of_the_cli):
-            yield finding
+            yield _beside(running, finding)
 
 
 def _places(chosen: Settings) -> Finding:
@@ -140,7 +142,7 @@ def _keys(chosen: Settings) -> Finding:
     return Finding("keys", "ok", f"{len(keyring) + (chosen.api_key is not None)}")
 
 
-async def _address(chosen: Settings) -> Finding:
+async def _address(chosen: Settings, running: "_Server | None") -> Finding:
     name = f"{chosen.host}:{chosen.port}"
     try:
         with socket.create_server((chosen.host, chosen.port), family=socket.AF_INET6 if ":" in chosen.host else socket.AF_INET):
@@ -150,22 +152,48 @@ async def _address(chosen: Settings) -> Finding:
             return Finding(
                 "address", "failed", f"Cannot listen on {name}: {error.strerror or error}.", "Set PROXY_HOST or PROXY_PORT."
             )
-        if running := await asyncio.to_thread(_running, chosen):
-            return Finding("address", "ok", f"codex-proxy {running} is running at {name}")
+        if running is not None:
+            return Finding("address", "ok", f"codex-proxy {running.version} is running at {name}, {running.status}")
         return Finding("address", "failed", f"Another program listens on {name}.", "Set PROXY_PORT to a free port.")
 
 
-def _running(chosen: Settings) -> str | None:
-    """The version of the server that answers there; None where something else does."""
+class _Server(msgspec.Struct, frozen=True):
+    """One that runs already at the address. `status`: ready or not ready."""
+
+    version: str
+    status: str
+
+
+class _Told(msgspec.Struct):
+    """What it says at /health and at /ready."""
+
+    status: str
+    version: str = ""
+
+
+def _running(chosen: Settings) -> _Server | None:
+    """None where nothing answers there, or something else."""
+    health, ready = _asked(chosen, "/health"), _asked(chosen, "/ready")
+    return _Server(health.version, ready.status) if health and ready and health.status == "ok" and health.version else None
+
+
+def _asked(chosen: Settings, path: str) -> _Told | None:
     connection = http.client.HTTPConnection(chosen.host, chosen.port, timeout=_HEALTH_TIMEOUT)
     try:
-        connection.request("GET", "/health", headers={"Host": (*chosen.allowed_hosts, "localhost")[0]})
-        told = msgspec.json.decode(connection.getresponse().read(10_000))
-        return str(told["version"]) if told["status"] == "ok" else None
-    except (OSError, http.client.HTTPException, msgspec.DecodeError, KeyError, TypeError):
+        connection.request("GET", path, headers={"Host": (*chosen.allowed_hosts, "localhost")[0]})
+        return msgspec.json.decode(connection.getresponse().read(10_000), type=_Told)
+    except (OSError, http.client.HTTPException, msgspec.DecodeError):
         return None
     finally:
         connection.close()
+
+
+def _beside(running: _Server | None, finding: Finding) -> Finding:
+    """What would keep this environment from serving keeps nobody from using the server that runs with another one, like a demo."""
+    if finding.status != "failed" or finding.check not in _OF_AN_ACCOUNT or running is None or running.status != "ready":
+        return finding
+    message = f"{finding.message} The server that is running is ready all the same: it has other settings, like a demo."
+    return Finding(finding.check, "warning", message, finding.remedy)
 
 
 async def _store(chosen: Settings) -> Finding:

@@ -35,9 +35,9 @@ def _screen(server: Server, address: str, cli: Command, trouble: str | None, sty
     title = f"codex-proxy {__version__}{' demo' if demo else ''}"
     state = style.good("Ready") if trouble is None else style.warn(f"Not ready: {trouble}.{_remedy(trouble)}")
     rows = [f"  {style.dim(label.ljust(_LABEL))} {text}" for label, text in _rows(server, address, cli)]
-    after = (
-        [] if demo else ["", f"Talk to it: {place.program()} chat   Set up a client: {place.program()} client NAME   Stop: Ctrl-C"]
-    )
+    next_steps = f"Talk to it: {place.program()} chat   Set up a client: {place.program()} client NAME   Stop: Ctrl-C"
+    login = f"Log in first: {place.program()} login   (without a browser: {place.program()} login --device-auth)"
+    after = [] if demo else ["", *([login] if trouble == NOT_LOGGED_IN else []), next_steps]
     return ["", f"{style.bold(title)}  {state}", "", *rows, *after]
 
 

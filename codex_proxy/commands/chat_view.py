@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from codex_proxy.commands.terminal import Style
+from codex_proxy.commands.wrapping import Wrapping
 from codex_proxy.outcome import brief
 
 Event = dict[str, Any]  # Any: the server's JSON, read member by member
@@ -67,6 +68,7 @@ class Screen:
         self._dimmed = False
         self._shown = False
         self._work: dict[str, str] = {}  # the names of its calls, by item
+        self._wrapping = Wrapping()
         self._usage: dict[str, Any] = {}
         self._model = ""
         self._problem: str | None = "The server closed the connection."
@@ -76,9 +78,11 @@ class Screen:
             case "response.created":
                 self._model = event["response"]["model"]
             case "response.output_text.delta":
-                self._write(event["delta"], dimmed=False)
+                self._flow(event["delta"], dimmed=False)
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-                self._write(event["delta"].replace("**", ""), dimmed=True)
+                self._flow(event["delta"].replace("**", ""), dimmed=True)
+            case "response.output_text.done" | "response.reasoning_summary_text.done" | "response.reasoning_text.done":
+                self._put(self._wrapping.flush())
             case "response.output_item.done":
                 self._done(event["item"])
             case "response.output_item.added" if event["item"]["type"] == "mcp_call":
@@ -113,24 +117,33 @@ class Screen:
 
     def _line(self, text: str) -> None:
         self._fresh_line()
-        self._write(f"{text}\n", dimmed=True)
+        self._dimmed = True
+        self._put(clean(f"{text}\n"))
 
     def _fresh_line(self) -> None:
+        self._put(self._wrapping.flush())
         if self._column:
             sys.stdout.write("\n")
             self._column = 0
+        self._wrapping.begin_line()
 
-    def _write(self, text: str, *, dimmed: bool) -> None:
+    def _flow(self, text: str, *, dimmed: bool) -> None:
+        """More of a text, whose lines break between words."""
         safe = clean(text)
         if not safe:
             return
         if self._shown and self._dimmed and not dimmed:  # a blank line between the work and the answer
             self._fresh_line()
             sys.stdout.write("\n")
-        self._shown, self._dimmed = True, dimmed
-        sys.stdout.write(self._style.dim(safe) if dimmed else safe)
-        sys.stdout.flush()
-        self._column = 0 if safe.endswith("\n") else 1
+        self._dimmed = dimmed
+        self._put(self._wrapping.feed(safe))
+
+    def _put(self, safe: str) -> None:
+        if safe:
+            self._shown = True
+            sys.stdout.write(self._style.dim(safe) if self._dimmed else safe)
+            sys.stdout.flush()
+            self._column = 0 if safe.endswith("\n") else 1
 
 
 _LAST = ("response.completed", "response.incomplete", "response.failed", "response.cancelled", "error")

@@ -1,4 +1,4 @@
-"""`codex-proxy models`: what the installed CLI offers, asked of the CLI itself."""
+"""`codex-proxy models`: what a running server offers; where none runs, what the installed CLI offers, asked of the CLI itself."""
 
 import argparse
 import asyncio
@@ -10,21 +10,27 @@ from codex_proxy.catalog import Catalog, Model
 from codex_proxy.codex import command, places
 from codex_proxy.codex.open_threads import OpenThreads
 from codex_proxy.codex.worker import Worker
-from codex_proxy.commands import place
+from codex_proxy.commands import api, place
 from codex_proxy.commands.terminal import table
+from codex_proxy.errors import CommandFailed
 
 _HEADER = ("MODEL", "DEFAULT", "EFFORTS", "CONTEXT", "INPUT", "MODES")
+_QUICK = 2.0  # seconds
 
-EPILOG = """A request names a model, optionally followed by an effort and a mode: "gpt-5.5", "gpt-5.5 high", "gpt-5.5 chat"."""
+EPILOG = """A request names a model, optionally followed by an effort and a mode: "gpt-5.5", "gpt-5.5 high", "gpt-5.5 chat".
+Without a running server, the installed Codex CLI is asked."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as a JSON array")
-    parser.add_argument("--all", action="store_true", help="include hidden models")
+    parser.add_argument("--all", action="store_true", help="include hidden models; asks the installed CLI")
+    api.add_server_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    catalog = asyncio.run(_ask())
+    catalog = None if arguments.all else _of_the_server(arguments)
+    if catalog is None:
+        catalog = asyncio.run(_of_the_cli())
     shown = catalog.listed()
     shown += [model for model in catalog.models if arguments.all and model not in shown]
     if arguments.json:
@@ -44,7 +50,50 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _ask() -> Catalog:
+class _Extras(msgspec.Struct):
+    """Of an entry of /v1/models, as is the next one."""
+
+    model: str
+    reasoning_effort: str | None
+    reasoning_efforts: tuple[str, ...]
+    input_modalities: tuple[str, ...]
+
+
+class _Entry(msgspec.Struct):
+    id: str
+    x_codex: _Extras
+    context_length: int | None = None
+
+
+def _of_the_server(arguments: argparse.Namespace) -> Catalog | None:
+    """The models that it lists for this key, its default first; None where none answers that could. One that is named must."""
+    try:
+        listed = api.server(arguments).get("/models", timeout=_QUICK)
+        entries = msgspec.convert(listed["data"], list[_Entry])
+    except (CommandFailed, msgspec.ValidationError, KeyError) as error:
+        if arguments.base_url:
+            raise
+        if not isinstance(error, api.Unreachable):
+            print(f"The running server did not list its models: {error} Asking the installed Codex CLI.", file=sys.stderr)
+        return None
+    found = {one.x_codex.model: _model(one) for one in reversed(entries)}  # of several names of a model, the first
+    models = tuple(reversed(found.values()))
+    return Catalog(models, models[0].id if models else "")
+
+
+def _model(entry: _Entry) -> Model:
+    extras = entry.x_codex
+    return Model(
+        id=extras.model,
+        efforts=extras.reasoning_efforts,
+        default_effort=extras.reasoning_effort,
+        modalities=extras.input_modalities,
+        display_name=extras.model,
+        context_length=entry.context_length,
+    )
+
+
+async def _of_the_cli() -> Catalog:
     chosen = place.read_settings()
     places.make_directories(chosen)
     async with Worker.started(command.find(chosen), chosen, asyncio.Lock(), OpenThreads(), "chat") as worker:

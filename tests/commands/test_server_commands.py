@@ -52,6 +52,26 @@ def test_a_duration_is_as_short_as_it_can_be() -> None:
     assert [duration(seconds) for seconds in (-1, 42.9, 3723, 97_200)] == ["0:00", "0:42", "1:02:03", "1 d 3 h"]
 
 
+async def test_models_asks_the_server_that_runs_and_else_the_cli(environ: dict[str, str], start_proxy: ProxyStarter) -> None:
+    environ["CODEX_EXTRA_MODELS"] = "of-the-server"
+    async with start_proxy() as proxy:
+        del environ["CODEX_EXTRA_MODELS"]
+        port = proxy.address.rpartition(":")[2]
+        code, out, err = await piped(environ | {"PROXY_PORT": port}, "", "models", "--json")
+        assert (code, err) == (0, "")
+        listed = json.loads(out)
+        assert [listed[0]["id"], listed[0]["default"], listed[0]["default_effort"]] == ["gpt-5.5", True, "medium"]
+        assert "of-the-server" in [model["id"] for model in listed]
+        assert [model["id"] for model in listed if "chat" in model["id"]] == []
+        code, out, _ = await piped(environ, "", "models", "--base-url", proxy.base_url)
+        assert (code, "of-the-server" in out, out.splitlines()[1].split()[:2]) == (0, True, ["gpt-5.5", "yes"])
+    environ["PROXY_PORT"] = port
+    code, out, err = await piped(environ, "", "models", "--json")
+    assert (code, err, "of-the-server" in out, json.loads(out)[0]["id"]) == (0, "", False, "gpt-5.5")
+    code, _, err = await piped(environ, "", "models", "--base-url", f"http://127.0.0.1:{port}")
+    assert (code, "No server answers" in err) == (1, True)
+
+
 async def test_smoke_passes_on_a_server_that_works_and_fails_on_one_that_does_not(
     proxy: Proxy, model: ModelServer, environ: dict[str, str]
 ) -> None:

@@ -166,6 +166,19 @@ async def test_a_server_that_runs_already_is_known(environ: dict[str, str], home
     assert (address["status"], "codex-proxy 0.1.0 is running at" in address["message"]) == ("ok", True)
 
 
+async def test_beside_a_demo_that_is_ready_a_missing_login_is_a_warning(
+    environ: dict[str, str], home: Home, start_command: StartCommand
+) -> None:
+    (home.codex_home / "config.toml").write_text('model = "gpt-5.5"\n')  # whose provider wants a login
+    await start_command("--demo", "--port", environ["PROXY_PORT"])
+    findings = {finding["check"]: finding for finding in await _examined(environ, home, expected=0)}
+    assert (findings["login"]["status"], findings["address"]["status"]) == ("warning", "ok")
+    assert "The server that is running is ready all the same" in findings["login"]["message"]
+    environ["PROXY_PORT"] = str(free_port())  # where none runs
+    findings = {finding["check"]: finding for finding in await _examined(environ, home, expected=1)}
+    assert findings["login"]["status"] == "failed"
+
+
 async def test_it_leaves_nothing_behind(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
     mistyped = tmp_path / "a" / "mistyped"
     changes = {
