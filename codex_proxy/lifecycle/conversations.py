@@ -48,16 +48,16 @@ class Conversations:
             await self.add(owner, conversation.id, items)
         return body
 
-    async def get(self, owner: str, name: str) -> Record:
-        """Raises ConversationNotFound."""
+    async def get(self, owner: str, name: str, param: str | None = None) -> Record:
+        """Raises ConversationNotFound; `param` is where the request has the name."""
         record = await self.store.get(owner, name)
         if record is None or record.status != CONVERSATION:
-            raise ConversationNotFound(f"Conversation with id {name[:100]!r} not found.")
+            raise ConversationNotFound(f"Conversation with id {name[:100]!r} not found.", param=param)
         return record
 
-    async def items(self, owner: str, name: str) -> list[StoredEvent]:
+    async def items(self, owner: str, name: str, param: str | None = None) -> list[StoredEvent]:
         """All items, in order; the type of each is its id. Raises ConversationNotFound."""
-        await self.get(owner, name)
+        await self.get(owner, name, param)
         found: list[StoredEvent] = []
         while more := await self.store.events(owner, name, found[-1].number if found else -1):
             found += more
@@ -119,13 +119,13 @@ class Conversations:
 
     async def enter(self, owner: str, name: str) -> tuple["Part", list[bytes]]:
         """A response's part in a conversation, and its items. Raises ConversationNotFound, ConversationLocked, InvalidRequest."""
-        await self.get(owner, name)
+        await self.get(owner, name, "conversation")
         part = Part(self, owner, name)
         try:
             if await self.store.claim(part.key, owner, "", part.holder, self._lock_time) is not None:
                 problem = "Another response is being made in this conversation. Try again."
                 raise ConversationLocked(problem, param="conversation", retry_after=_RETRY_AFTER)
-            kept = await self.items(owner, name)
+            kept = await self.items(owner, name, "conversation")
             _check_room(kept)
         except BaseException:
             part.leave()

@@ -47,6 +47,7 @@ from codex_proxy.web import (
     responses,
     responses_kept,
 )
+from codex_proxy.web import socket as socket_route
 from codex_proxy.web.console import events, kept, pages, status, turns
 from codex_proxy.web.console.status import BOARD, Board
 from codex_proxy.web.gates import connections, deadline, descriptors, hosts, limits
@@ -72,6 +73,7 @@ ROUTES = (
     ("POST", "/v1/chat/completions", chat.create),
     ("POST", "/v1/completions", completions.create),
     ("POST", "/v1/responses", responses.create),
+    ("GET", "/v1/responses", socket_route.connect),
     ("POST", "/v1/responses/input_tokens", input_tokens.count),
     ("GET", "/v1/responses/" + _KEPT, responses_kept.show),
     ("DELETE", "/v1/responses/" + _KEPT, responses_kept.delete),
@@ -102,7 +104,7 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
     """The application; its workers start with it and end with it. The store is open as long as it lives."""
     limit = settings.queue_timeout + settings.turn_timeout + deadline.BESIDE_THE_TURN
     app = web.Application(
-        middlewares=[_identify, errors.answer_errors, deadline.bound(limit), hosts.guard(settings)],
+        middlewares=[_identify, errors.answer_errors, deadline.bound(limit, but_for=socket_route.connect), hosts.guard(settings)],
         client_max_size=settings.max_body_mb * 1024 * 1024,
     )
     proof = None if settings.sandbox == "danger-full-access" else Proof()
@@ -112,6 +114,7 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
     measured = app[METRICS] = Metrics(cli.dotted_version)
     server = app[SERVER] = Server(settings, store, counts.started, measured.count_outcome)
     app[events.FRAMES] = events.Frames()
+    app[socket_route.SOCKETS] = socket_route.Sockets()
     app[BOARD] = Board(server, counts, cli.dotted_version, quota)
     measured.registry.register(Present(server, counts))
     app.on_response_prepare.extend([_sign, hosts.allow_origin, limits.show_rate, measured.count_answer])
@@ -140,6 +143,7 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
         await stack.aclose()
 
     app.on_startup.append(start)
+    app.on_shutdown.append(app[socket_route.SOCKETS].go_away)
     app.on_shutdown.append(stop)
     app.on_cleanup.append(clean_up)
     return app

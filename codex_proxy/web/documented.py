@@ -7,6 +7,8 @@ from codex_proxy.dialects.completions import request as completions_request
 from codex_proxy.dialects.completions.answer import TextCompletion
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.dialects.responses.conversations import Conversation, ConversationDeleted, CreateBody, ItemsBody, UpdateBody
+from codex_proxy.dialects.responses.events import StreamEvent
+from codex_proxy.dialects.responses.socket_messages import ErrorEvent
 from codex_proxy.dialects.responses.stored import ItemList
 from codex_proxy.dialects.tokens import InputTokens
 
@@ -19,8 +21,22 @@ TYPES = (
     InputTokens,
     completions_request.Body,
     TextCompletion,
+    ErrorEvent,
 )
 Operation = Callable[..., dict[str, Any]]  # Any: JSON, as in all of this module
+
+
+def socket(schema: dict[Any, dict[str, Any]], error: dict[str, Any]) -> dict[str, Any]:
+    """The WebSocket of /v1/responses, which OpenAPI has no word for: its messages stand beside its handshake."""
+    envelope = {"type": {"const": "response.create"}, "stream_id": {"type": "string"}}
+    create = {"allOf": [schema[responses_request.Body], {"properties": envelope, "required": ["type"]}]}
+    upgraded = {
+        "description": "A WebSocket; each message is JSON, and each event has the stream_id of its request",
+        "x-client-messages": create,
+        "x-server-messages": {"anyOf": [schema[StreamEvent], schema[ErrorEvent]]},
+    }
+    summary = "Run turns over a WebSocket (GET with Upgrade: websocket)"
+    return {"get": {"operationId": "connectResponses", "summary": summary, "responses": {"101": upgraded, "default": error}}}
 
 
 def paths(

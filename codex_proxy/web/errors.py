@@ -59,7 +59,13 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
 
 def body(error: ProxyError) -> bytes:
     """OpenAI's error object as JSON: of an answer, and of the frame that ends a stream."""
-    return msgspec.json.encode(ErrorBody(ErrorObject(error.told, _TABLE[type(error)][1], error.param, error.code)))
+    return msgspec.json.encode(ErrorBody(told(error)[1]))
+
+
+def told(error: ProxyError) -> tuple[int, ErrorObject]:
+    """The status of an error, and OpenAI's error object."""
+    status, kind = _TABLE[type(error)]
+    return status, ErrorObject(error.told, kind, error.param, error.code)
 
 
 def response(error: ProxyError) -> web.Response:

@@ -96,7 +96,8 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
         "/v1/chat/completions": turn(
             "createChatCompletion", "Run a turn (Chat Completions)", chat_request.Body, ChatCompletion, ChatCompletionChunk
         ),
-        "/v1/responses": turn("createResponse", "Run a turn (Responses)", responses_request.Body, Response, StreamEvent),
+        "/v1/responses": turn("createResponse", "Run a turn (Responses)", responses_request.Body, Response, StreamEvent)
+        | documented.socket(schema, error),
         "/v1/responses/{id}": {
             "get": operation(
                 "getResponse", "Get a stored response, or replay its events", again, parameters=[name, *_QUERY_STREAM]

@@ -14,6 +14,7 @@ from codex_proxy.lifecycle.claims import Held, KeptAnswer
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.packing import pack
 from codex_proxy.web import continued, errors, idempotency, sse
+from codex_proxy.web.continued import RecentParts
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Body
 from codex_proxy.web.responses_kept import follow, told_again
@@ -26,7 +27,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     who, body = await server.admit_body(request)
 
     async def run(held: Held | None) -> web.StreamResponse:
-        run = await _run(server, who, body)
+        run = await make_run(server, who, body)
         return await (_background if run.asked.background and not run.asked.prewarm else _foreground)(request, who, run, body, held)
 
     async def again(kept: KeptAnswer) -> web.StreamResponse:
@@ -40,7 +41,7 @@ async def create(request: web.Request) -> web.StreamResponse:
             body.let_go()
 
 
-async def _begin(server: Server, who: Caller, run: Run, body: Body, held: Held | None) -> None:
+async def begin(server: Server, who: Caller, run: Run, body: Body, held: Held | None = None) -> None:
     """Make the record and queue the turn; from then on, what may be large of the request is bytes."""
     if run.asked.store:
         await run.create(*await server.decoding.run(body.size, run.given))
@@ -55,7 +56,7 @@ async def _begin(server: Server, who: Caller, run: Run, body: Body, held: Held |
 
 async def _foreground(request: web.Request, who: Caller, run: Run, body: Body, held: Held | None) -> web.StreamResponse:
     try:
-        await _begin(request.app[SERVER], who, run, body, held)
+        await begin(request.app[SERVER], who, run, body, held)
         headers = turn_headers(run.turn, run.asked.ignored)
         return await (_streamed(request, run, headers) if run.asked.stream else _whole(run, headers))
     finally:
@@ -65,7 +66,7 @@ async def _foreground(request: web.Request, who: Caller, run: Run, body: Body, h
 async def _background(request: web.Request, who: Caller, run: Run, body: Body, held: Held | None) -> web.StreamResponse:
     server, headers = request.app[SERVER], turn_headers(run.turn, run.asked.ignored)
     try:
-        await _begin(server, who, run, body, held)
+        await begin(server, who, run, body, held)
     except BaseException:
         run.leave()
         raise
@@ -80,17 +81,22 @@ async def _background(request: web.Request, who: Caller, run: Run, body: Body, h
     return answer
 
 
-async def _run(server: Server, who: Caller, body: Body) -> Run:
-    """What a request asks for, with the conversation that it continues and what its images' addresses gave."""
+async def make_run(server: Server, who: Caller, body: Body, recent: RecentParts | None = None) -> Run:
+    """What a request asks for, with the conversation that it continues and what its images' addresses gave.
+
+    `recent` has the conversations of responses that are not stored, where those may be continued: they are recorded then.
+    """
     asked = await server.decoding.run(len(body.content), responses_request.decode, body.content)
     body.decoded()
+    if recent is not None:
+        asked = msgspec.structs.replace(asked, wish=msgspec.structs.replace(asked.wish, record=True))
     part = None
     try:
         if (name := asked.conversation_id) is not None:
             part, items = await server.conversations.enter(who.owner, name)
             asked = await continued.with_items(server, asked, items, body.size)
         else:
-            asked = await continued.with_previous(server, who, asked, body.size)
+            asked = await continued.with_previous(server, who, asked, body.size, recent)
         asked = asked.with_images(await server.images_of(asked.wish, who))
         turn = await server.turn(asked.wish, who, body.size)
     except BaseException:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 
+import msgspec
 from aiohttp import web
 
 from codex_proxy import logs, policy
@@ -20,6 +21,7 @@ from codex_proxy.lifecycle.background import Backgrounds
 from codex_proxy.lifecycle.claims import Claims, Held
 from codex_proxy.lifecycle.conversations import Conversations
 from codex_proxy.lifecycle.instance import Instance
+from codex_proxy.lifecycle.recent import Recent
 from codex_proxy.outcome import OnOutcome
 from codex_proxy.packing import Packed
 from codex_proxy.pdf.reader import PdfReader
@@ -47,8 +49,18 @@ _TASKS_PER_REQUEST = 4  # that a chat UI sends for one message: title, tags, fol
 IsTask = Callable[[bytes | bytearray], bool]
 _FOLLOWERS = 128, 32  # of background responses: of all callers, and of one
 _WATCHERS = 256, 64  # open consoles; 50 that have nothing to show cost about 1 % of a core
+_SOCKETS = (1024, 256)  # that are open
+_RECENT_BODIES = 4  # of the largest size: what is kept of responses that are not stored, while their sockets are open
 COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before it commits to 200; a provider's 401 takes 6.5
 _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
+
+
+class SocketTimes(msgspec.Struct, frozen=True):
+    """Seconds between the pings on a WebSocket, without a response on it, and of all its life (as OpenAI's)."""
+
+    heartbeat: float = 30.0  # proxies cut what is silent for 60
+    idle: float = 15 * 60.0
+    life: float = 60 * 60.0
 
 
 class Server:
@@ -78,6 +90,9 @@ class Server:
         self.decoding = Decoding()
         self.followers = Followers(*_FOLLOWERS)
         self.watchers = Followers(*_WATCHERS)
+        self.sockets = Followers(*_SOCKETS)
+        self.socket_times = SocketTimes()
+        self.recent = Recent(_RECENT_BODIES * settings.max_body_mb * 1024 * 1024)
         self.rate = RateLimit(settings.rate_limit_per_minute, store)
 
     async def admit_body(self, request: web.Request, is_task: IsTask = lambda _: False) -> tuple[Caller, Body]:
@@ -88,7 +103,7 @@ class Server:
         self._last_asked = time.monotonic()
         if self.settings.ui_tasks != "chat" or (request.content_length or math.inf) > _TASK_AT_MOST:
             return await self.admit(request), await self.bodies.read(request)
-        who = self._identify(request)
+        who = self.identify(request)
         body = await self.bodies.read(request)
         try:
             if is_task(body.content):
@@ -102,11 +117,12 @@ class Server:
 
     async def admit(self, request: web.Request) -> Caller:
         """Key and rate of any request that needs a key: who asks. Raises InvalidApiKey and RateLimited."""
-        who = self._identify(request)
+        who = self.identify(request)
         await self.rate.count(request, who.known_as, who.rate_limit)
         return who
 
-    def _identify(self, request: web.Request) -> Caller:
+    def identify(self, request: web.Request) -> Caller:
+        """Who asks. Raises InvalidApiKey and RateLimited."""
         who = self.callers.identify(request)
         if self.settings.has_keys:
             logs.say_also({"key": self.callers.name_of(who.known_as)})

@@ -8,8 +8,8 @@ _FILES = "This server stores no files. Send a file inside the request: text and 
 _SENTENCES = {
     "embeddings": "This server makes no embeddings: Codex has no embedding model. Point the client's embedding provider elsewhere.",
     "audio": "This server neither hears nor speaks: Codex has no audio model.",
-    "realtime": "This server has no realtime sessions. Use /v1/responses with stream=true.",
-    "live": "This server has no live sessions. Use /v1/responses with stream=true.",
+    "realtime": "This server has no realtime sessions. Use /v1/responses, also over a WebSocket.",
+    "live": "This server has no live sessions. Use /v1/responses, also over a WebSocket.",
     "images": _MEDIA.format("images"),
     "videos": _MEDIA.format("videos"),
     "moderations": "This server has no moderation model.",

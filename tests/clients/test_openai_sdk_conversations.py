@@ -154,8 +154,9 @@ async def test_what_a_conversation_refuses(client: AsyncOpenAI, model: ModelServ
     with pytest.raises(openai.BadRequestError) as refused:
         await client.responses.create(model=MODEL, input="go", conversation=made.id, previous_response_id=first.id)
     assert refused.value.param == "conversation"
-    with pytest.raises(openai.NotFoundError):
+    with pytest.raises(openai.NotFoundError) as unknown:
         await client.responses.create(model=MODEL, input="go", conversation="conv_of_nobody")
+    assert unknown.value.param == "conversation"
     with pytest.raises(openai.NotFoundError):
         await client.responses.create(model=MODEL, input="go", conversation=first.id)
     with pytest.raises(openai.NotFoundError):
@@ -167,9 +168,10 @@ async def test_what_a_conversation_refuses(client: AsyncOpenAI, model: ModelServ
     with pytest.raises(openai.BadRequestError) as refused:
         await client.conversations.items.create(made.id, items=[item] * 21)
     assert refused.value.param == "items"
+    nobody: Any = {"role": "nobody", "content": "x"}
     with pytest.raises(openai.BadRequestError) as refused:
-        await client.conversations.create(items=[{"role": "user", "content": []}])
-    assert refused.value.param == "items[0].content"
+        await client.conversations.create(items=[nobody])
+    assert refused.value.param == "items[0].role"
     with pytest.raises(openai.BadRequestError):
         await client.conversations.create(metadata={"a": "x" * 513})
     assert model.calls == 1

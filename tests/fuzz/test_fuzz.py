@@ -124,7 +124,7 @@ def _readable(document: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
     paths = {path: operations for path, operations in document["paths"].items() if path != _ENDLESS}
     assert len(paths) == len(document["paths"]) - 1
     for operation in itertools.chain.from_iterable(operations.values() for operations in paths.values()):
-        stream = operation["responses"]["200"]["content"].get("text/event-stream")
+        stream = operation["responses"].get("200", {"content": {}})["content"].get("text/event-stream")
         if stream is not None:
             del stream["schema"]
             payload = {"contentMediaType": "application/json", "contentSchema": stream["x-event-schema"]}

@@ -186,6 +186,7 @@ async def test_what_is_not_served_is_refused_by_name(refusing: Proxy) -> None:
     strict = {"type": "json_schema", "name": "n", "strict": True, "schema": {"type": "object"}}
     rows = {
         "in the background and not stored": (_with(background=True, store=False), "background"),
+        "a conversation and a response": (_with(conversation="conv_1", previous_response_id="resp_1"), "conversation"),
         "a prompt": (_with(prompt={"id": "pmpt_1"}), "prompt"),
         "log probabilities": (_with(top_logprobs=2), "top_logprobs"),
         "log probabilities included": (_with(include=["message.output_text.logprobs"]), "include"),

@@ -14,6 +14,7 @@ from codex_proxy.web.gates.compression import DAMAGED, Inflated
 _READ_TIMEOUT = 30.0  # seconds
 _RETRY_AFTER = 5.0  # seconds
 _SMALL = 65_536  # bytes
+_LOOSE = 4096  # bytes
 _FOR_SMALL_ONES = 8  # one part of so many
 
 
@@ -48,6 +49,11 @@ class Body:
     def decoded(self) -> None:
         """Its bytes are not needed any more; what was made of them counts for as much."""
         self.content = bytearray()
+
+    def replace(self, content: bytes) -> None:
+        """What is kept of it is this."""
+        self.content = bytearray(content)
+        self.count(len(content))
 
     def queue(self, size: int) -> None:
         """Its turn waits, in so many bytes: now it is the job that lets go of it."""
@@ -115,6 +121,43 @@ class Bodies:
                 raise InvalidRequest("The request body does not match its headers.") from error
             raise
         return body
+
+
+class Arriving:
+    """What comes on a WebSocket and is no whole message yet: it counts among the bodies, and does not take long.
+
+    What is around a message, and pings, are a few bytes that nobody takes.
+    """
+
+    def __init__(self, all_of_them: Bodies) -> None:
+        self._all = all_of_them
+        self._counted = 0
+        self._began: float | None = None  # by the loop's clock: since when there is more than a few bytes
+
+    def more(self, size: int) -> bool:
+        """So many bytes have come. False: there is no room for them, or they come too slowly."""
+        clock = asyncio.get_running_loop().time
+        try:
+            self._all.check(self._counted + size, self._counted)
+        except ServerFull:
+            return False
+        self._count(self._counted + size)
+        if self._counted > _LOOSE and self._began is None:
+            self._began = clock()
+        return self._began is None or clock() - self._began <= _READ_TIMEOUT
+
+    def take(self, size: int) -> None:
+        """A message of so many bytes is whole; now it counts by itself."""
+        self._began = None
+        left = self._counted - size
+        self._count(left if left > _LOOSE else 0)
+
+    def let_go(self) -> None:
+        self._count(0)
+
+    def _count(self, size: int) -> None:
+        self._all.note(self._counted, size)
+        self._counted = size
 
 
 async def _fill(body: Body, request: web.Request, inflated: Inflated) -> None:

@@ -60,6 +60,7 @@ class Connection(web.RequestHandler):
         self._request: web.BaseRequest | None = None  # that a handler is at work on
         self._head_began = False
         self._deaf = False  # what still comes is forgotten
+        self._arriving: Callable[[int], bool] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -88,7 +89,14 @@ class Connection(web.RequestHandler):
             self._head_began = True
             if self._head_timer is None:
                 self._time_head()
+        if self._arriving is not None and not self._arriving(len(data)) and self._socket is not None:
+            self._socket.abort()
+            return
         super().data_received(data)
+
+    def upgraded(self, arriving: Callable[[int], bool]) -> None:
+        """It is a WebSocket now. `arriving` is told of the size of all that comes, and is False when that is too much."""
+        self._arriving = arriving
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own form: True keeps the connection
         """The client sends no more. Either it has left, or it waits for its answer, as HTTP lets it: a write will tell.

@@ -14,11 +14,13 @@ _log = logging.getLogger(__name__)
 BESIDE_THE_TURN = 120.0  # seconds: at most 30 for the body, 30 for images; the rest is for the events that wait for a slow reader
 
 
-def bound(limit: float) -> Middleware:
-    """The middleware that cuts off clients still being answered after `limit` seconds."""
+def bound(limit: float, but_for: Handler | None = None) -> Middleware:
+    """The middleware that cuts off clients still being answered after `limit` seconds, but for those of one handler."""
 
     @web.middleware
     async def cut_off_late(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.match_info.handler is but_for:
+            return await handler(request)
         try:
             async with asyncio.timeout(limit) as deadline:
                 return await handler(request)

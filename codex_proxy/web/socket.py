@@ -1,0 +1,237 @@
+"""GET /v1/responses with Upgrade: the Responses API over a WebSocket, as OpenAI's SDK speaks it (`responses.connect`).
+
+Each `response.create` passes the gates that a POST does, and is made by the same run; its events are told in its lane. Lanes
+go on side by side, in each one after the other. A message counts among the bodies from its first byte on. Who leaves stops
+all that is being made for him; an error is told, and the socket lives on.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import uuid
+from collections import deque
+
+import msgspec
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+
+from codex_proxy.dialects.responses import socket_messages, stored
+from codex_proxy.dialects.responses.events import StreamEvent
+from codex_proxy.dialects.responses.socket_messages import Create, ErrorEvent
+from codex_proxy.errors import InvalidRequest, ProxyError, RateLimited, ResponseNotFound, ShuttingDown
+from codex_proxy.lifecycle.run import Run
+from codex_proxy.tasks import see_out, spawn
+from codex_proxy.web import errors, refusals, responses
+from codex_proxy.web.gates.auth import Caller
+from codex_proxy.web.gates.bodies import Arriving, Body
+from codex_proxy.web.gates.connections import Connection
+from codex_proxy.web.server import SERVER, Server
+
+_log = logging.getLogger(__name__)
+
+_PER_RESPONSE = 4  # sockets that a caller may open in the time of one response
+_CLOSE_TIMEOUT = 2.0  # seconds for the client's answer to a close
+_UNDER_WAY = 16  # responses of one socket that run or wait
+_RETRY_AFTER = 5.0  # seconds
+
+
+class Sockets:
+    """Those that are open."""
+
+    def __init__(self) -> None:
+        self.open: set[Socket] = set()
+
+    async def go_away(self, _: web.Application) -> None:
+        """The server stops: close each one as soon as nothing is made for it any more."""
+        await asyncio.gather(*(socket.go_away() for socket in self.open))
+
+
+SOCKETS = web.AppKey("sockets", Sockets)
+
+
+async def connect(request: web.Request) -> web.StreamResponse:
+    """Take the connection over, until one side closes it."""
+    server = request.app[SERVER]
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise web.HTTPMethodNotAllowed("GET", ["POST"])
+    who = server.identify(request)
+    if server.ending:
+        raise ShuttingDown("The server is shutting down.", retry_after=_RETRY_AFTER)
+    await server.rate.count(request, f"{who.known_as} sockets", server.rate.of(who.rate_limit) * _PER_RESPONSE)
+    server.sockets.check(who.owner)
+    with server.sockets.one(who.owner):
+        answer = web.WebSocketResponse(
+            timeout=_CLOSE_TIMEOUT,
+            heartbeat=server.socket_times.heartbeat,
+            compress=False,
+            max_msg_size=server.bodies.largest,
+            decode_text=False,
+        )
+        if not answer.can_prepare(request):
+            raise InvalidRequest("The request is no valid WebSocket handshake.")
+        await answer.prepare(request)
+        socket = Socket(request, server, answer)
+        request.app[SOCKETS].open.add(socket)
+        try:
+            await socket.serve()
+        finally:
+            request.app[SOCKETS].open.discard(socket)
+            await socket.leave()
+        return answer
+
+
+class Socket:
+    """One connection."""
+
+    def __init__(self, request: web.Request, server: Server, answer: web.WebSocketResponse) -> None:
+        self._request = request
+        self._server = server
+        self._answer = answer
+        self._name = uuid.uuid4().hex
+        self._lanes: dict[str | None, _Lane] = {}
+        self._going = False
+        self._arriving = Arriving(server.bodies)
+        assert isinstance(request.protocol, Connection)
+        request.protocol.upgraded(self._arriving.more)
+
+    async def serve(self) -> None:
+        """Read what the client says until it says no more."""
+        clock, times = asyncio.get_running_loop().time, self._server.socket_times
+        ends_at = clock() + times.life
+        used_at = clock()
+        while not self._answer.closed:
+            try:
+                message = await self._answer.receive(timeout=max(0.1, min(used_at + times.idle, ends_at) - clock()))
+            except TimeoutError:
+                if self._lanes:
+                    used_at = clock()
+                    ends_at = max(ends_at, clock() + 1.0)
+                    continue
+                await self._close_old(clock() >= ends_at)
+                return
+            used_at = clock()
+            if not await self._take(message):
+                return
+
+    async def _close_old(self, at_end: bool) -> None:
+        if at_end:
+            problem = f"A connection may last {self._server.socket_times.life / 60:.0f} minutes. Open a new one."
+            error = InvalidRequest(problem)
+            error.code = "websocket_connection_limit_reached"
+            await self._refuse(error, None)
+        await self._answer.close(code=WSCloseCode.OK, message=b"idle")
+
+    async def _take(self, message: WSMessage) -> bool:
+        """What becomes of a message; False: it was the last one."""
+        if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+            return False
+        raw = message.data
+        self._arriving.take(len(raw))
+        body = Body(self._server.bodies)
+        try:
+            body.add(raw)
+            who = await self._server.admit(self._request)
+            create = await self._server.decoding.run(len(raw), socket_messages.decode, raw)
+            body.replace(create.content)
+            self._queue(who, body, create)
+        except ProxyError as error:
+            body.let_go()
+            await self._refuse(error, socket_messages.stream_id_of(raw))
+        return True
+
+    def _queue(self, who: Caller, body: Body, create: Create) -> None:
+        if self._going or self._server.ending:
+            raise ShuttingDown("The server is shutting down.", retry_after=_RETRY_AFTER)
+        if sum(lane.under_way for lane in self._lanes.values()) >= _UNDER_WAY:
+            raise RateLimited(f"A connection may have {_UNDER_WAY} responses under way.", retry_after=_RETRY_AFTER)
+        lane = self._lanes.setdefault(create.stream_id, _Lane())
+        lane.waiting.append((who, body))
+        if lane.task is None:
+            lane.task = spawn(f"a lane of socket {self._name}", self._work(lane, create.stream_id))
+            lane.task.add_done_callback(self._stop_after_a_bug)
+
+    async def _work(self, lane: "_Lane", stream_id: str | None) -> None:
+        """Make the responses of a lane, one after the other."""
+        try:
+            while lane.waiting:
+                who, body = lane.waiting[0]
+                try:
+                    await self._respond(who, body, stream_id)
+                except ProxyError as error:
+                    await self._refuse(error, stream_id)
+                finally:
+                    lane.waiting.popleft()
+                    if not body.queued:
+                        body.let_go()
+        except ConnectionError:
+            pass  # the client has left: `serve` finds out
+        finally:
+            del self._lanes[stream_id]
+            for _, body in lane.waiting:
+                body.let_go()
+        if self._going and not self._lanes:
+            await self._answer.close(code=WSCloseCode.GOING_AWAY)
+
+    def _stop_after_a_bug(self, lane: asyncio.Task[None]) -> None:
+        """Its client would wait for ever; the bug itself is in the log."""
+        if not lane.cancelled() and lane.exception() is not None and self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def _respond(self, who: Caller, body: Body, stream_id: str | None) -> None:
+        server = self._server
+        run = await responses.make_run(server, who, body, functools.partial(server.recent.get, self._name))
+        try:
+            given = b"[]" if run.asked.store else (await server.decoding.run(body.size, run.given))[1]
+            await responses.begin(server, who, run, body)
+            await self._tell(run, stream_id)
+            if not run.asked.store and run.stream.failure is None:
+                recorded = stored.encode_conversation(tuple(run.stream.recorded))
+                server.recent.put(who.owner, self._name, run.id, (given, recorded))
+        finally:
+            run.leave()
+
+    async def _tell(self, run: Run, stream_id: str | None) -> None:
+        """Everything that there is to tell of a response, up to its end. Raises what `Run.next` does."""
+        await self._send(run.first(), stream_id)
+        while not run.told:
+            await self._send(await run.next(), stream_id)
+
+    async def _send(self, events: list[StreamEvent], stream_id: str | None) -> None:
+        for event in events:
+            await self._answer.send_str(socket_messages.encode(event, stream_id))
+
+    async def _refuse(self, error: ProxyError, stream_id: str | None) -> None:
+        status, told = errors.told(error)
+        if isinstance(error, ResponseNotFound) and error.param == "previous_response_id":
+            status, told = 400, msgspec.structs.replace(told, code="previous_response_not_found")
+        refusals.of_this_process.tell(self._request, status, error)
+        with contextlib.suppress(ConnectionError):
+            await self._answer.send_str(socket_messages.encode(ErrorEvent(status, told), stream_id))
+
+    async def go_away(self) -> None:
+        """Close it now, or when nothing is made for it any more."""
+        self._going = True
+        if not self._lanes:
+            await self._answer.close(code=WSCloseCode.GOING_AWAY)
+
+    async def leave(self) -> None:
+        """Nobody is there any more: stop what is made, and forget what was kept."""
+        for lane in list(self._lanes.values()):
+            if lane.task is not None:
+                await see_out(lane.task)
+            for _, body in lane.waiting:
+                body.let_go()
+        self._arriving.let_go()
+        self._server.recent.forget(self._name)
+
+
+class _Lane:
+    """Requests of one stream_id: the first is being answered, the others wait."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[Caller, Body]] = deque()
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def under_way(self) -> int:
+        return len(self.waiting)

@@ -1,0 +1,180 @@
+"""The Responses API over a WebSocket as the official SDK uses it (`responses.connect`), on the real CLI."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from openai import AsyncOpenAI
+from openai.resources.responses.responses import AsyncResponsesConnection
+from openai.types.responses import responses_server_event
+from websockets.exceptions import ConnectionClosed
+
+from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import Call, Fail, ModelRequest, Say, Step, words
+from tests.clients.exchange import HELLO, TEXT, messages_in, think_and_answer
+from tests.conftest import Proxy, ended, process_with
+
+MODEL = "gpt-5.5 chat"
+_LAST = ("response.completed", "response.incomplete", "response.failed", "error")
+
+
+async def told(connection: AsyncResponsesConnection, stream_id: str | None = None) -> list[Any]:  # Any: the SDK's events
+    """The events of a lane up to the end of a response, numbered without gaps."""
+    found: list[Any] = []
+    async with asyncio.timeout(20):
+        while not found or found[-1].type not in _LAST:
+            raw = await connection.recv_bytes()
+            event = connection.parse_event(raw)
+            assert getattr(event, "stream_id", None) == stream_id
+            found.append(event)
+    if found[-1].type != "error":
+        assert [event.sequence_number for event in found] == list(range(len(found)))
+    return found
+
+
+async def answered(connection: AsyncResponsesConnection, **request: Any) -> Any:  # Any: the request's members; a response
+    """The response to a request, which is completed."""
+    await connection.response.create(model=MODEL, **request)
+    last = (await told(connection, request.get("stream_id")))[-1]
+    assert last.type == "response.completed", last
+    return last.response
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_conversation_goes_on_by_previous_response_id(client: AsyncOpenAI, model: ModelServer, stored: bool) -> None:
+    async with client.responses.connect() as connection:
+        first = await answered(connection, input="Which colour has the sky?", store=stored)
+        assert first.output_text == HELLO
+        model.script = think_and_answer
+        second = await answered(connection, input="And the sea?", previous_response_id=first.id, store=stored)
+        assert (second.output_text, second.previous_response_id) == (TEXT, first.id)
+        third = await answered(connection, input="And the sun?", previous_response_id=second.id, store=stored)
+        fork = await answered(connection, input="And the moon?", previous_response_id=first.id, store=stored)
+    said = [[text for role, text in messages_in(request) if role != "developer"] for request in model.requests]
+    assert said[2] == ["Which colour has the sky?", HELLO, "And the sea?", TEXT, "And the sun?"]
+    assert said[3] == ["Which colour has the sky?", HELLO, "And the moon?"]
+    assert third.id != fork.id
+    kept = (await client.responses.with_raw_response.retrieve(first.id)).status_code if stored else None
+    assert kept == (200 if stored else None)
+
+
+async def test_what_is_not_stored_is_gone_with_its_socket(client: AsyncOpenAI, proxy: Proxy) -> None:
+    async with client.responses.connect() as connection:
+        first = await answered(connection, input="one", store=False)
+        async with client.responses.connect() as other:
+            await other.response.create(model=MODEL, input="two", previous_response_id=first.id)
+            assert (await told(other))[-1].error.code == "previous_response_not_found"
+        assert len(proxy.server.recent) == 1
+    async with asyncio.timeout(5):
+        while len(proxy.server.recent):
+            await asyncio.sleep(0)
+
+
+async def test_an_unknown_previous_response_leaves_the_socket_usable(client: AsyncOpenAI, model: ModelServer) -> None:
+    async with client.responses.connect() as connection:
+        await connection.response.create(model=MODEL, input="go", previous_response_id="resp_of_nobody")
+        [error] = await told(connection)
+        assert (error.status, error.error.code, error.error.param) == (400, "previous_response_not_found", "previous_response_id")
+        assert model.calls == 0
+        assert (await answered(connection, input="go")).output_text == HELLO
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "param"),
+    [
+        ({"type": "response.create", "model": "no-such-model", "input": "go"}, 404, "model"),
+        ({"type": "response.create", "model": MODEL, "input": "go", "background": True}, 400, "background"),
+        ({"type": "response.create", "model": MODEL}, 400, "input"),
+        ({"type": "response.create", "model": MODEL, "input": "go", "stream_id": ""}, 400, "stream_id"),
+        ({"type": "response.destroy"}, 400, "type"),
+        ({"model": MODEL, "input": "go"}, 400, "type"),
+        ([1], 400, None),
+    ],
+)
+async def test_what_is_refused_is_an_error_event(
+    client: AsyncOpenAI, model: ModelServer, sent: Any, status: int, param: str | None
+) -> None:
+    async with client.responses.connect() as connection:
+        await connection.send_raw(msgspec.json.encode(sent).decode())
+        raw = await connection.recv_bytes()
+        error = responses_server_event.ResponseWsError.model_validate_json(raw)
+        assert (error.status, error.error.param, error.error.type) == (status, param, "invalid_request_error")
+        assert model.calls == 0
+        assert (await answered(connection, input="go")).output_text == HELLO
+
+
+async def test_a_tool_loop_without_store(client: AsyncOpenAI, model: ModelServer) -> None:
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        if request.outputs:
+            yield Say(words(f"It is {request.outputs[-1]}."))
+        else:
+            yield Call("weather", '{"place": "here"}', "call_1")
+
+    model.script = script
+    tools = [{"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": False}]
+    async with client.responses.connect() as connection:
+        asked = await answered(connection, input="Weather?", tools=tools, store=False)
+        call = asked.output[-1]
+        output = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+        last = await answered(connection, input=[output], tools=tools, store=False, previous_response_id=asked.id)
+        assert last.output_text == "It is sunny."
+
+
+async def test_two_lanes_go_on_side_by_side_and_one_lane_in_order(client: AsyncOpenAI, model: ModelServer) -> None:
+    go_on = asyncio.Event()
+
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        if request.prompt == "slow":
+            await go_on.wait()
+        yield Say((f"{request.prompt} done",))
+
+    model.script = script
+    async with client.responses.connect() as connection:
+        for prompt, lane in (("slow", "a"), ("after it", "a"), ("quick", "b")):
+            await connection.response.create(model=MODEL, input=prompt, stream_id=lane)
+        ends: list[tuple[str | None, str]] = []
+        async with asyncio.timeout(20):
+            while len(ends) < 3:
+                event = await connection.recv()
+                if event.type == "response.completed":
+                    ends.append((event.stream_id, event.response.output_text))
+                    go_on.set()
+    assert ends == [("b", "quick done"), ("a", "slow done"), ("a", "after it done")]
+
+
+async def test_a_failed_turn_is_told_and_the_socket_lives_on(client: AsyncOpenAI, model: ModelServer) -> None:
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        yield Fail("invalid_prompt")
+
+    model.script = script
+    async with client.responses.connect() as connection:
+        await connection.response.create(model=MODEL, input="go")
+        assert (await told(connection))[-1].type == "response.failed"
+        model.script = think_and_answer
+        assert (await answered(connection, input="go")).output_text == TEXT
+
+
+async def test_who_leaves_ends_the_command_that_runs_for_him(client: AsyncOpenAI, model: ModelServer) -> None:
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        yield Call("exec_command", '{"cmd": "sleep 31.4159"}', "call_1")
+
+    model.script = script
+    async with client.responses.connect() as connection:
+        await connection.response.create(model="gpt-5.5 agent", input="go")
+        pid = await process_with("sleep 31.4159")
+    async with asyncio.timeout(5):  # two seconds, on a quiet machine
+        await ended(pid)
+
+
+async def test_a_socket_is_closed_when_the_server_stops(environ: dict[str, str], start_proxy: Any) -> None:
+    async with start_proxy() as proxy:
+        client = AsyncOpenAI(base_url=proxy.base_url, api_key="any", max_retries=0)
+        connection = await client.responses.connect().enter()
+        assert (await answered(connection, input="go")).output_text == HELLO
+    with pytest.raises(ConnectionClosed) as closed:
+        await connection.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
+    await client.close()

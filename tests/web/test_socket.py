@@ -1,0 +1,211 @@
+"""The WebSocket of the Responses API: its gates, its bounds, and what it costs."""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import ModelRequest, Say, Step
+from codex_proxy.web.server import SocketTimes
+from tests.clients.exchange import HELLO
+from tests.conftest import Proxy, ProxyStarter
+from tests.sessions import http_session
+
+_KEY = "sk-proxy-0123456789"
+_CREATE = {"type": "response.create", "model": "gpt-5.5 chat", "input": "go", "store": False}
+_PAGE_BYTES = 4096
+
+
+@pytest.fixture
+def guarded(environ: dict[str, str]) -> dict[str, str]:
+    """The environment of a server with a key and one worker."""
+    environ |= {"PROXY_API_KEY": _KEY, "CODEX_MAX_PARALLEL_REQUESTS": "1", "PROXY_MAX_BODY_MB": "1"}
+    return environ
+
+
+def opened(proxy: Proxy, http: aiohttp.ClientSession | None = None) -> Any:  # Any: aiohttp's own
+    """A socket, as an async context manager."""
+    return (http or proxy.http).ws_connect(f"{proxy.base_url}/responses")
+
+
+@pytest.fixture
+async def many() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client that opens as many sockets as it likes."""
+    async with http_session(connector=aiohttp.TCPConnector(limit=0)) as http:
+        yield http
+
+
+async def last_of(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:  # Any: JSON
+    """The event that ends what was asked for."""
+    async with asyncio.timeout(20):
+        while True:
+            event: dict[str, Any] = json.loads(await socket.receive_str())
+            if event["type"] in ("response.completed", "response.failed", "response.incomplete", "error"):
+                return event
+
+
+async def test_a_stranger_gets_no_socket(guarded: dict[str, str], start_proxy: ProxyStarter) -> None:
+    guarded["PROXY_CORS_ORIGINS"] = "https://chat.example"
+    async with start_proxy() as proxy, http_session() as stranger:
+        address = f"{proxy.base_url}/responses"
+        for headers, status in [
+            ({}, 401),
+            ({"Authorization": "Bearer wrong"}, 401),
+            ({"Authorization": f"Bearer {_KEY}", "Origin": "https://evil.example"}, 403),
+            ({"Authorization": f"Bearer {_KEY}", "Host": "evil.example"}, 421),
+        ]:
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await stranger.ws_connect(address, headers=headers)
+            assert refused.value.status == status
+        headers = {"Authorization": f"Bearer {_KEY}", "Origin": "https://chat.example"}
+        async with stranger.ws_connect(address, headers=headers) as socket:
+            await socket.send_json(_CREATE)
+            assert (await last_of(socket))["type"] == "response.completed"
+
+
+async def test_without_an_upgrade_it_is_a_405(proxy: Proxy) -> None:
+    answer = await proxy.http.get(f"{proxy.base_url}/responses")
+    assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+    bad = await proxy.http.get(f"{proxy.base_url}/responses", headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+    assert (bad.status, (await bad.json())["error"]["type"]) == (400, "invalid_request_error")
+
+
+async def test_each_response_counts_for_the_rate_and_not_the_socket(guarded: dict[str, str], start_proxy: ProxyStarter) -> None:
+    guarded["RATE_LIMIT_PER_MINUTE"] = "2"
+    async with start_proxy() as proxy, contextlib.AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(opened(proxy)) for _ in range(4)]
+        ends = []
+        for socket in sockets[:3]:
+            await socket.send_json(_CREATE)
+            ends.append(await last_of(socket))
+        assert [end["type"] for end in ends] == ["response.completed", "response.completed", "error"]
+        assert (ends[2]["status"], ends[2]["error"]["code"]) == (429, "rate_limit_exceeded")
+
+
+async def test_a_message_over_the_bound_closes_the_socket_and_takes_no_room(
+    guarded: dict[str, str], start_proxy: ProxyStarter, model: ModelServer
+) -> None:
+    async with start_proxy() as proxy:
+        async with opened(proxy) as socket:
+            await socket.send_json(_CREATE | {"input": "x" * 1024 * 1024})
+            message = await socket.receive()
+            assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1009)
+        async with opened(proxy) as socket:
+            await socket.send_json(_CREATE)
+            assert (await last_of(socket))["type"] == "response.completed"
+        assert model.calls == 1
+        async with asyncio.timeout(5):
+            while proxy.server.bodies.held:
+                await asyncio.sleep(0)
+
+
+async def test_messages_count_among_the_bodies_before_they_are_whole(guarded: dict[str, str], start_proxy: ProxyStarter) -> None:
+    guarded["PROXY_MAX_BODIES_MB"] = "2"
+    part = b"x" * 900_000
+    async with start_proxy() as proxy, contextlib.AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(opened(proxy)) for _ in range(4)]
+        for socket in sockets:
+            connection = socket._response.connection
+            assert connection is not None
+            assert connection.transport is not None
+            head = b"\x81\xff" + (1_000_000).to_bytes(8) + b"\0\0\0\0"  # a text of a megabyte, of which most comes
+            connection.transport.write(head + part)
+        async with asyncio.timeout(10):
+            ends = [asyncio.ensure_future(socket.receive()) for socket in sockets]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        assert proxy.server.bodies.held <= 2 * 1024 * 1024
+        for end in ends:
+            end.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+
+
+async def test_idle_and_old_sockets_are_closed(proxy: Proxy) -> None:
+    proxy.server.socket_times = SocketTimes(idle=0.2)
+    async with opened(proxy) as socket, asyncio.timeout(5):
+        message = await socket.receive()
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1000)
+    proxy.server.socket_times = SocketTimes(life=0.2)
+    async with opened(proxy) as socket, asyncio.timeout(5):
+        error = await last_of(socket)
+        assert error["error"]["code"] == "websocket_connection_limit_reached"
+        assert (await socket.receive()).type == aiohttp.WSMsgType.CLOSE
+
+
+async def test_a_turn_outlasts_the_idle_time_of_its_socket(proxy: Proxy, model: ModelServer) -> None:
+    proxy.server.socket_times = SocketTimes(idle=0.1, life=0.2)
+    go_on = asyncio.Event()
+
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        await go_on.wait()
+        yield Say(("late",))
+
+    model.script = script
+    async with opened(proxy) as socket:
+        await socket.send_json(_CREATE)
+        asyncio.get_running_loop().call_later(0.5, go_on.set)
+        assert (await last_of(socket))["type"] == "response.completed"
+
+
+async def test_there_may_be_only_so_many_at_once(proxy: Proxy) -> None:
+    async with opened(proxy) as socket:
+        for _ in range(30):
+            await socket.send_json(_CREATE)
+        refused = 0
+        completed = 0
+        while refused + completed < 30:
+            end = await last_of(socket)
+            refused += end["type"] == "error" and end["error"]["code"] == "rate_limit_exceeded"
+            completed += end["type"] == "response.completed"
+        assert refused >= 1
+        assert completed >= 16
+
+
+async def test_two_hundred_idle_sockets_are_cheap(proxy: Proxy, many: aiohttp.ClientSession) -> None:
+    before = memory()
+    async with contextlib.AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(opened(proxy, many)) for _ in range(200)]
+        assert memory() - before < 40  # both ends are in this process
+        began = os.times()
+        await asyncio.sleep(1)
+        spent = os.times()
+        assert spent.user + spent.system - began.user - began.system < 0.3
+        await sockets[117].send_json(_CREATE)
+        end = await last_of(sockets[117])
+        assert end["response"]["output"][-1]["content"][0]["text"] == HELLO
+    async with asyncio.timeout(5):
+        while proxy.server.sockets.total:
+            await asyncio.sleep(0)
+
+
+async def test_a_caller_can_have_so_many_sockets(proxy: Proxy, many: aiohttp.ClientSession) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(256):
+            await stack.enter_async_context(opened(proxy, many))
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await opened(proxy, many)
+        assert refused.value.status == 429
+
+
+async def test_turns_over_a_socket_are_counted_and_logged_like_others(proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        async with opened(proxy) as socket:
+            await socket.send_json(_CREATE)
+            await last_of(socket)
+            await socket.send_json(_CREATE | {"previous_response_id": "resp_of_nobody"})
+            await last_of(socket)
+    told = await (await proxy.http.get(f"{proxy.address}/metrics")).text()
+    assert 'codex_proxy_turns_total{mode="chat",model="gpt-5.5",outcome="completed"} 1.0' in told
+    assert 'codex_proxy_http_answers_total{method="GET",route="/v1/responses",status="101"} 1.0' in told
+    assert [record.message for record in caplog.records].count("refused") == 1
+
+
+def memory() -> float:
+    """What this process has resident, in MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES / 1e6
