@@ -122,6 +122,17 @@ async def test_a_tool_loop_without_store(client: AsyncOpenAI, model: ModelServer
         assert last.output_text == "It is sunny."
 
 
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_warm_up_runs_nothing_and_can_be_continued(client: AsyncOpenAI, model: ModelServer, stored: bool) -> None:
+    async with client.responses.connect() as connection:
+        warm = await answered(connection, input="Which colour has the sky?", generate=False, store=stored)
+        assert (warm.output, model.calls) == ([], 0)
+        item = {"role": "user", "content": "And the sea?"}
+        await answered(connection, input=[item], previous_response_id=warm.id, store=stored)
+    asked = [text for role, text in messages_in(model.requests[-1]) if role == "user"]
+    assert asked[-2:] == ["Which colour has the sky?", "And the sea?"]
+
+
 async def test_two_lanes_go_on_side_by_side_and_one_lane_in_order(client: AsyncOpenAI, model: ModelServer) -> None:
     go_on = asyncio.Event()
 
