@@ -101,6 +101,7 @@ class _Exchange:
             show_reasoning=job.turn.summary != "none",
             show_activity=asked.show_activity,
             show_waiting=asked.stream,
+            freeform_tools=asked.freeform_tools,
         )
 
     async def run(self) -> web.StreamResponse:

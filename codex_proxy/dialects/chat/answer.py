@@ -4,6 +4,7 @@ from typing import assert_never
 
 import msgspec
 
+from codex_proxy.dialects import freeform
 from codex_proxy.dialects.chat.deltas import Call, Content, Delta, Failure, Finish, Reasoning
 from codex_proxy.dialects.chat.objects import (
     AnswerChoice,
@@ -13,6 +14,7 @@ from codex_proxy.dialects.chat.objects import (
     ChatCompletionChunk,
     ChunkChoice,
     CompletionUsage,
+    CustomText,
     DeltaToolCall,
     FunctionText,
     MessageToolCall,
@@ -38,9 +40,7 @@ class Chunks:
             case Reasoning():
                 return [self._chunk(AnswerDelta(reasoning_content=delta.text))]
             case Call():
-                head = DeltaToolCall(delta.index, FunctionText(delta.name, ""), delta.call_id, "function")
-                tail = DeltaToolCall(delta.index, FunctionText(arguments=delta.arguments))
-                return [self._chunk(AnswerDelta(tool_calls=(part,))) for part in (head, tail)]
+                return [self._chunk(AnswerDelta(tool_calls=(part,))) for part in _pieces(delta)]
             case Finish():
                 last = msgspec.structs.replace(self._blank, choices=(ChunkChoice(AnswerDelta(), delta.reason),))
                 if self._blank.usage is msgspec.UNSET or delta.usage is None:
@@ -51,6 +51,20 @@ class Chunks:
 
     def _chunk(self, delta: AnswerDelta) -> ChatCompletionChunk:
         return msgspec.structs.replace(self._blank, choices=(ChunkChoice(delta),))
+
+
+def _pieces(call: Call) -> tuple[DeltaToolCall, DeltaToolCall]:
+    if call.freeform:
+        head = DeltaToolCall(call.index, custom=CustomText(call.name, ""), id=call.call_id, type="custom")
+        return head, DeltaToolCall(call.index, custom=CustomText(input=call.arguments))
+    head = DeltaToolCall(call.index, FunctionText(call.name, ""), id=call.call_id, type="function")
+    return head, DeltaToolCall(call.index, FunctionText(arguments=call.arguments))
+
+
+def _whole(call: Call) -> MessageToolCall:
+    if call.freeform:
+        return MessageToolCall(call.call_id, custom=CustomText(call.name, call.arguments), type="custom")
+    return MessageToolCall(call.call_id, FunctionText(call.name, call.arguments))
 
 
 class Completion:
@@ -71,7 +85,7 @@ class Completion:
             case Reasoning():
                 self._reasoning.append(delta.text)
             case Call():
-                self._calls.append(MessageToolCall(delta.call_id, FunctionText(delta.name, delta.arguments)))
+                self._calls.append(_whole(delta))
             case Finish():
                 self._finish = delta
             case Failure():
@@ -108,7 +122,8 @@ class GivenAnswer:
             case Content():
                 self._texts.append(delta.text)
             case Call():
-                self._calls.append(Called(delta.call_id, delta.name, delta.arguments))
+                arguments = freeform.argument(delta.arguments) if delta.freeform else delta.arguments
+                self._calls.append(Called(delta.call_id, delta.name, arguments))
             case Finish(reason="stop" | "tool_calls"):
                 self.whole = True
             case _:

@@ -57,7 +57,8 @@ class Call(msgspec.Struct, frozen=True):
     index: int
     call_id: str
     name: str
-    arguments: str
+    arguments: str  # of a custom tool its text
+    freeform: bool = False
 
 
 class Finish(msgspec.Struct, frozen=True):
@@ -87,11 +88,13 @@ class ChatDeltas:
         show_reasoning: bool,
         show_activity: bool,
         show_waiting: bool = False,
+        freeform_tools: frozenset[str] = frozenset(),
     ) -> None:
         self._limit = TextLimit(stop, max_tokens)
         self._show_reasoning = show_reasoning
         self._show_activity = show_activity
         self._show_waiting = show_waiting
+        self._freeform_tools = freeform_tools
         self._commentary: set[str] = set()
         self._calls = 0
         self._content_item: str | None = None
@@ -123,7 +126,7 @@ class ChatDeltas:
                 return [msgspec.structs.replace(delta, only_waits=True) for delta in line]
             case ToolCalled():
                 self._calls += 1
-                return [Call(self._calls - 1, event.call_id, event.name, event.arguments)]
+                return [Call(self._calls - 1, event.call_id, event.name, event.arguments, event.name in self._freeform_tools)]
             case TurnCompleted():
                 rest = self._limit.rest()
                 end = Finish(self._limit.reached or ("tool_calls" if self._calls else "stop"), event.usage)

@@ -1,11 +1,11 @@
 """The messages of a chat request, and the history that they are. OpenAI API reference, "Create chat completion", messages."""
 
-from collections import Counter
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from codex_proxy.dialects import bounds, files
+from codex_proxy.dialects import bounds, files, freeform
+from codex_proxy.dialects.call_ids import CallIds
 from codex_proxy.dialects.images import image
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import Answered, Called, History, Message, Part, Text, said
@@ -60,17 +60,26 @@ class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
     name: str | None = None
 
 
+_Name = Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class FunctionCall(msgspec.Struct, frozen=True):
-    name: str
+    name: _Name
     arguments: str
 
 
-class ToolCall(msgspec.Struct, frozen=True):
-    """A call of the assistant's, as we gave it to the client."""
+class CustomCall(msgspec.Struct, frozen=True):
+    name: _Name
+    input: str
 
-    id: str
-    function: FunctionCall
-    type: Literal["function"] = "function"
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call of the assistant's, as we gave it to the client. Some clients leave out the type, or the id."""
+
+    id: str | None = None
+    function: FunctionCall | None = None
+    custom: CustomCall | None = None
+    type: Literal["function", "custom"] = "function"
 
 
 class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assistant"):
@@ -82,7 +91,7 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assis
 
 class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
     content: str | list[UserPart] | None
-    tool_call_id: str
+    tool_call_id: str | None = None
 
 
 class FunctionMessage(msgspec.Struct, frozen=True, tag_field="role", tag="function"):
@@ -98,10 +107,14 @@ def conversation(messages: list[ChatMessage]) -> tuple[tuple[History, ...], tupl
     Raises InvalidRequest, also for calls without results and results without calls.
     """
     history: list[History] = []
+    ids = CallIds()
     for index, message in enumerate(messages):
-        history += _items(message, f"messages[{index}]")
+        if ids.open is not None and not isinstance(message, ToolMessage):
+            raise _unanswered(ids.open, index)
+        history += _items(message, f"messages[{index}]", ids)
     bounds.at_most(bounds.ITEMS, len(history), "messages and tool calls", "messages")
-    _check_calls(messages)
+    if ids.open is not None:
+        raise _unanswered(ids.open, len(messages) - 1)
     last = history[-1] if history else None
     if isinstance(messages[-1], UserMessage) and isinstance(last, Message):
         if last.is_empty:
@@ -113,7 +126,7 @@ def conversation(messages: list[ChatMessage]) -> tuple[tuple[History, ...], tupl
     return told, ()
 
 
-def _items(message: ChatMessage, place: str) -> list[History]:
+def _items(message: ChatMessage, place: str, ids: CallIds) -> list[History]:
     match message:
         case SystemMessage() | DeveloperMessage():
             return [Message("developer", _texts(message.content))]
@@ -126,36 +139,27 @@ def _items(message: ChatMessage, place: str) -> list[History]:
             if not (calls or message.refusal or message.content is not None):
                 raise InvalidRequest("Missing required parameter: 'content'.", param=f"{place}.content")
             spoken: list[History] = [Message("assistant", words)]
-            return [*spoken, *(Called(call.id, call.function.name, call.function.arguments) for call in calls)]
+            return [*spoken, *(_called(call, f"{place}.tool_calls[{index}]", ids) for index, call in enumerate(calls))]
         case ToolMessage():
-            return [Answered(message.tool_call_id, _parts(message.content, place))]
+            called = ids.answered(message.tool_call_id)
+            if called is None:
+                problem = "A message with role 'tool' must answer a tool call of the assistant message before it."
+                raise InvalidRequest(problem, param=f"{place}.tool_call_id")
+            return [Answered(called, _parts(message.content, place))]
         case FunctionMessage():
             raise UnsupportedParameter("The role 'function' is not supported. Use 'tool' instead.", param=f"{place}.role")
 
 
-def _check_calls(messages: list[ChatMessage]) -> None:
-    """Every call has one result, after it, and before anything else is said."""
-    open_calls: dict[str, int] = {}  # by id, in their order; how many have it
-    for index, message in enumerate(messages):
-        if isinstance(message, ToolMessage):
-            if message.tool_call_id not in open_calls:
-                problem = "A message with role 'tool' must answer a tool call of the assistant message before it."
-                raise InvalidRequest(problem, param=f"messages[{index}].tool_call_id")
-            open_calls[message.tool_call_id] -= 1
-            if not open_calls[message.tool_call_id]:
-                del open_calls[message.tool_call_id]
-            continue
-        if open_calls:
-            raise _unanswered(open_calls, index)
-        if isinstance(message, AssistantMessage):
-            open_calls = dict(Counter(call.id for call in message.tool_calls or []))
-    if open_calls:
-        raise _unanswered(open_calls, len(messages) - 1)
+def _called(call: ToolCall, place: str, ids: CallIds) -> Called:
+    if call.type == "custom" and call.custom is not None:
+        return Called(ids.called(call.id), call.custom.name, freeform.argument(call.custom.input))
+    if call.type == "custom" or call.function is None:
+        raise InvalidRequest(f"Missing required parameter: '{place}.{call.type}'.", param=f"{place}.{call.type}")
+    return Called(ids.called(call.id), call.function.name, call.function.arguments)
 
 
-def _unanswered(calls: dict[str, int], index: int) -> InvalidRequest:
-    first = next(iter(calls))[:140]
-    return InvalidRequest(f"The tool call {first!r} has no result.", param=f"messages[{index}]")
+def _unanswered(call: str, index: int) -> InvalidRequest:
+    return InvalidRequest(f"The tool call {call[:140]!r} has no result.", param=f"messages[{index}]")
 
 
 def _texts(content: str | list[TextPart] | list[TextPart | RefusalPart] | None) -> tuple[Text, ...]:

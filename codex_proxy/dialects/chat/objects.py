@@ -49,17 +49,26 @@ class FunctionText(msgspec.Struct, frozen=True, omit_defaults=True):
     arguments: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class CustomText(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The same, of a custom tool."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    input: str | msgspec.UnsetType = msgspec.UNSET
+
+
 class MessageToolCall(msgspec.Struct, frozen=True):
     id: str
-    function: FunctionText
-    type: Literal["function"] = "function"
+    function: FunctionText | msgspec.UnsetType = msgspec.UNSET
+    custom: CustomText | msgspec.UnsetType = msgspec.UNSET
+    type: Literal["function", "custom"] = "function"
 
 
 class DeltaToolCall(msgspec.Struct, frozen=True):
     index: int
-    function: FunctionText
+    function: FunctionText | msgspec.UnsetType = msgspec.UNSET
+    custom: CustomText | msgspec.UnsetType = msgspec.UNSET
     id: str | msgspec.UnsetType = msgspec.UNSET
-    type: Literal["function"] | msgspec.UnsetType = msgspec.UNSET
+    type: Literal["function", "custom"] | msgspec.UnsetType = msgspec.UNSET
 
 
 class AnswerMessage(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body, bounds, foreign, images, ui_tasks
+from codex_proxy.dialects import body, bounds, foreign, freeform, images, ui_tasks
 from codex_proxy.dialects.chat.messages import ChatMessage, conversation
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier, told_apart
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
@@ -61,8 +61,13 @@ class FunctionTool(msgspec.Struct, frozen=True, tag_field="type", tag="function"
     function: Function
 
 
+class Custom(msgspec.Struct, frozen=True):
+    name: str
+    description: str | None = None
+
+
 class CustomTool(msgspec.Struct, frozen=True, tag_field="type", tag="custom"):
-    """Known, and refused by name."""
+    custom: Custom
 
 
 class FunctionName(msgspec.Struct, frozen=True):
@@ -73,12 +78,17 @@ class NamedChoice(msgspec.Struct, frozen=True, tag_field="type", tag="function")
     function: FunctionName
 
 
-class AllowedTools(msgspec.Struct, frozen=True, tag_field="type", tag="allowed_tools"):
-    """Known, and refused by name."""
-
-
 class CustomChoice(msgspec.Struct, frozen=True, tag_field="type", tag="custom"):
-    """Known, and refused by name."""
+    custom: FunctionName
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    mode: Literal["auto", "required"]
+    tools: list[NamedChoice | CustomChoice]
+
+
+class AllowedTools(msgspec.Struct, frozen=True, tag_field="type", tag="allowed_tools"):
+    allowed_tools: Allowed
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -133,6 +143,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     show_activity: bool
     json: bool  # the answer must be JSON and nothing else
     ignored: tuple[str, ...]
+    freeform_tools: frozenset[str] = frozenset()  # the names of custom tools
 
     def with_images(self, read: images.Read) -> "ChatRequest":
         """The request with what its addresses and files gave."""
@@ -187,6 +198,7 @@ def decode(raw: bytes | bytearray) -> ChatRequest:
         show_activity=extra.activity != "none",
         json=form.is_json,
         ignored=body.ignored(raw, Body, IGNORED),
+        freeform_tools=frozenset(tool.name for tool in tools if tool.freeform),
     )
 
 
@@ -199,7 +211,6 @@ def _refuse_unsupported(asked: Body) -> None:
         "modalities": "audio" in (asked.modalities or ()),
         "functions": bool(asked.functions),
         "function_call": asked.function_call not in (None, "none"),
-        "tool_choice": isinstance(asked.tool_choice, AllowedTools | CustomChoice),
     }
     for name, refused in refusals.items():
         if refused:
@@ -228,18 +239,28 @@ def _tools(asked: Body) -> tuple[tuple[Tool, ...], bool]:
             if not tools:
                 raise InvalidRequest("tool_choice is 'required', but there are no tools.", param="tool_choice")
             return tuple(tools), True
-        case NamedChoice(function=wanted):
-            chosen = tuple(tool for tool in tools if tool.name == wanted.name)
-            if not chosen:
-                raise InvalidRequest(f"tool_choice names {wanted.name[:140]!r}, which is not among the tools.", param="tool_choice")
-            return chosen, True
+        case NamedChoice(function=wanted) | CustomChoice(custom=wanted):
+            return _named(tools, [wanted.name]), True
+        case AllowedTools(allowed_tools=allowed):
+            names = [tool.function.name if isinstance(tool, NamedChoice) else tool.custom.name for tool in allowed.tools]
+            if allowed.mode == "required" and not names:
+                raise InvalidRequest("tool_choice requires a call, and allows no tool.", param="tool_choice")
+            return _named(tools, names), allowed.mode == "required"
         case _:
             return tuple(tools), False
 
 
+def _named(tools: list[Tool], names: list[str]) -> tuple[Tool, ...]:
+    """Raises InvalidRequest for a name that no tool has."""
+    if missing := next((name for name in names if all(tool.name != name for tool in tools)), None):
+        raise InvalidRequest(f"tool_choice names {missing[:140]!r}, which is not among the tools.", param="tool_choice")
+    return tuple(tool for tool in tools if tool.name in names)
+
+
 def _tool(tool: FunctionTool | CustomTool, place: str, passed: bounds.PassedOn) -> Tool:
     if isinstance(tool, CustomTool):
-        raise UnsupportedParameter("Custom tools are not supported here. Use functions instead.", param=f"{place}.type")
+        description = passed.text(tool.custom.description or "") + freeform.NOTE
+        return Tool(tool.custom.name, description, "{}", freeform=True, place=place)
     schema = tool.function.parameters or {"type": "object", "properties": {}}
     parameters = passed.text_of(schema, f"{place}.function.parameters")
     return Tool(tool.function.name, passed.text(tool.function.description or ""), parameters, place=place)

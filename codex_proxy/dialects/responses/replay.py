@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from codex_proxy.dialects import body
+from codex_proxy.dialects import body, freeform
 from codex_proxy.dialects.call_ids import CallIds
 from codex_proxy.dialects.responses import hosted, references, updates
 from codex_proxy.dialects.responses.input import (
@@ -26,10 +26,6 @@ from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import Answered, Called, History, Message, Part, Reasoned, Role, Text, Verbatim, said
 
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "developer", "developer": "developer"}
-
-
-class _FreeformArgument(msgspec.Struct):
-    input: str
 
 
 def conversation(given: str | list[dict[str, Any]], *, may_be_empty: bool = False) -> tuple[tuple[Given, ...], tuple[Part, ...]]:
@@ -92,8 +88,7 @@ class _Reader:
 
     def custom_call(self, item: dict[str, Any], place: str) -> list[Given]:
         call = body.convert(item, CustomToolCall, place)
-        argument = msgspec.json.encode(_FreeformArgument(call.input)).decode()
-        return [Called(self._ids.called(call.call_id), call.name, argument, call.namespace)]
+        return [Called(self._ids.called(call.call_id), call.name, freeform.argument(call.input), call.namespace)]
 
     def call_output(self, item: dict[str, Any], place: str) -> list[Given]:
         output = body.convert(item, CallOutput, place)

@@ -8,14 +8,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body, bounds
+from codex_proxy.dialects import body, bounds, freeform
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.turns import Tool
 
 _WEB_SEARCH = "web_search"  # and its dated and preview names, which begin with it
 _DONE_WITHOUT = ("tool_search", "image_generation")
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
-_FREEFORM_NOTE = "\n\nThe argument `input` is the tool's whole input, as plain text."
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -121,7 +120,7 @@ def _tool(tool: dict[str, Any], place: str, namespace: str | None, passed: bound
         case "custom":
             custom = body.convert(tool, Custom, place)
             return Tool(
-                custom.name, passed.text(custom.description or "") + _FREEFORM_NOTE, "{}", namespace, freeform=True, place=place
+                custom.name, passed.text(custom.description or "") + freeform.NOTE, "{}", namespace, freeform=True, place=place
             )
         case str(other):
             raise UnsupportedParameter(f"Tools of type {other[:64]!r} are not supported.", param=f"{place}.type")
