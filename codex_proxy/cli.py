@@ -87,7 +87,7 @@ def _print_help(out: TextIO) -> None:
 
 
 def _refuse(name: str) -> int:
-    nearest = importlib.import_module("codex_proxy.commands.nearest")
+    nearest = importlib.import_module("codex_proxy.near_misses")
     meant = nearest.did_you_mean(name, (*COMMANDS, "help", "version"), prefix="codex-proxy ")
     print(f"codex-proxy has no command {name!r}.{meant}\nAll commands: codex-proxy help", file=sys.stderr)
     return _UNKNOWN

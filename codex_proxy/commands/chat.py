@@ -9,10 +9,10 @@ from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.commands import api, place
 from codex_proxy.commands.chat_view import Plain, Screen, View
 from codex_proxy.commands.conversation import Asking, Conversation, latest_with
-from codex_proxy.commands.nearest import did_you_mean
 from codex_proxy.commands.running import BROKE
 from codex_proxy.commands.terminal import Style
 from codex_proxy.errors import CommandFailed
+from codex_proxy.near_misses import did_you_mean
 
 _PROMPT = "› "
 _CHOICES = {"/model": "model", "/effort": "effort", "/sandbox": "sandbox", "/cwd": "cwd"}

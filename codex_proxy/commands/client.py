@@ -5,9 +5,9 @@ import sys
 
 from codex_proxy.commands import api, place
 from codex_proxy.commands.client_configs import CONFIGS, ClientConfig
-from codex_proxy.commands.nearest import did_you_mean
 from codex_proxy.commands.terminal import table
 from codex_proxy.errors import CommandFailed
+from codex_proxy.near_misses import did_you_mean
 
 _USUAL_MODEL = "gpt-5.5"
 _QUICK = 2.0  # seconds

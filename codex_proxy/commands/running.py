@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from codex_proxy.commands.nearest import did_you_mean
 from codex_proxy.errors import CommandFailed, CommandNotFound, ProxyError, StorageFull, StoreUnavailable
+from codex_proxy.near_misses import did_you_mean
 from codex_proxy.settings import SettingsError
 
 BROKE, NOT_STARTED = 1, 2

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from codex_proxy import allocator, logs, privacy, settings, systemd
+from codex_proxy import logs, own_process, settings, systemd
 from codex_proxy.codex import command, home, orphans, places, profile
 from codex_proxy.commands import banner, place, ports
 from codex_proxy.commands.running import NOT_STARTED
@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _serve(arguments: argparse.Namespace) -> int:
-    privacy.keep_private()
-    allocator.give_back_large_blocks()
+    own_process.keep_private()
+    own_process.give_back_large_blocks()
     orphans.adopt()
     faulthandler.enable()  # a watchdog's SIGABRT shows in the log where the program hangs
     flags = {"PROXY_HOST": arguments.host, "PROXY_PORT": arguments.port}
