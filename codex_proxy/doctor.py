@@ -28,6 +28,7 @@ from codex_proxy.errors import CommandNotFound, StorageFull, StoreUnavailable, W
 from codex_proxy.keys import Keyring
 from codex_proxy.settings import Settings, SettingsError
 from codex_proxy.store import opening
+from codex_proxy.web.gates import descriptors
 
 _START_TIMEOUT = 7.0  # seconds; it takes a fraction of one, and doctor is to say something within ten
 _CONNECT_TIMEOUT = 2.0
@@ -35,10 +36,12 @@ _FOR_A_SANDBOX = "It needs user namespaces. See: sysctl user.max_user_namespaces
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _OPENAI = "https://api.openai.com"
 
+_LOGS_NO_PROMPTS = (0, 163, 0)  # seen so; 0.147.0 does
+
 _HEALTH_TIMEOUT = 2.0
 _OF_AN_ACCOUNT = ("login", "provider")
 _OF_THE_CLI = (*_OF_AN_ACCOUNT, "sandbox")
-_OF_THE_SETTINGS = ("places", "keys", "address", "store", "codex", *_OF_THE_CLI)
+_OF_THE_SETTINGS = ("places", "keys", "address", "files", "store", "codex", *_OF_THE_CLI)
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 
@@ -75,6 +78,7 @@ async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Findin
     yield _keys(chosen)
     running = await asyncio.to_thread(_running, chosen)
     yield await _address(chosen, running)
+    yield _files(chosen)
     yield await _store(chosen)
     try:
         cli = command.find(chosen)
@@ -157,6 +161,15 @@ async def _address(chosen: Settings, running: "_Server | None") -> Finding:
         return Finding("address", "failed", f"Another program listens on {name}.", "Set PROXY_PORT to a free port.")
 
 
+def _files(chosen: Settings) -> Finding:
+    most = descriptors.reachable_limit()
+    try:
+        descriptors.check(most, chosen.max_parallel)
+    except SettingsError as error:
+        return Finding("files", "failed", str(error))
+    return Finding("files", "ok", f"{most} may be open here; a systemd unit has a limit of its own")
+
+
 class _Server(msgspec.Struct, frozen=True):
     """One that runs already at the address. `status`: ready or not ready."""
 
@@ -220,6 +233,9 @@ def _version(cli: Command) -> Finding:
     found = f"{cli.dotted_version} at {cli.path}"
     if cli.version > NEWEST_TESTED:
         return Finding("codex", "warning", f"{found}: newer than the newest tested, {'.'.join(map(str, NEWEST_TESTED))}")
+    if cli.version < _LOGS_NO_PROMPTS:
+        message = f"{found}: it writes every prompt into logs_2.sqlite in its home, those of store: false too"
+        return Finding("codex", "warning", message, f"Update it to {'.'.join(map(str, _LOGS_NO_PROMPTS))} or newer.")
     return Finding("codex", "ok", found)
 
 

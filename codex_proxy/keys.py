@@ -117,7 +117,7 @@ class Keyring:
         try:
             self._keys = load(self._file, self._settings)
         except SettingsError as error:
-            _log.error("keeping the previous keys: %s", error)
+            _log.error("keeping the previous keys, revoked ones too, until the file is corrected: %s", error)
         else:
             _log.info("%d keys read from %s", len(self._keys), self._file)
 

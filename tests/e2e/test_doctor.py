@@ -31,7 +31,7 @@ def environ(environ: dict[str, str]) -> dict[str, str]:
 async def test_a_machine_where_all_is_well(environ: dict[str, str], home: Home, model: ModelServer) -> None:
     findings = await _examined(environ, home, expected=0)
     assert {finding["check"] for finding in findings} == {
-        *("settings", "places", "keys", "address", "store", "codex", "login", "provider", "sandbox")
+        *("settings", "places", "keys", "address", "files", "store", "codex", "login", "provider", "sandbox")
     }
     assert {finding["status"] for finding in findings} == {"ok"}
     assert not model.requests  # it costs nothing
@@ -58,6 +58,15 @@ async def test_an_old_cli(environ: dict[str, str], home: Home, tmp_path: Path) -
     old.chmod(0o755)
     environ["CODEX_PATH"] = str(old)
     assert "needs 0.147.0 or newer. Run: " in await _failure(environ, home, "codex")
+
+
+async def test_a_cli_that_logs_prompts(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
+    old = tmp_path / "codex"
+    old.write_text("#!/bin/sh\necho codex-cli 0.147.0\n")
+    old.chmod(0o755)
+    environ["CODEX_PATH"] = str(old)
+    findings = {finding["check"]: finding for finding in await _examined(environ, home, expected=1)}  # it is none
+    assert (findings["codex"]["status"], findings["codex"]["remedy"]) == ("warning", "Update it to 0.163.0 or newer.")
 
 
 async def test_no_login(environ: dict[str, str], home: Home) -> None:
@@ -177,6 +186,12 @@ async def test_beside_a_demo_that_is_ready_a_missing_login_is_a_warning(
     environ["PROXY_PORT"] = str(free_port())  # where none runs
     findings = {finding["check"]: finding for finding in await _examined(environ, home, expected=1)}
     assert findings["login"]["status"] == "failed"
+
+
+async def test_too_few_files(environ: dict[str, str], home: Home) -> None:
+    findings = await _examined(environ, home, wrapper=("prlimit", "--nofile=120:120"), expected=1)
+    [files] = [finding for finding in findings if finding["check"] == "files"]
+    assert "can have 120 files open, but needs 148 for 2 workers" in files["message"]
 
 
 async def test_it_leaves_nothing_behind(environ: dict[str, str], home: Home, tmp_path: Path) -> None:

@@ -22,12 +22,24 @@ def raise_file_limit(workers: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         _log.info("raised the limit of open files from %d to %d", soft, wanted)
 
+    check(file_limit(), workers)
+
+
+def check(most: int, workers: int) -> None:
+    """Raises SettingsError when so many files are too few to serve."""
     least = _LEAST + workers * _A_WORKER
-    if (most := file_limit()) < least:
+    if most < least:
         raise SettingsError(
             f"This process can have {most} files open, but needs {least} for {workers} workers. "
             "Raise the limit: ulimit -n, or LimitNOFILE= in systemd."
         )
+
+
+def reachable_limit() -> int:
+    """What `raise_file_limit` would come to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    return wanted if soft == resource.RLIM_INFINITY else max(soft, wanted)
 
 
 def file_limit() -> int:
