@@ -105,6 +105,20 @@ async def test_its_shell_commands_run_on_the_clients_side(client_codex: Client, 
     assert thought["encrypted_content"] == "secret"
 
 
+async def test_over_a_websocket_it_sends_only_what_is_new(client_codex: Client, model: ModelServer, proxy: Proxy) -> None:
+    client_codex.config.write_text(client_codex.config.read_text() + "supports_websockets = true\n")
+    model.script = calling("client_exec_command", {"cmd": "echo on the client"})
+    items = await client_codex.ask("run it")
+    assert items[-1]["text"] == "It is done."
+    assert model.calls == 2
+    call, output = model.requests[-1].input[-2:]
+    assert (call["type"], call["name"]) == ("function_call", "client_exec_command")
+    assert "on the client" in output["output"]
+    told = await (await proxy.http.get(f"{proxy.address}/metrics")).text()
+    assert 'route="/v1/responses",status="101"' in told
+    assert 'method="POST",route="/v1/responses"' not in told
+
+
 async def test_its_patches_are_a_custom_tool_that_changes_the_clients_files(client_codex: Client, model: ModelServer) -> None:
     model.script = calling("client_apply_patch", {"input": _PATCH})
     items = await client_codex.ask("write a poem")
