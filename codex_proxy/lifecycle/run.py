@@ -27,11 +27,12 @@ from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.conversations import Part
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.store.base import Change, Record, StoredEvent, StoredPart
-from codex_proxy.turns import History, Turn, TurnCompleted, Usage
+from codex_proxy.turns import History, MessageCompleted, ReasoningCompleted, Turn, TurnCompleted, Usage, WorkCompleted
 
 _WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: a beat, and a call of the store that hangs
 
 _NO_TOKENS = Usage(0, 0, 0, 0)
+_BOUNDARIES = (MessageCompleted, ReasoningCompleted, WorkCompleted)  # where a turn may end for what its client adds
 
 Remember = Callable[[Job, tuple[History, ...]], None]
 
@@ -80,6 +81,7 @@ class Run:
         self._remember = remember
         self._part = part
         self._final_only = FinalOnly() if asked.json and turn.mode == "agent" else None
+        self._steered = False
         self._stopped: str | None = None  # why somebody wants it to end early
         self._ready: list[StreamEvent] = []
         self._unkept: list[StoredEvent] = []  # events that the store does not have yet
@@ -154,7 +156,9 @@ class Run:
                 self.state = State("running", "Codex has been told of its turn")
             events = self._final_only.feed(event) if self._final_only else [event]
             self._ready += self._noted([told for event in events for told in self.stream.feed(event, _now())])
-            if self.stream.enough:
+            if self._steered and isinstance(event, _BOUNDARIES):
+                self.stream.steered = True
+            if self.stream.enough or self.stream.steered:
                 self.job.interrupt()
             if self.job.read:
                 if self.stream.response.status == "completed" and not self.stream.enough:
@@ -184,6 +188,10 @@ class Run:
         if self.job is not None and self._stopped is None:
             self._stopped = reason
             self._jobs.stop(self.job)
+
+    def steer(self) -> None:
+        """Its client has more to say: have the turn end as soon as what it is at is done."""
+        self._steered = True
 
     def leave(self) -> None:
         """The reader is done with it, or has left: then the turn is interrupted, and the record says so."""

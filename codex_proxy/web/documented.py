@@ -8,7 +8,7 @@ from codex_proxy.dialects.completions.answer import TextCompletion
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.dialects.responses.conversations import Conversation, ConversationDeleted, CreateBody, ItemsBody, UpdateBody
 from codex_proxy.dialects.responses.events import StreamEvent
-from codex_proxy.dialects.responses.socket_messages import ErrorEvent
+from codex_proxy.dialects.responses.socket_messages import ErrorEvent, Steer, SteerAccepted, SteerFailed, SteerPending
 from codex_proxy.dialects.responses.stored import ItemList
 from codex_proxy.dialects.tokens import InputTokens
 
@@ -22,7 +22,12 @@ TYPES = (
     completions_request.Body,
     TextCompletion,
     ErrorEvent,
+    Steer,
+    SteerAccepted,
+    SteerPending,
+    SteerFailed,
 )
+_TOLD = (StreamEvent, ErrorEvent, SteerAccepted, SteerPending, SteerFailed)
 Operation = Callable[..., dict[str, Any]]  # Any: JSON, as in all of this module
 
 
@@ -30,10 +35,11 @@ def socket(schema: dict[Any, dict[str, Any]], error: dict[str, Any]) -> dict[str
     """The WebSocket of /v1/responses, which OpenAPI has no word for: its messages stand beside its handshake."""
     envelope = {"type": {"const": "response.create"}, "stream_id": {"type": "string"}}
     create = {"allOf": [schema[responses_request.Body], {"properties": envelope, "required": ["type"]}]}
+    steer = {"allOf": [schema[Steer], {"properties": {"type": {"const": "response.steer"}}, "required": ["type"]}]}
     upgraded = {
         "description": "A WebSocket; each message is JSON, and each event has the stream_id of its request",
-        "x-client-messages": create,
-        "x-server-messages": {"anyOf": [schema[StreamEvent], schema[ErrorEvent]]},
+        "x-client-messages": {"anyOf": [create, steer]},
+        "x-server-messages": {"anyOf": [schema[kind] for kind in _TOLD]},
     }
     summary = "Run turns over a WebSocket (GET with Upgrade: websocket)"
     return {"get": {"operationId": "connectResponses", "summary": summary, "responses": {"101": upgraded, "default": error}}}

@@ -16,8 +16,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from codex_proxy.dialects.responses import socket_messages, stored
-from codex_proxy.dialects.responses.events import StreamEvent
-from codex_proxy.dialects.responses.socket_messages import Create, ErrorEvent
+from codex_proxy.dialects.responses.socket_messages import Create, ErrorEvent, ServerEvent, Steer
 from codex_proxy.errors import InvalidRequest, ProxyError, RateLimited, ResponseNotFound, ShuttingDown
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.tasks import see_out, spawn
@@ -26,6 +25,7 @@ from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Arriving, Body
 from codex_proxy.web.gates.connections import Connection
 from codex_proxy.web.server import SERVER, Server
+from codex_proxy.web.steering import Steered, Steering
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ class Socket:
         self._answer = answer
         self._name = uuid.uuid4().hex
         self._lanes: dict[str | None, _Lane] = {}
+        self._steering = Steering(self._send)
         self._going = False
         self._arriving = Arriving(server.bodies)
         assert isinstance(request.protocol, Connection)
@@ -131,44 +132,46 @@ class Socket:
         try:
             body.add(raw)
             who = await self._server.admit(self._request)
-            create = await self._server.decoding.run(len(raw), socket_messages.decode, raw)
-            body.replace(create.content)
-            self._queue(who, body, create)
+            said = await self._server.decoding.run(len(raw), socket_messages.decode, raw)
+            if isinstance(said, Steer):
+                body.let_go()
+                await self._steering.take(said)
+            else:
+                body.replace(said.content)
+                self._queue(_Request(who, body, msgspec.structs.replace(said, content=b"")))
         except ProxyError as error:
             body.let_go()
             await self._refuse(error, socket_messages.stream_id_of(raw))
         return True
 
-    def _queue(self, who: Caller, body: Body, create: Create) -> None:
+    def _queue(self, request: "_Request") -> None:
         if self._going or self._server.ending:
             raise ShuttingDown("The server is shutting down.", retry_after=_RETRY_AFTER)
         if sum(lane.under_way for lane in self._lanes.values()) >= _UNDER_WAY:
             raise RateLimited(f"A connection may have {_UNDER_WAY} responses under way.", retry_after=_RETRY_AFTER)
-        lane = self._lanes.setdefault(create.stream_id, _Lane())
-        lane.waiting.append((who, body))
+        stream_id = request.create.stream_id
+        lane = self._lanes.setdefault(stream_id, _Lane())
+        lane.waiting.append(request)
         if lane.task is None:
-            lane.task = spawn(f"a lane of socket {self._name}", self._work(lane, create.stream_id))
+            lane.task = spawn(f"a lane of socket {self._name}", self._work(lane, stream_id))
             lane.task.add_done_callback(self._stop_after_a_bug)
 
     async def _work(self, lane: "_Lane", stream_id: str | None) -> None:
         """Make the responses of a lane, one after the other."""
         try:
             while lane.waiting:
-                who, body = lane.waiting[0]
                 try:
-                    await self._respond(who, body, stream_id)
+                    await self._respond(lane.waiting[0])
                 except ProxyError as error:
                     await self._refuse(error, stream_id)
                 finally:
                     lane.waiting.popleft()
-                    if not body.queued:
-                        body.let_go()
         except ConnectionError:
             pass  # the client has left: `serve` finds out
         finally:
             del self._lanes[stream_id]
-            for _, body in lane.waiting:
-                body.let_go()
+            for request in lane.waiting:
+                request.body.let_go()
         if self._going and not self._lanes:
             await self._answer.close(code=WSCloseCode.GOING_AWAY)
 
@@ -177,28 +180,57 @@ class Socket:
         if not lane.cancelled() and lane.exception() is not None and self._request.transport is not None:
             self._request.transport.abort()
 
-    async def _respond(self, who: Caller, body: Body, stream_id: str | None) -> None:
-        server = self._server
-        run = await responses.make_run(server, who, body, functools.partial(server.recent.get, self._name))
+    async def _respond(self, request: "_Request") -> None:
+        """Make a response, and those that go on from it with what its client had to say meanwhile."""
+        create, steered = self._steering.claim(request.create, request.body.content)
+        if steered:
+            request.body.replace(create.content)
+        while True:
+            try:
+                more = await self._make(msgspec.structs.replace(request, create=create), steered)
+            finally:
+                if not request.body.queued:
+                    request.body.let_go()
+            if more is None:
+                return
+            create, steered = more
+            request = msgspec.structs.replace(request, body=Body(self._server.bodies))
+            request.body.add(create.content)
+
+    async def _make(self, request: "_Request", steered: list[Steered]) -> tuple[Create, list[Steered]] | None:
+        server, who, body, stream_id = self._server, request.who, request.body, request.create.stream_id
+        run = None
         try:
-            given = b"[]" if run.asked.store else (await server.decoding.run(body.size, run.given))[1]
-            await responses.begin(server, who, run, body)
+            try:
+                run = await responses.make_run(server, who, body, functools.partial(server.recent.get, self._name))
+                given = b"[]" if run.asked.store else (await server.decoding.run(body.size, run.given))[1]
+                await responses.begin(server, who, run, body)
+            except ProxyError as error:
+                await self._steering.fail(steered, "successor_creation_failed", error.told, stream_id)
+                raise
+            self._steering.began(run, request.create)
             await self._tell(run, stream_id)
             if not run.asked.store and run.stream.failure is None:
                 recorded = stored.encode_conversation(tuple(run.stream.recorded))
                 server.recent.put(who.owner, self._name, run.id, (given, recorded))
+            return await self._steering.ended(run)
         finally:
-            run.leave()
+            if run is not None:
+                self._steering.left(run)
+                run.leave()
 
     async def _tell(self, run: Run, stream_id: str | None) -> None:
         """Everything that there is to tell of a response, up to its end. Raises what `Run.next` does."""
-        await self._send(run.first(), stream_id)
-        while not run.told:
-            await self._send(await run.next(), stream_id)
+        found = run.first()
+        while True:
+            for event in found:
+                await self._send(event, stream_id)
+            if run.told:
+                return
+            found = await run.next()
 
-    async def _send(self, events: list[StreamEvent], stream_id: str | None) -> None:
-        for event in events:
-            await self._answer.send_str(socket_messages.encode(event, stream_id))
+    async def _send(self, event: ServerEvent, stream_id: str | None) -> None:
+        await self._answer.send_str(socket_messages.encode(event, stream_id))
 
     async def _refuse(self, error: ProxyError, stream_id: str | None) -> None:
         status, told = errors.told(error)
@@ -206,7 +238,7 @@ class Socket:
             status, told = 400, msgspec.structs.replace(told, code="previous_response_not_found")
         refusals.of_this_process.tell(self._request, status, error)
         with contextlib.suppress(ConnectionError):
-            await self._answer.send_str(socket_messages.encode(ErrorEvent(status, told), stream_id))
+            await self._send(ErrorEvent(status, told), stream_id)
 
     async def go_away(self) -> None:
         """Close it now, or when nothing is made for it any more."""
@@ -219,17 +251,25 @@ class Socket:
         for lane in list(self._lanes.values()):
             if lane.task is not None:
                 await see_out(lane.task)
-            for _, body in lane.waiting:
-                body.let_go()
+            for request in lane.waiting:
+                request.body.let_go()
         self._arriving.let_go()
         self._server.recent.forget(self._name)
+
+
+class _Request(msgspec.Struct, frozen=True):
+    """A `response.create` and whose it is; its content is the body's."""
+
+    who: Caller
+    body: Body
+    create: Create
 
 
 class _Lane:
     """Requests of one stream_id: the first is being answered, the others wait."""
 
     def __init__(self) -> None:
-        self.waiting: deque[tuple[Caller, Body]] = deque()
+        self.waiting: deque[_Request] = deque()
         self.task: asyncio.Task[None] | None = None
 
     @property

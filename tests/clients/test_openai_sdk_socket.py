@@ -11,6 +11,7 @@ from openai.resources.responses.responses import AsyncResponsesConnection
 from openai.types.responses import responses_server_event
 from websockets.exceptions import ConnectionClosed
 
+from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, Fail, ModelRequest, Say, Step, words
 from tests.clients.exchange import HELLO, TEXT, messages_in, think_and_answer
@@ -189,3 +190,129 @@ async def test_a_socket_is_closed_when_the_server_stops(environ: dict[str, str],
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
     await client.close()
+
+
+async def until(connection: AsyncResponsesConnection, *types: str) -> Any:  # Any: an event of the SDK's
+    """The next event of one of these types."""
+    async with asyncio.timeout(20):
+        while True:
+            event = await connection.recv()
+            if event.type in types:
+                return event
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_steering_while_a_command_runs_ends_the_turn_behind_it(
+    client: AsyncOpenAI, model: ModelServer, home: Home, stored: bool
+) -> None:
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        if request.prompt == "stop that":
+            yield Say(("Stopped.",))
+        else:
+            yield Call(
+                "exec_command", '{"cmd": "echo begun; until [ -e go ]; do sleep 0.05; done; echo ended"}', f"call_{model.calls}"
+            )
+
+    model.script = script
+    async with client.responses.connect() as connection:
+        await connection.response.create(model="gpt-5.5 agent", input="work", store=stored)
+        first = (await until(connection, "response.created")).response.id
+        await until(connection, "response.mcp_call.in_progress")
+        await connection.response.steer(previous_response_id=first, input="stop that")
+        accepted = await until(connection, "response.steer.accepted")
+        assert accepted.steer.previous_response_id == first
+        (home.workdir / "go").touch()
+        ended_so = await until(connection, *_LAST)
+        assert (ended_so.type, ended_so.response.id) == ("response.incomplete", first)
+        assert ended_so.response.incomplete_details.reason == "steered"
+        successor = (await told(connection))[-1].response
+        assert (successor.previous_response_id, successor.output_text) == (first, "Stopped.")
+        assert successor.model == "gpt-5.5 agent"
+    asked = model.requests[-1].input
+    assert asked[-1]["content"][0]["text"] == "stop that"
+    call = next(item for item in asked if item["type"] == "function_call")
+    output = next(item for item in asked if item["type"] == "function_call_output")
+    assert call["call_id"] == output["call_id"]
+    assert "ended" in output["output"]
+
+
+async def test_what_comes_too_late_to_interrupt_goes_on_from_the_answer(client: AsyncOpenAI, model: ModelServer) -> None:
+    go_on = asyncio.Event()
+
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        if request.prompt == "one":
+            await go_on.wait()
+        yield Say((f"{request.prompt} done",))
+
+    model.script = script
+    async with client.responses.connect() as connection:
+        await connection.response.create(model=MODEL, input="one", stream_id="a")
+        first = (await until(connection, "response.created")).response.id
+        for text in ("two", "three"):
+            await connection.response.steer(
+                previous_response_id=first, input=[{"role": "user", "content": text, "type": "message"}]
+            )
+            assert (await until(connection, "response.steer.accepted")).stream_id == "a"
+        go_on.set()
+        assert (await until(connection, *_LAST)).response.id == first
+        last = (await told(connection, "a"))[-1].response
+        assert (last.previous_response_id, last.output_text) == (first, "three done")
+    assert [text for role, text in messages_in(model.requests[-1])[-2:]] == ["two", "three"]
+
+
+async def test_steering_waits_for_the_outputs_that_the_client_owes(client: AsyncOpenAI, model: ModelServer) -> None:
+    go_on = asyncio.Event()
+
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        if request.outputs or request.prompt == "in Fahrenheit":
+            yield Say(("Warm.",))
+            return
+        await go_on.wait()
+        yield Call("weather", '{"place": "here"}', "call_1")
+
+    model.script = script
+    tools: Any = [{"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": False}]
+    async with client.responses.connect() as connection:
+        await connection.response.create(model=MODEL, input="Weather?", tools=tools, store=False)
+        first = (await until(connection, "response.created")).response.id
+        await connection.response.steer(previous_response_id=first, input="in Fahrenheit")
+        await until(connection, "response.steer.accepted")
+        go_on.set()
+        assert (await until(connection, *_LAST)).type == "response.completed"
+        pending = await until(connection, "response.steer.pending")
+        [stub] = pending.required_input
+        assert (stub.type, stub.name, pending.reason) == ("function_call_output", "weather", "waiting_for_required_input")
+        output = {"type": "function_call_output", "call_id": stub.call_id, "output": "290 K"}
+        last = await answered(connection, input=[output], previous_response_id=first, tools=tools, store=False)
+        assert last.output_text == "Warm."
+    said = [item["type"] for item in model.requests[-1].input[-3:]]
+    assert sorted(said) == ["function_call", "function_call_output", "message"]
+
+
+async def test_steering_that_cannot_be_used_is_given_back(client: AsyncOpenAI, model: ModelServer) -> None:
+    go_on = asyncio.Event()
+
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        await go_on.wait()
+        yield Fail("invalid_prompt")
+
+    async with client.responses.connect() as connection:
+        done = await answered(connection, input="go")
+        for target, code in (("resp_of_nobody", "response_not_found"), (done.id, "response_already_completed")):
+            await connection.response.steer(previous_response_id=target, input="more")
+            failed = await until(connection, "response.steer.failed")
+            assert (failed.error.code, failed.steer.input, failed.steer.id) == (code, "more", None)
+        model.script = script
+        await connection.response.create(model=MODEL, input="go")
+        first = (await until(connection, "response.created")).response.id
+        alien: Any = [{"role": "assistant", "content": "more"}]
+        nothing: Any = []
+        for wrong in (alien, nothing, "  "):
+            await connection.response.steer(previous_response_id=first, input=wrong)
+            assert (await until(connection, "response.steer.failed")).error.code == "invalid_input"
+        await connection.response.steer(previous_response_id=first, input="more")
+        accepted = await until(connection, "response.steer.accepted")
+        go_on.set()
+        assert (await until(connection, *_LAST)).type == "response.failed"
+        failed = await until(connection, "response.steer.failed")
+        assert (failed.error.code, failed.steer.id, failed.steer.input) == ("response_not_active", accepted.steer.id, "more")

@@ -4,24 +4,116 @@ OpenAI API reference, "WebSocket events": the events are those of a stream, with
 An error is an object of its own, with the status that it would have over HTTP.
 """
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from codex_proxy.dialects import body
 from codex_proxy.dialects.common import ErrorObject
 from codex_proxy.dialects.responses.events import StreamEvent
+from codex_proxy.dialects.responses.items import CustomToolCallItem, FunctionCallItem, OutputItem
+from codex_proxy.dialects.responses.replay import history_of
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
+from codex_proxy.turns import Message, Text
 
-_CREATE = "response.create"
+_CREATE, _STEER = "response.create", "response.steer"
 _ENVELOPE = ("type", "stream_id", "stream")  # a stream is what there is
 
 
+_FOR_THIS_INPUT = ("input", "previous_response_id", "generate")  # what a successor does not inherit
+_SAID = {"type", "role", "content"}
+
+
 class Create(msgspec.Struct, frozen=True):
-    """A request for a response: the body as POST /v1/responses has it, and the lane."""
+    """A request for a response: the body as POST /v1/responses has it, and the lane.
+
+    `settings`: what a response inherits that goes on from it by itself.
+    """
 
     content: bytes
     stream_id: str | None
+    previous_response_id: str | None = None
+    settings: bytes = b"{}"
+
+    def after(self, said: list[msgspec.Raw], content: bytes | bytearray) -> "Create":
+        """The same request, of this content, with something said before its input."""
+        members = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        given = _items(members["input"]) if "input" in members else []
+        return msgspec.structs.replace(self, content=msgspec.json.encode(members | {"input": [*said, *given]}))
+
+    def successor(self, response_id: str, said: list[msgspec.Raw]) -> "Create":
+        """A request that goes on from its response with what was said meanwhile."""
+        settings = msgspec.json.decode(self.settings, type=dict[str, msgspec.Raw])
+        content = msgspec.json.encode(settings | {"input": said, "previous_response_id": response_id})
+        return msgspec.structs.replace(self, content=content, previous_response_id=response_id)
+
+
+class Steer(msgspec.Struct, frozen=True):
+    """What the client has to say while a response is being made."""
+
+    previous_response_id: str
+    input: msgspec.Raw
+
+    def said(self) -> list[msgspec.Raw]:
+        """Its messages. Raises InvalidRequest when it has something else than a user's."""
+        items = _items(self.input)
+        decoded = msgspec.json.decode(msgspec.json.encode(items), type=list[dict[str, Any]])
+        history = history_of(decoded, "input")
+        alien = any(set(item) - _SAID or item.get("role") != "user" for item in decoded)
+        if alien or not all(isinstance(item, Message) for item in history):
+            raise InvalidRequest("Steering takes messages of the user only, with type, role and content.", param="input")
+        parts = [part for item in history if isinstance(item, Message) for part in item.parts]
+        if not any(not isinstance(part, Text) or part.text.strip() for part in parts):
+            raise InvalidRequest("The input is empty.", param="input")
+        return items
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A steering input that is queued."""
+
+    id: str
+    previous_response_id: str
+
+
+class Returned(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A steering input that the client gets back."""
+
+    input: msgspec.Raw
+    previous_response_id: str
+    id: str | None = None
+
+
+class SteerError(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+    type: Literal["invalid_request_error"] = "invalid_request_error"
+
+
+class RequiredInput(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the client has to give before its steering input can be used; `name` of a function's output only."""
+
+    type: Literal["function_call_output", "custom_tool_call_output"]
+    call_id: str
+    name: str | None = None
+
+
+class SteerAccepted(msgspec.Struct, frozen=True, tag_field="type", tag="response.steer.accepted"):
+    sequence_number: int
+    steer: Accepted
+
+
+class SteerPending(msgspec.Struct, frozen=True, tag_field="type", tag="response.steer.pending"):
+    sequence_number: int
+    steer: Accepted
+    required_input: tuple[RequiredInput, ...]
+    reason: Literal["waiting_for_required_input"] = "waiting_for_required_input"
+
+
+class SteerFailed(msgspec.Struct, frozen=True, tag_field="type", tag="response.steer.failed"):
+    sequence_number: int
+    error: SteerError
+    steer: Returned
 
 
 class ErrorEvent(msgspec.Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):
@@ -32,21 +124,52 @@ class ErrorEvent(msgspec.Struct, frozen=True, tag_field="type", tag="error", omi
     stream_id: str | None = None
 
 
+ServerEvent = StreamEvent | ErrorEvent | SteerAccepted | SteerPending | SteerFailed
+
+
 class _Envelope(msgspec.Struct, frozen=True):
     type: str
     stream_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
     background: bool | None = None
+    previous_response_id: str | None = None
 
 
-def decode(raw: bytes) -> Create:
+def decode(raw: bytes) -> Create | Steer:
     """One message of a client. Raises InvalidRequest and UnsupportedParameter."""
     envelope = body.decode(raw, _Envelope)
+    if envelope.type == _STEER:
+        return body.decode(raw, Steer)
     if envelope.type != _CREATE:
-        raise InvalidRequest(f"Unknown event {envelope.type[:64]!r}. Known events: {_CREATE}.", param="type")
+        raise InvalidRequest(f"Unknown event {envelope.type[:64]!r}. Known events: {_CREATE}, {_STEER}.", param="type")
     if envelope.background:
         raise UnsupportedParameter("Over a WebSocket no response is made in the background. Use HTTP for that.", param="background")
     members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    return Create(msgspec.json.encode({k: v for k, v in members.items() if k not in _ENVELOPE}), envelope.stream_id)
+    request = {name: value for name, value in members.items() if name not in _ENVELOPE}
+    settings = {name: value for name, value in request.items() if name not in _FOR_THIS_INPUT}
+    content = msgspec.json.encode(request)
+    return Create(content, envelope.stream_id, envelope.previous_response_id, msgspec.json.encode(settings))
+
+
+def required(output: Iterable[OutputItem]) -> tuple[RequiredInput, ...]:
+    """The outputs that the client owes a response."""
+    calls = [item for item in output if isinstance(item, FunctionCallItem | CustomToolCallItem)]
+    return tuple(
+        RequiredInput("function_call_output", call.call_id, call.name)
+        if isinstance(call, FunctionCallItem)
+        else RequiredInput("custom_tool_call_output", call.call_id)
+        for call in calls
+    )
+
+
+def _items(given: msgspec.Raw) -> list[msgspec.Raw]:
+    """The items of an input. Raises InvalidRequest when it is none."""
+    try:
+        found: str | list[msgspec.Raw] = msgspec.json.decode(given, type=str | list[msgspec.Raw])
+    except msgspec.ValidationError as error:
+        raise InvalidRequest("Invalid value for 'input': expected text or a list of items.", param="input") from error
+    if isinstance(found, str):
+        return [msgspec.Raw(msgspec.json.encode({"type": "message", "role": "user", "content": found}))]
+    return found
 
 
 def stream_id_of(raw: bytes) -> str | None:
@@ -57,7 +180,7 @@ def stream_id_of(raw: bytes) -> str | None:
         return None
 
 
-def encode(event: StreamEvent | ErrorEvent, stream_id: str | None) -> str:
+def encode(event: ServerEvent, stream_id: str | None) -> str:
     """An event as it is told in a lane."""
     told = msgspec.json.encode(event)
     return (told if stream_id is None else told[:-1] + b',"stream_id":' + msgspec.json.encode(stream_id) + b"}").decode()

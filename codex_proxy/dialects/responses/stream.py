@@ -69,6 +69,7 @@ class ResponsesStream:
         self._show_encrypted = show_encrypted
         self._show_activity = show_activity
         self._show_waiting = show_waiting
+        self.steered = False  # its client has said more, and the turn was interrupted for that
         self._cut: str | None = None  # the message in which the limit was reached
         self._numbers = itertools.count()
         self._open: dict[str, tuple[int, _Builder]] = {}  # what the turn calls an item -> its index, its builder
@@ -78,6 +79,10 @@ class ResponsesStream:
     @property
     def enough(self) -> bool:
         return self._limit.reached is not None
+
+    def number(self) -> int:
+        """The next number, for an event that is told of the response from elsewhere."""
+        return next(self._numbers)
 
     def first(self) -> list[StreamEvent]:
         """The events before all others. What is queued begins with the turn's first event."""
@@ -136,7 +141,7 @@ class ResponsesStream:
                 told, self._output[index] = call_events(place, event, freeform=freeform)
                 return told
             case TurnCompleted():
-                return [*self._close_all(), self._end(event.usage, now)]
+                return [*self._close_all(), self._end(event.usage, now, steered=self.steered and event.interrupted)]
             case TurnFailed():
                 return [*self._close_all(), self._fail(event, now)]
             case Recorded():
@@ -235,10 +240,10 @@ class ResponsesStream:
         self._open.clear()
         return told
 
-    def _end(self, usage: Usage | None, now: int) -> StreamEvent:
+    def _end(self, usage: Usage | None, now: int, *, steered: bool = False) -> StreamEvent:
         self._settle(usage, now)
-        if self._limit.reached:
-            details = IncompleteDetails("max_output_tokens")
+        if self._limit.reached or steered:
+            details = IncompleteDetails("max_output_tokens" if self._limit.reached else "steered")
             self.response = msgspec.structs.replace(
                 self.response, status="incomplete", incomplete_details=details, completed_at=None
             )

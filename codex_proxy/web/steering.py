@@ -1,0 +1,127 @@
+"""Steering: what the client of a WebSocket has to say while a response is being made for it.
+
+The turn is interrupted where it is at no work, and a successor goes on from its response with what was said; a turn that ends
+before goes on in the same way. What it cannot be used for is given back. OpenAI API reference, `response.steer`.
+"""
+
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+
+import msgspec
+
+from codex_proxy.dialects.responses import socket_messages as messages
+from codex_proxy.dialects.responses.socket_messages import Create, ServerEvent, Steer
+from codex_proxy.errors import ProxyError
+from codex_proxy.lifecycle.run import Run
+
+_PENDING = 8  # inputs for one response
+_REMEMBERED = 64  # responses of a socket that have ended
+_CONTINUED = ("completed", "incomplete")
+
+Send = Callable[[ServerEvent, str | None], Awaitable[None]]
+
+
+class Steered(msgspec.Struct, frozen=True):
+    """An input that was accepted."""
+
+    id: str
+    steer: Steer
+    said: list[msgspec.Raw]
+
+
+class _Active:
+    """A response that is being made."""
+
+    def __init__(self, run: Run, create: Create) -> None:
+        self.run = run
+        self.create = create
+        self.steered: list[Steered] = []
+
+
+class Steering:
+    """Of one socket; `send` tells an event in a lane."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._active: dict[str, _Active] = {}
+        self._ended = deque[str](maxlen=_REMEMBERED)
+        self._waiting: dict[str, list[Steered]] = {}  # by the response whose calls are unanswered
+
+    async def take(self, steer: Steer) -> None:
+        """An input has come."""
+        active = self._active.get(steer.previous_response_id)
+        refusal = self._refusal(steer, active)
+        try:
+            said = steer.said()
+        except ProxyError as error:
+            refusal = refusal or ("invalid_input", error.message)
+        if refusal is not None or active is None:
+            code, message = refusal or ("response_not_found", "No such response.")
+            number, lane = (active.run.stream.number(), active.create.stream_id) if active else (0, None)
+            await self._fail(steer, code, message, number, lane)
+            return
+        steered = Steered(f"steer_{uuid.uuid4().hex}", steer, said)
+        active.steered.append(steered)
+        accepted = messages.Accepted(steered.id, steer.previous_response_id)
+        await self._send(messages.SteerAccepted(active.run.stream.number(), accepted), active.create.stream_id)
+        active.run.steer()
+
+    def _refusal(self, steer: Steer, active: _Active | None) -> tuple[str, str] | None:
+        if active is None and steer.previous_response_id in self._ended:
+            return "response_already_completed", "The response has ended. Continue it with response.create."
+        if active is None:
+            return "response_not_found", "No response with this id is being made on this connection."
+        if active.run.asked.conversation_id is not None:
+            return "steering_not_supported", "A response in a conversation cannot be steered."
+        if len(active.steered) >= _PENDING:
+            return "too_many_pending_steers", f"At most {_PENDING} inputs can wait for a response."
+        return None
+
+    def began(self, run: Run, create: Create) -> None:
+        """A response is being made."""
+        self._active[run.id] = _Active(run, create)
+
+    def left(self, run: Run) -> None:
+        """A response is not being made any more, however it ended."""
+        self._active.pop(run.id, None)
+
+    def claim(self, create: Create, content: bytes | bytearray) -> tuple[Create, list[Steered]]:
+        """A request of this content with what waits for it, and that, to be given back by `fail` when it comes to nothing."""
+        steered = self._waiting.pop(create.previous_response_id or "", [])
+        return (create.after(list(_said(steered)), content) if steered else create), steered
+
+    async def ended(self, run: Run) -> tuple[Create, list[Steered]] | None:
+        """A response has ended: the request that goes on from it with what was said, and that."""
+        active = self._active.pop(run.id)
+        self._ended.append(run.id)
+        steered, lane = active.steered, active.create.stream_id
+        response = run.stream.response
+        if not steered:
+            return None
+        if response.status not in _CONTINUED:
+            await self.fail(steered, "response_not_active", f"The response has ended: {response.status}.", lane, run)
+            return None
+        if required := messages.required(response.output):
+            self._waiting[run.id] = steered
+            for one in steered:
+                accepted = messages.Accepted(one.id, run.id)
+                await self._send(messages.SteerPending(run.stream.number(), accepted, required), lane)
+            return None
+        return active.create.successor(run.id, list(_said(steered))), steered
+
+    async def fail(self, steered: list[Steered], code: str, message: str, lane: str | None, run: Run | None = None) -> None:
+        """Give inputs back."""
+        for one in steered:
+            await self._fail(one.steer, code, message, run.stream.number() if run else 0, lane, one.id)
+
+    async def _fail(
+        self, steer: Steer, code: str, message: str, number: int, lane: str | None, steer_id: str | None = None
+    ) -> None:
+        returned = messages.Returned(steer.input, steer.previous_response_id, steer_id)
+        await self._send(messages.SteerFailed(number, messages.SteerError(code, message), returned), lane)
+
+
+def _said(steered: list[Steered]) -> Iterator[msgspec.Raw]:
+    for one in steered:
+        yield from one.said
