@@ -1,6 +1,7 @@
 """The index of conversations: found by what a client repeats, and never by anybody else."""
 
 import os
+import random
 
 import msgspec
 import pytest
@@ -154,3 +155,23 @@ def test_all_that_is_kept_of_a_conversation_counts_also_when_each_turn_has_a_thr
 def test_a_private_conversation_is_kept_in_memory_alone(threads: Threads) -> None:
     assert continued(threads, turn(prompt="Hi."), private=True).keep == "memory"
     assert continued(threads, turn(prompt="Hi.")).keep == "disk"
+
+
+def test_no_conversation_gets_into_another_of_a_thousand_that_are_alike() -> None:
+    """Five keys, few texts: many histories are the same word for word, and only then nobody's."""
+    threads = Threads(60.0)
+    chance = random.Random(1)
+    histories: dict[int, tuple[History, ...]] = dict.fromkeys(range(1000), ())
+    gone_on = 0
+    for _ in range(4000):
+        number = chance.randrange(1000)
+        owner, prompt = f"key {number % 5}", chance.choice(("Hi.", "Go on.", "Why?"))
+        asked = go_on(threads, *histories[number], prompt=prompt, owner=owner)
+        before = b"" if asked.trace is None else asked.trace.content
+        assert set(before.split()) <= {b"%d" % number}
+        gone_on += asked.trace is not None
+        left = trace((before + b" %d" % number).decode(), thread=f"{number} {len(histories[number])}")
+        answer = (Message("assistant", (Text(chance.choice(("Yes.", "No.", "Perhaps."))),)),)
+        threads.remember(owner, asked, answer, left)
+        histories[number] = (*histories[number], user(prompt), *answer)
+    assert gone_on > 500
