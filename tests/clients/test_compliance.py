@@ -26,6 +26,7 @@ class Finding(NamedTuple):
 
 _NO_MODEL = "SPEC.md, section 3: a request without a model gets the CLI's default model"
 _NO_COMPACTION = "there is no route that compacts a conversation: Codex does that by itself"
+_NO_REASONING = "the checker sends `reasoning`, which OpenAI's chat completions refuse: there it is reasoning_effort, and we say so"
 _EVENT_NAME = "llm-comply 0.5.0 derives a schema's name from the event's; the specification has the event under another one"
 
 OPEN_RESPONSES = {
@@ -38,6 +39,20 @@ OPEN_RESPONSES = {
 }
 CHAT_COMPLETIONS = {
     Finding("chat-error-handling", "HTTP 200 (expected [400, 422])"): _NO_MODEL,
+    **dict.fromkeys(
+        (
+            Finding("chat-reasoning-summary", "HTTP 400 (expected [200])"),
+            Finding("chat-reasoning-summary", "response.choices is missing or empty"),
+            Finding("chat-reasoning-summary", "response.choices is empty"),
+            Finding("chat-reasoning-summary", "response.usage is missing"),
+            Finding("chat-reasoning-summary", "response.id is missing or empty"),
+            Finding(
+                "chat-reasoning-summary",
+                "usage.completion_tokens_details.reasoning_tokens is 0 (model may not support reasoning)",
+            ),
+        ),
+        _NO_REASONING,
+    ),
 }
 
 
