@@ -17,13 +17,18 @@ class _Content(msgspec.Struct, frozen=True):
     input: tuple[Part, ...]
     tools: tuple[Tool, ...]
     output_schema: str | None
+    checked_schema: str | None
     note: tuple[History, ...]
 
 
 def pack(turn: Turn) -> Packed:
-    content = msgspec.msgpack.encode(_Content(turn.history, turn.input, turn.tools, turn.output_schema, turn.note))
+    content = msgspec.msgpack.encode(
+        _Content(turn.history, turn.input, turn.tools, turn.output_schema, turn.checked_schema, turn.note)
+    )
     names = tuple(msgspec.structs.replace(tool, description="", parameters="{}") for tool in turn.tools)
-    return Packed(msgspec.structs.replace(turn, history=(), input=(), tools=names, output_schema=None, note=()), content)
+    return Packed(
+        msgspec.structs.replace(turn, history=(), input=(), tools=names, output_schema=None, checked_schema=None, note=()), content
+    )
 
 
 def unpack(packed: Packed) -> Turn:

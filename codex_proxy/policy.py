@@ -52,6 +52,7 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
         must_call=wish.must_call,
         one_call=wish.one_call,
         output_schema=wish.output_schema,
+        checked_schema=wish.checked_schema,
         record=wish.record,
         task=task,
         summary=summary,

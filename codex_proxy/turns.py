@@ -144,6 +144,7 @@ class Turn(msgspec.Struct, frozen=True):
     must_call: bool = False
     one_call: bool = False
     output_schema: str | None = None
+    checked_schema: str | None = None  # of the answer, which has been asked for it in words
     record: bool = False
     task: str | None = None  # of a chat UI: it runs behind every turn that somebody waits for
     summary: Summary = "auto"

@@ -17,6 +17,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     must_call: bool = False  # one of the tools has to be called
     one_call: bool = False  # at most one call in an answer
     output_schema: str | None = None  # a strict JSON Schema for the answer, as JSON text
+    checked_schema: str | None = None  # another one, which the model is asked for in words
     record: bool = False  # tell of the items as they are, for a continuation
     effort: str | None = None
     effort_place: str = "reasoning_effort"  # where the request says so, for an error

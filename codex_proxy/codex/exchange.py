@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from codex_proxy.codex import counted, methods, wire
+from codex_proxy.codex import counted, demands, methods, wire
 from codex_proxy.codex.connection import PROMPT_TIMEOUT, Brought, Connection
 from codex_proxy.codex.failures import failure
 from codex_proxy.codex.opening import Opening
@@ -24,9 +24,7 @@ from codex_proxy.errors import UpstreamFailed, WorkerFailed
 from codex_proxy.turns import (
     Continuation,
     History,
-    MessageCompleted,
     MessageDelta,
-    MessageStarted,
     ReasoningDelta,
     Recorded,
     Text,
@@ -42,7 +40,6 @@ _ITEMS_A_SECOND = 1000  # of a history, that Codex takes on a machine under load
 _TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged; it takes milliseconds. Then a fresh worker gets the turn
 _DELTAS = ("Delta", "/delta", "/progress")
 _LOOKS, _BETWEEN_LOOKS = 500, 0.002  # seconds; the end of the response is written before its calls are told of
-_REMINDER = (Text("Answer by calling one of the functions that you have been given, not with text."),)
 
 
 def _injection(thread_id: str, history: tuple[History, ...]) -> msgspec.Raw:
@@ -57,7 +54,7 @@ class Exchange:
         """`turn`: with what the thread has not seen yet as its history; `whole`: with all of it."""
         self.begun = False
         self.clean = False
-        self.reminded = False  # the model has been told once more to call a tool
+        self.reminded = False  # the model has been told once more what is demanded of its answer
         self.turn_id = ""  # Codex's, of the latest that it has taken
         self.recorded: list[str] = []  # raw items of the model's and of its tools, as JSON texts
         self._connection = connection
@@ -103,20 +100,24 @@ class Exchange:
             await self._connection.request("thread/inject_items", params, Any, timeout, Brought("the conversation"))
         await self._start(self._turn)
         yield TurnStarted(self._opening.continuation)
-        withhold = self._turn.must_call
+        demand = demands.of(self._turn)
         async with aclosing(self._until_end()) as events:
             async for event in events:
-                if withhold and isinstance(event, TurnCompleted) and not self._translator.calls and not self._interrupt_wanted:
-                    break  # the model answered with text where it had to call: it is told once more
-                if not (withhold and isinstance(event, MessageStarted | MessageDelta | MessageCompleted)):
-                    yield event
+                if isinstance(event, TurnCompleted) and not self._interrupt_wanted:
+                    reminder = await demand.unmet(called=bool(self._translator.calls))
+                    if reminder is not None and not self._interrupt_wanted:
+                        break
+                for shown in demand.feed(event):
+                    yield shown
             else:
                 return
         self.reminded = True
-        await self._start(msgspec.structs.replace(self._turn, input=_REMINDER))
+        demand = demand.again()
+        await self._start(msgspec.structs.replace(self._turn, input=(Text(reminder),)))
         async with aclosing(self._until_end()) as events:
             async for event in events:
-                yield event
+                for shown in demand.feed(event):
+                    yield shown
 
     async def interrupt(self) -> None:
         """End the turn early; `events` still tells its end. From any task; twice does no harm."""

@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from codex_proxy.dialects.final_only import FinalOnly
+from codex_proxy.dialects.answer_filter import AnswerFilter
 from codex_proxy.dialects.responses import stored
 from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.replay import repeated
@@ -80,7 +80,7 @@ class Run:
         self._jobs = jobs
         self._remember = remember
         self._part = part
-        self._final_only = FinalOnly() if asked.json and turn.mode == "agent" else None
+        self._filter = AnswerFilter(turn.mode, json=asked.json, optional=asked.form.optional)
         self._steered = False
         self._stopped: str | None = None  # why somebody wants it to end early
         self._ready: list[StreamEvent] = []
@@ -154,8 +154,7 @@ class Run:
                 break
             if self.state.phase == "queued" and self.job.begun:
                 self.state = State("running", "Codex has been told of its turn")
-            events = self._final_only.feed(event) if self._final_only else [event]
-            self._ready += self._noted([told for event in events for told in self.stream.feed(event, _now())])
+            self._ready += self._noted([told for event in self._filter.feed(event) for told in self.stream.feed(event, _now())])
             if self._steered and isinstance(event, _BOUNDARIES):
                 self.stream.steered = True
             if self.stream.enough or self.stream.steered:

@@ -10,12 +10,12 @@ import msgspec
 from aiohttp import web
 
 from codex_proxy.dialects import ui_tasks
+from codex_proxy.dialects.answer_filter import AnswerFilter
 from codex_proxy.dialects.chat import request as chat_request
 from codex_proxy.dialects.chat.answer import Chunks, Completion, GivenAnswer
 from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure, Finish, Reasoning
 from codex_proxy.dialects.chat.request import ChatRequest
 from codex_proxy.dialects.completions.answer import Pieces, Whole
-from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.errors import ProxyError
 from codex_proxy.job import Job
 from codex_proxy.lifecycle.claims import Held
@@ -94,7 +94,7 @@ class _Exchange:
         self._asked = asked
         self._job = job
         self._head = (f"{form.prefix}-{uuid.uuid4().hex}", unix_now(), asked.wish.model or job.turn.model)
-        self._final_only = FinalOnly() if asked.json and job.turn.mode == "agent" else None
+        self._filter = AnswerFilter(job.turn.mode, json=asked.json, optional=asked.optional)
         self._deltas = ChatDeltas(
             stop=asked.stop,
             max_tokens=asked.max_tokens,
@@ -148,8 +148,7 @@ class _Exchange:
         """What the client sees next; cancelled while it waits, it loses nothing."""
         while True:
             event = await self._job.next_event()
-            events = self._final_only.feed(event) if self._final_only else [event]
-            found = [delta for event in events for delta in self._deltas.feed(event)]
+            found = [delta for event in self._filter.feed(event) for delta in self._deltas.feed(event)]
             if self._deltas.enough:
                 self._job.interrupt()
             for delta in found:

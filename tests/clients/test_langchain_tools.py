@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, Human
 from langchain_core.tools import tool
 
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import Call, ModelRequest, Step
+from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.clients.exchange import COUNT, REASONING, TEXT, think_and_answer
 from tests.clients.langchain_client import REPORTED, connected, counted
 from tests.clients.toolbox import CITIES, FORECAST, Forecast, answer_with_json_at_last, call_two_tools, three_rounds
@@ -89,6 +89,52 @@ async def test_structured_output_by_schema_comes_after_commentary_and_a_command(
     assert forecast == FORECAST
     asked = model.requests[-1].body["text"]["format"]
     assert (asked["type"], asked["strict"]) == ("json_schema", True)
+
+
+_PERSON = {
+    "title": "Person",
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name"],
+}
+_AGES = {
+    "title": "Ages",
+    "type": "object",
+    "properties": {"ages": {"type": "object", "additionalProperties": {"type": "integer"}}},
+    "required": ["ages"],
+}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("schema", "method", "answers", "found", "enforced"),
+    [
+        (_PERSON, "json_schema", ['{"name": "Anna", "age": null}'], {"name": "Anna"}, True),
+        (_AGES, "json_schema", ["Anna is 3.", '```json\n{"ages": {"Anna": 3}}\n```'], {"ages": {"Anna": 3}}, False),
+        (_PERSON, "json_mode", ['```json\n{"name": "Anna"}\n```'], {"name": "Anna"}, False),
+    ],
+)
+async def test_structured_output_of_a_dictionary_is_what_the_schema_says(
+    proxy: Proxy,
+    model: ModelServer,
+    *,
+    use_responses_api: bool,
+    schema: dict[str, object],
+    method: Literal["json_schema", "json_mode"],
+    answers: list[str],
+    found: dict[str, object],
+    enforced: bool,
+) -> None:
+    left = list(answers)
+
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        yield Say(words(left.pop(0)))
+
+    model.script = script
+    async with connected(proxy, use_responses_api=use_responses_api, model="gpt-5.5 chat") as chat:
+        assert await chat.with_structured_output(schema, method=method).ainvoke("As JSON: Anna?") == found
+    assert left == []
+    assert ("format" in model.requests[-1].body.get("text", {})) is enforced
 
 
 @BOTH

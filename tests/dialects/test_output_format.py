@@ -40,9 +40,10 @@ def test_a_strict_schema_that_is_not_strict_is_refused_at_its_place() -> None:
 
 
 def test_any_other_json_is_asked_for_in_words() -> None:
-    assert json_object() == OutputFormat(instruction=f"{_ONLY} The value is an object.")
+    checked = '{"type":"object"}'
+    assert json_object() == OutputFormat(instruction=f"{_ONLY} The value is an object.", checked=checked)
     form = json_schema(_OPEN, strict=False, place="x")
-    assert form == OutputFormat(instruction=f'{_ONLY} The value fits this JSON Schema: {{"type":"object"}}')
+    assert form == OutputFormat(instruction=f"{_ONLY} The value fits this JSON Schema: {checked}", checked=checked)
     assert form.as_history() == (Message("developer", (Text(form.instruction or ""),)),)
     assert form.is_json
 

@@ -144,6 +144,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     json: bool  # the answer must be JSON and nothing else
     ignored: tuple[str, ...]
     freeform_tools: frozenset[str] = frozenset()  # the names of custom tools
+    optional: frozenset[str] = frozenset()  # properties of it whose null means that they are not there
 
     def with_images(self, read: images.Read) -> "ChatRequest":
         """The request with what its addresses and files gave."""
@@ -171,6 +172,7 @@ def decode(raw: bytes | bytearray) -> ChatRequest:
         must_call=must_call,
         one_call=asked.parallel_tool_calls is False,
         output_schema=form.schema,
+        checked_schema=form.checked,
         effort=asked.reasoning_effort or extra.reasoning_effort,
         effort_place="reasoning_effort" if asked.reasoning_effort else "x_codex.reasoning_effort",
         mode=extra.mode,
@@ -197,6 +199,7 @@ def decode(raw: bytes | bytearray) -> ChatRequest:
         max_tokens=min(limits, default=None),
         show_activity=extra.activity != "none",
         json=form.is_json,
+        optional=form.optional,
         ignored=body.ignored(raw, Body, IGNORED),
         freeform_tools=frozenset(tool.name for tool in tools if tool.freeform),
     )

@@ -243,6 +243,7 @@ def _wish(asked: Body, extra: XCodex, prompt: tuple[Part, ...], form: OutputForm
         record=asked.store is not False,
         one_call=asked.parallel_tool_calls is False,
         output_schema=form.schema,
+        checked_schema=form.checked,
         effort=reasoning.effort or extra.reasoning_effort,
         effort_place="reasoning.effort" if reasoning.effort else "x_codex.reasoning_effort",
         mode=extra.mode,
