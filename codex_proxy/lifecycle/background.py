@@ -5,11 +5,11 @@ What a follower sees comes from the store, so it may follow on another instance,
 
 import asyncio
 import contextlib
-import itertools
 import logging
 from collections.abc import AsyncGenerator
 from typing import NoReturn
 
+from codex_proxy.dialects.responses.events import StreamEvent, TextDelta
 from codex_proxy.errors import RecordEnded, ResponseNotFound, StorageFull, StoreUnavailable
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.store.base import Record, Store, StoredEvent
@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 _GATHERED_FOR = 0.05  # seconds, at most
 _GATHERED_MORE = 0.005  # seconds, with each write: the first text is not kept waiting
+_BEFORE_TEXT = 0.03  # seconds, until there is text: what comes before it goes with its write, and does not keep it waiting
 _CANCEL_CHECKED_EVERY = 0.3  # seconds at the least between two looks into the store
 _CANCEL_WAIT = 1.0  # seconds; then the record is looked at whether it has changed or not
 _CANCEL_TIMEOUT = 30.0  # seconds; then the answer is the response as it is
@@ -55,10 +56,11 @@ class Backgrounds:
         watching = spawn(f"cancel of {run.id}", self._stop_when_wanted(run))
         try:
             await _keep(run)
-            for number in itertools.count():
-                if run.state.ended:
-                    break
-                await _gather(run, min(_GATHERED_FOR, number * _GATHERED_MORE))
+            writes = 0  # since there is text
+            while not run.state.ended:
+                seconds = min(_GATHERED_FOR, writes * _GATHERED_MORE) if writes else _BEFORE_TEXT
+                has_text = await _gather(run, seconds, for_text=not writes)
+                writes += has_text or writes > 0
                 if not run.state.ended:  # the end is kept by the run itself
                     await _keep(run)
         except RecordEnded:  # by an instance that took us for dead: it stays so
@@ -78,13 +80,21 @@ class Backgrounds:
             await asyncio.sleep(_CANCEL_CHECKED_EVERY)
 
 
-async def _gather(run: Run, seconds: float) -> None:
-    """What comes next, and what comes within a moment after it: a write for each token would be too many."""
-    await run.next()
+async def _gather(run: Run, seconds: float, *, for_text: bool) -> bool:
+    """What comes next, and what comes within a moment after it: a write for each token would be too many.
+
+    With `for_text` the first text ends the moment. Whether there was text.
+    """
+    has_text = _has_text(await run.next())
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while not run.state.ended:
-                await run.next()
+            while not (run.state.ended or (for_text and has_text)):
+                has_text |= _has_text(await run.next())
+    return has_text
+
+
+def _has_text(found: list[StreamEvent]) -> bool:
+    return any(isinstance(event, TextDelta) for event in found)
 
 
 async def _keep(run: Run) -> None:
