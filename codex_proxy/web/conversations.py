@@ -83,3 +83,15 @@ async def _body(request: web.Request, decode: Callable[[bytes | bytearray], _T])
         return who.owner, await server.decoding.run(len(body.content), decode, body.content)
     finally:
         body.let_go()
+
+
+ROUTES = (
+    ("POST", "/v1/conversations", create),
+    ("GET", "/v1/conversations/{id}", show),
+    ("POST", "/v1/conversations/{id}", update),
+    ("DELETE", "/v1/conversations/{id}", delete),
+    ("POST", "/v1/conversations/{id}/items", add_items),
+    ("GET", "/v1/conversations/{id}/items", list_items),
+    ("GET", "/v1/conversations/{id}/items/{item}", show_item),
+    ("DELETE", "/v1/conversations/{id}/items/{item}", delete_item),
+)

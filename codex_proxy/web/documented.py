@@ -6,6 +6,7 @@ from typing import Any
 from codex_proxy.dialects.completions import request as completions_request
 from codex_proxy.dialects.completions.answer import TextCompletion
 from codex_proxy.dialects.responses import request as responses_request
+from codex_proxy.dialects.responses.compaction import CompactBody, CompactedResponse
 from codex_proxy.dialects.responses.conversations import Conversation, ConversationDeleted, CreateBody, ItemsBody, UpdateBody
 from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.socket_messages import ErrorEvent, Steer, SteerAccepted, SteerFailed, SteerPending
@@ -21,6 +22,8 @@ TYPES = (
     InputTokens,
     completions_request.Body,
     TextCompletion,
+    CompactBody,
+    CompactedResponse,
     ErrorEvent,
     Steer,
     SteerAccepted,
@@ -64,6 +67,9 @@ def paths(
     return {
         "/v1/completions": {
             "post": operation("createCompletion", "Run a chat turn (legacy text completion)", text, requestBody=prompt),
+        },
+        "/v1/responses/compact": {
+            "post": operation("compactResponse", "Sum a conversation up", json(CompactedResponse), requestBody=asked(CompactBody)),
         },
         "/v1/responses/input_tokens": {
             "post": operation("countInputTokens", "Count what a request gives to read", json(InputTokens), requestBody=response),

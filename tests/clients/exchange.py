@@ -40,7 +40,7 @@ async def say_hello_and_never_end(_: ModelRequest) -> AsyncIterator[Step]:
 def messages_in(request: ModelRequest) -> list[tuple[str, str]]:
     """The role and the text of every message that the model was given, in order."""
     messages = [item for item in request.input if item["type"] == "message"]
-    return [(item["role"], "".join(part["text"] for part in item["content"])) for item in messages]
+    return [(item["role"], "".join(part.get("text", "") for part in item["content"])) for item in messages]
 
 
 def parts_of_last_message(request: ModelRequest) -> list[dict[str, Any]]:  # Any: the wire's own form, as ModelRequest has it

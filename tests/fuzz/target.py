@@ -13,6 +13,7 @@ from codex_proxy.demo.model import ModelServer
 from tests.web.refusals import Error
 
 KEY = "sk-fuzz"
+_TURNS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/responses/compact")
 ANSWERED_WITHIN = 20.0  # seconds; a turn of the scripted model takes a tenth of one on a quiet machine
 _RUNNING = ("queued", "in_progress")
 _SHOWN = 4000  # bytes of a request, characters of an answer
@@ -46,7 +47,7 @@ class Target:
         """Ask with the key, and wait for the end of what was asked for, in the background too."""
         answer = await self._ask(method, path, content, {"Authorization": f"Bearer {KEY}"} | dict(headers or {}))
         if answer.status_code == 200 and method == "POST":
-            self.turns += path in ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+            self.turns += path in _TURNS
             await self._ended(answer)
         return answer
 

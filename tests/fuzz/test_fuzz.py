@@ -33,6 +33,7 @@ _PATHS = {
     "completions": "/v1/completions",
     "conversations": "/v1/conversations",
     "input_tokens": "/v1/responses/input_tokens",
+    "compact": "/v1/responses/compact",
 }
 _JSON = {"Content-Type": "application/json"}
 _SEED = 20_250

@@ -10,7 +10,7 @@ import msgspec
 
 from codex_proxy.dialects import body, freeform
 from codex_proxy.dialects.call_ids import CallIds
-from codex_proxy.dialects.responses import hosted, references, updates
+from codex_proxy.dialects.responses import compaction, hosted, references, updates
 from codex_proxy.dialects.responses.input import (
     CallOutput,
     CustomToolCall,
@@ -152,6 +152,9 @@ class _Reader:
     def configuration(self, item: dict[str, Any], place: str) -> list[Given]:
         return updates.configuration(item, place)
 
+    def compaction(self, item: dict[str, Any], place: str) -> list[Given]:
+        return [compaction.as_message(item, place)]
+
     def record(self, _item: dict[str, Any], _place: str) -> list[Given]:
         return []
 
@@ -175,6 +178,7 @@ _READERS: dict[str, Callable[[_Reader, dict[str, Any], str], list[Given]]] = {
     "additional_tools": _Reader.more_tools,
     "tool_search_output": _Reader.more_tools,
     "configuration_update": _Reader.configuration,
+    "compaction": _Reader.compaction,
     "item_reference": _Reader.reference,
     **dict.fromkeys(hosted.CALLS, _Reader.hosted_call),
     **dict.fromkeys(hosted.OUTPUTS, _Reader.hosted_output),

@@ -18,6 +18,7 @@ PREFIXES = {
     "reasoning": "rs",
     "mcp_call": "mcp",
     "web_search_call": "ws",
+    "compaction": "cmp",
 }
 
 

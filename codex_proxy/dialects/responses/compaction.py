@@ -1,0 +1,125 @@
+"""Compaction: a long conversation as its users' messages and one item that has the rest in short. OpenAI API reference, "Compact".
+
+The item's content is opaque to clients, as the API says, but no secret: it is a summary that the model has written of the
+client's own conversation. Whatever instance gets it back reads it; one that somebody else has made, nobody can.
+"""
+
+import base64
+import binascii
+import zlib
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from codex_proxy.dialects import body, bounds
+from codex_proxy.dialects.responses.objects import ResponseUsage
+from codex_proxy.errors import InvalidRequest, UnsupportedParameter
+from codex_proxy.turns import Image, Message, Part, Text
+
+_MARK = "codex-proxy-1:"
+_PASSED_ON = ("model", "instructions", "previous_response_id", "conversation", "service_tier", "prompt_cache_key", "user")
+_PROMPT = (
+    "The conversation so far is about to be replaced by a summary. Write that summary, for the model that goes on from it: what "
+    "the user wants, in all its parts; what was decided and why; what was done and what came of it, with names, values, paths and "
+    "results that will be needed; what is open, and what would have been next. Leave nothing out that cannot be found out again, "
+    "repeat nothing that the user's own messages say, and write nothing but the summary."
+)
+_INTRODUCTION = "Summary of the conversation before this point:\n"
+
+
+class CompactBody(msgspec.Struct, frozen=True):
+    """POST /v1/responses/compact; each member as in POST /v1/responses."""
+
+    model: str | None = None
+    input: str | list[dict[str, Any]] | None = None  # Any: items
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    conversation: str | dict[str, Any] | None = None
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+    user: str | None = None
+    x_codex: dict[str, Any] | None = None
+
+
+class CompactionItem(msgspec.Struct, frozen=True, tag_field="type", tag="compaction"):
+    id: str
+    encrypted_content: str
+
+
+class CompactedMessage(msgspec.Struct, frozen=True, tag_field="type", tag="message"):
+    """A message of the user, or of a developer, as it was said."""
+
+    id: str
+    role: Literal["user", "developer"]
+    content: tuple[dict[str, str], ...]
+    status: Literal["completed"] = "completed"
+
+
+class CompactedResponse(msgspec.Struct, frozen=True, tag_field="object", tag="response.compaction"):
+    """Its output is the input of the next request."""
+
+    id: str
+    created_at: int
+    output: tuple[CompactedMessage | CompactionItem, ...]
+    usage: ResponseUsage
+
+
+class CompactionInput(msgspec.Struct, frozen=True):
+    encrypted_content: str
+
+
+def as_request(raw: bytes | bytearray) -> bytes:
+    """The body of the request whose answer is the summary: in chat mode, without tools. Raises InvalidRequest."""
+    asked = body.decode(raw, CompactBody)
+    members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    if asked.input is None and asked.previous_response_id is None and asked.conversation is None:
+        raise InvalidRequest("Missing required parameter: 'input'.", param="input")
+    given: list[Any] = asked.input if isinstance(asked.input, list) else [_said(asked.input)] if asked.input else []
+    bounds.at_most(bounds.ITEMS, len(given), "items", "input")
+    request: dict[str, Any] = {name: members[name] for name in _PASSED_ON if name in members}
+    extra = (asked.x_codex or {}) | {"mode": "chat"}
+    return msgspec.json.encode(request | {"input": [*given, _said(_PROMPT)], "x_codex": extra, "store": False})
+
+
+def kept(history: Iterable[object], name: str) -> tuple[CompactedMessage, ...]:
+    """The messages of users and developers, which a compaction leaves as they are."""
+    spoken = [item for item in history if isinstance(item, Message)]
+    return tuple(
+        CompactedMessage(f"msg_{name}{number}", item.role, tuple(_part(part) for part in item.parts))
+        for number, item in enumerate(spoken)
+        if item.role != "assistant" and item.parts
+    )
+
+
+def item(summary: str, name: str) -> CompactionItem:
+    packed = base64.b64encode(zlib.compress(summary.encode())).decode()
+    return CompactionItem(f"cmp_{name}", f"{_MARK}{packed}")
+
+
+def as_message(given: dict[str, Any], place: str) -> Message:
+    """What a compaction item says to the model. Raises UnsupportedParameter for one of somebody else's."""
+    content = body.convert(given, CompactionInput, place).encrypted_content
+    try:
+        if not content.startswith(_MARK):
+            raise ValueError("another server's")
+        unpacking = zlib.decompressobj()
+        summary = unpacking.decompress(base64.b64decode(content.removeprefix(_MARK), validate=True), bounds.INSTRUCTIONS).decode()
+        if unpacking.unconsumed_tail:
+            raise ValueError("too large")
+    except (ValueError, binascii.Error, zlib.error) as error:
+        problem = "This compaction item is none of this server's: only who has made it can read it. Send the conversation instead."
+        raise UnsupportedParameter(problem, param=f"{place}.encrypted_content") from error
+    return Message("assistant", (Text(_INTRODUCTION + summary),))
+
+
+def _said(text: str) -> dict[str, Any]:
+    return {"type": "message", "role": "user", "content": text}
+
+
+def _part(part: Part) -> dict[str, str]:
+    match part:
+        case Text():
+            return {"type": "input_text", "text": part.text}
+        case Image():
+            return {"type": "input_image", "image_url": part.url, "detail": part.detail or "auto"}
