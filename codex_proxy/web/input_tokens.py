@@ -6,8 +6,7 @@ import msgspec
 from aiohttp import web
 
 from codex_proxy.dialects import tokens
-from codex_proxy.dialects.responses import request as responses_request
-from codex_proxy.web import continued, errors
+from codex_proxy.web import continued, errors, referenced
 from codex_proxy.web.server import SERVER
 
 
@@ -16,7 +15,7 @@ async def count(request: web.Request) -> web.Response:
     server = request.app[SERVER]
     who, body = await server.admit_body(request)
     try:
-        asked = await server.decoding.run(len(body.content), responses_request.decode, body.content)
+        asked = await referenced.decoded(server, who, body.content)
         body.decoded()
         asked = await continued.with_history(server, who, asked, body.size)
         asked = asked.with_images(await server.images_of(asked.wish, who))

@@ -7,13 +7,12 @@ import functools
 import msgspec
 from aiohttp import web
 
-from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.errors import ProxyError
 from codex_proxy.lifecycle.claims import Held, KeptAnswer
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.packing import pack
-from codex_proxy.web import continued, errors, idempotency, sse
+from codex_proxy.web import continued, errors, idempotency, referenced, sse
 from codex_proxy.web.continued import RecentParts
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Body
@@ -31,7 +30,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         return await (_background if run.asked.background and not run.asked.prewarm else _foreground)(request, who, run, body, held)
 
     async def again(kept: KeptAnswer) -> web.StreamResponse:
-        asked = await server.decoding.run(len(body.content), responses_request.decode, body.content)
+        asked = await referenced.decoded(server, who, body.content)
         return await told_again(request, who.owner, kept, stream=asked.stream)
 
     try:
@@ -86,7 +85,7 @@ async def make_run(server: Server, who: Caller, body: Body, recent: RecentParts 
 
     `recent` has the conversations of responses that are not stored, where those may be continued: they are recorded then.
     """
-    asked = await server.decoding.run(len(body.content), responses_request.decode, body.content)
+    asked = await referenced.decoded(server, who, body.content)
     body.decoded()
     if recent is not None:
         asked = msgspec.structs.replace(asked, wish=msgspec.structs.replace(asked.wish, record=True))

@@ -140,7 +140,7 @@ async def test_a_web_search_is_an_item_of_its_own_kind(client: AsyncOpenAI, mode
     events = await strict.events(client, model=MODEL, input="cats?", tools=[{"type": "web_search"}])
     search, message = last_response(events).output
     assert search.type == "web_search_call"
-    assert (search.id, search.status) == ("ws_1", "completed")
+    assert (search.id.partition("_")[0], search.status) == ("ws", "completed")
     assert search.action.type == "search"
     assert search.action.query == "cats"
     assert message.type == "message"

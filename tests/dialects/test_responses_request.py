@@ -131,7 +131,7 @@ def test_reasoning_that_we_sent_comes_back_whole() -> None:
     (reasoned,) = [
         item for item in _history(*output_of(transcripts.ALL["REASONING"], show_encrypted=True)) if isinstance(item, Reasoned)
     ]
-    assert reasoned == Reasoned("rs_r1", ("**Looking around**", "**Acting**"), "ENC")
+    assert reasoned == Reasoned("rs_1_0_r1", ("**Looking around**", "**Acting**"), "ENC")
 
 
 def test_a_freeform_call_that_we_sent_comes_back_as_it_was_told() -> None:
@@ -142,8 +142,8 @@ def test_a_freeform_call_that_we_sent_comes_back_as_it_was_told() -> None:
 
 def test_the_agents_work_comes_back_as_a_call_and_its_output() -> None:
     assert _history(*output_of(transcripts.ALL["COMMAND"]))[:2] == [
-        Called("mcp_c1", "shell", '{"command":"ls  -l\\n"}', agents=True),
-        Answered("mcp_c1", (Text("one\ntwo\n"),), agents=True),
+        Called("mcp_1_1", "shell", '{"command":"ls  -l\\n"}', agents=True),
+        Answered("mcp_1_1", (Text("one\ntwo\n"),), agents=True),
     ]
 
 

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from codex_proxy.dialects.responses.item_ids import of_input, of_output, of_reasoning, providers, response_of
 from codex_proxy.dialects.responses.stream import ResponsesStream
 from codex_proxy.errors import RateLimited
 from codex_proxy.turns import (
@@ -34,12 +35,12 @@ _USAGE = {
 
 def _message_lines(index: int, *pieces: str, name: str = "m1", status: str = "completed") -> list[str]:
     return [
-        f"{index} output_item.added msg_{name} in_progress",
+        f"{index} output_item.added msg_1_{index} in_progress",
         f"{index}.0 content_part.added ''",
         *(f"{index}.0 output_text.delta {piece!r}" for piece in pieces),
         f"{index}.0 output_text.done {''.join(pieces)!r}",
         f"{index}.0 content_part.done {''.join(pieces)!r}",
-        f"{index} output_item.done msg_{name} {status}",
+        f"{index} output_item.done msg_1_{index} {status}",
     ]
 
 
@@ -54,33 +55,34 @@ def _part_lines(place: str, *pieces: str) -> list[str]:
 
 def _reasoning_lines(index: int, name: str, *parts: tuple[str, ...]) -> list[str]:
     told = [line for number, pieces in enumerate(parts) for line in _part_lines(f"{index}.{number}", *pieces)]
-    return [f"{index} output_item.added rs_{name}", *told, f"{index} output_item.done rs_{name}"]
+    item = f"rs_1_{index}_{name}"
+    return [f"{index} output_item.added {item}", *told, f"{index} output_item.done {item}"]
 
 
-def _begun_lines(index: int, name: str, arguments: str) -> list[str]:
+def _begun_lines(index: int, arguments: str) -> list[str]:
     return [
-        f"{index} output_item.added mcp_{name} in_progress",
+        f"{index} output_item.added mcp_1_{index} in_progress",
         f"{index} mcp_call.in_progress",
         f"{index} mcp_call_arguments.delta {arguments!r}",
         f"{index} mcp_call_arguments.done {arguments!r}",
     ]
 
 
-def _ended_lines(index: int, name: str, status: str = "completed") -> list[str]:
+def _ended_lines(index: int, status: str = "completed") -> list[str]:
     event = "completed" if status == "completed" else "failed"
-    return [f"{index} mcp_call.{event}", f"{index} output_item.done mcp_{name} {status}"]
+    return [f"{index} mcp_call.{event}", f"{index} output_item.done mcp_1_{index} {status}"]
 
 
-def _call_lines(index: int, name: str, arguments: str) -> list[str]:
+def _call_lines(index: int, arguments: str) -> list[str]:
     return [
-        f"{index} output_item.added fc_{name} in_progress",
+        f"{index} output_item.added fc_1_{index} in_progress",
         f"{index} function_call_arguments.delta {arguments!r}",
         f"{index} function_call_arguments.done {arguments!r}",
-        f"{index} output_item.done fc_{name} completed",
+        f"{index} output_item.done fc_1_{index} completed",
     ]
 
 
-_LS = (_begun_lines(0, "c1", r'{"command":"ls  -l\n"}'), _ended_lines(0, "c1"))
+_LS = (_begun_lines(0, r'{"command":"ls  -l\n"}'), _ended_lines(0))
 _EDITS = '{"changes":[{"path":"src/a.py","kind":"add","diff":"x\\n"},{"path":"src/b.py","kind":"delete","diff":""}]}'
 _STEPS = (
     '{"plan":[{"step":"Look around","status":"completed"},{"step":"Act","status":"in_progress"},'
@@ -104,70 +106,70 @@ _SEEN: dict[str, list[str]] = {
         "completed",
     ],
     "RAW_REASONING": [
-        "0 output_item.added rs_r1",
+        "0 output_item.added rs_1_0_r1",
         "0.0 content_part.added ''",
         "0.0 reasoning_text.delta 'hm'",
         *_part_lines("0.0", "Hm."),
         "0.0 reasoning_text.done 'hm'",
         "0.0 content_part.done 'hm'",
-        "0 output_item.done rs_r1",
+        "0 output_item.done rs_1_0_r1",
         *_message_lines(1, "Done."),
         "completed",
     ],
     "COMMENTARY": [*_message_lines(0, "I will ", "look."), *_message_lines(1, "Done.", name="m2"), "completed"],
     "COMMAND": [
         *_reasoning_lines(0, "r1", ("**Looking**",)),
-        *_begun_lines(1, "c1", r'{"command":"ls  -l\n"}'),
-        *_ended_lines(1, "c1"),
+        *_begun_lines(1, r'{"command":"ls  -l\n"}'),
+        *_ended_lines(1),
         *_message_lines(2, "Two files."),
         "completed",
     ],
     "COMMAND_FAILED": [
-        *_begun_lines(0, "c1", '{"command":"false"}'),
-        *_ended_lines(0, "c1", "failed"),
+        *_begun_lines(0, '{"command":"false"}'),
+        *_ended_lines(0, "failed"),
         *_message_lines(1, "No."),
         "completed",
     ],
     "TWO_COMMANDS": [
         *_LS[0],
         *_LS[1],
-        *_begun_lines(1, "c2", '{"command":"pwd"}'),
-        *_ended_lines(1, "c2"),
+        *_begun_lines(1, '{"command":"pwd"}'),
+        *_ended_lines(1),
         *_message_lines(2, "Done."),
         "completed",
     ],
     "OVERLAPPING_COMMANDS": [
         *_LS[0],
-        *_begun_lines(1, "c2", '{"command":"pwd"}'),
+        *_begun_lines(1, '{"command":"pwd"}'),
         *_LS[1],
-        *_ended_lines(1, "c2"),
+        *_ended_lines(1),
         *_message_lines(2, "Done."),
         "completed",
     ],
-    "PATCH": [*_begun_lines(0, "p1", _EDITS), *_ended_lines(0, "p1"), *_message_lines(1, "Changed."), "completed"],
-    "PATCH_FAILED": [*_begun_lines(0, "p1", _EDITS), *_ended_lines(0, "p1", "failed"), *_message_lines(1, "No."), "completed"],
-    "MCP": [*_begun_lines(0, "t1", _BERN), *_ended_lines(0, "t1"), *_message_lines(1, "Noon."), "completed"],
-    "MCP_FAILED": [*_begun_lines(0, "t1", _BERN), *_ended_lines(0, "t1", "failed"), *_message_lines(1, "No."), "completed"],
+    "PATCH": [*_begun_lines(0, _EDITS), *_ended_lines(0), *_message_lines(1, "Changed."), "completed"],
+    "PATCH_FAILED": [*_begun_lines(0, _EDITS), *_ended_lines(0, "failed"), *_message_lines(1, "No."), "completed"],
+    "MCP": [*_begun_lines(0, _BERN), *_ended_lines(0), *_message_lines(1, "Noon."), "completed"],
+    "MCP_FAILED": [*_begun_lines(0, _BERN), *_ended_lines(0, "failed"), *_message_lines(1, "No."), "completed"],
     "SEARCH": [
-        "0 output_item.added ws_1 in_progress",
+        "0 output_item.added ws_1_0 in_progress",
         "0 web_search_call.in_progress",
         "0 web_search_call.searching",
         "0 web_search_call.completed",
-        "0 output_item.done ws_1 completed",
+        "0 output_item.done ws_1_0 completed",
         *_message_lines(1, "Found."),
         "completed",
     ],
     "PLAN": [
-        *_begun_lines(0, "plan_0", _STEPS),
-        *_ended_lines(0, "plan_0"),
+        *_begun_lines(0, _STEPS),
+        *_ended_lines(0),
         *_message_lines(1, "Planned."),
         "completed",
     ],
-    "CALL": [*_call_lines(0, "call_w", '{"city": "Rome"}'), "completed"],
+    "CALL": [*_call_lines(0, '{"city": "Rome"}'), "completed"],
     "TWO_CALLS": [
         *_message_lines(0, "Let me see."),
-        *_call_lines(1, "call_w", '{"city": "Rome"}'),
-        *_call_lines(2, "call_t", "{}"),
+        *_call_lines(1, '{"city": "Rome"}'),
+        *_call_lines(2, "{}"),
         "completed",
     ],
     "TWO_MESSAGES": [*_message_lines(0, "One."), *_message_lines(1, "Two", ".", name="m2"), "completed"],
@@ -181,7 +183,7 @@ _SEEN: dict[str, list[str]] = {
     "FAILED_FIRST": ["failed"],
     "FAILED_BEFORE_TEXT": [*_reasoning_lines(0, "r1", ("Hm.",)), "failed"],
     "FAILED_IN_THE_MIDDLE": [*_message_lines(0, "Hel", "lo", status="incomplete"), "failed"],
-    "FAILED_IN_A_COMMAND": [*_LS[0], *_ended_lines(0, "c1", "incomplete"), "failed"],
+    "FAILED_IN_A_COMMAND": [*_LS[0], *_ended_lines(0, "incomplete"), "failed"],
     "INTERRUPTED": [*_message_lines(0, "Hello ", status="incomplete"), "completed"],
     "WITHOUT_USAGE": [*_message_lines(0, "Hello ", "there."), "completed"],
 }
@@ -200,9 +202,9 @@ def test_every_transcript_is_in_the_table() -> None:
 
 def test_every_member_of_the_events_of_a_plain_answer() -> None:
     part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-    item = {"type": "message", "id": "msg_m1", "status": "in_progress", "role": "assistant", "content": []}
+    item = {"type": "message", "id": "msg_1_0", "status": "in_progress", "role": "assistant", "content": []}
     whole = part | {"text": "Hello there."}
-    where = {"item_id": "msg_m1", "output_index": 0, "content_index": 0}
+    where = {"item_id": "msg_1_0", "output_index": 0, "content_index": 0}
     done = item | {"status": "completed", "content": [whole]}
     begun = msgspec.json.decode(msgspec.json.encode(BLANK))
     ended = begun | {"status": "completed", "completed_at": NOW, "output": [done], "usage": _USAGE}
@@ -260,7 +262,7 @@ def test_the_response_has_every_key_that_open_responses_requires() -> None:
 def test_encrypted_reasoning_is_given_only_to_whom_it_was_asked_by() -> None:
     reasoning = {
         "type": "reasoning",
-        "id": "rs_r1",
+        "id": "rs_1_0_r1",
         "summary": [{"type": "summary_text", "text": text} for text in ("**Looking around**", "**Acting**")],
     }
     transcript = transcripts.ALL["REASONING"]
@@ -275,7 +277,7 @@ def test_encrypted_reasoning_is_given_only_to_whom_it_was_asked_by() -> None:
 def test_raw_reasoning_is_the_content_of_the_item() -> None:
     assert output_of(transcripts.ALL["RAW_REASONING"])[0] == {
         "type": "reasoning",
-        "id": "rs_r1",
+        "id": "rs_1_0_r1",
         "summary": [{"type": "summary_text", "text": "Hm."}],
         "content": [{"type": "reasoning_text", "text": "hm"}],
     }
@@ -292,19 +294,19 @@ _AGENTS = {"server_label": "codex", "approval_request_id": None, "type": "mcp_ca
 @pytest.mark.parametrize(
     ("name", "item"),
     [
-        ("COMMAND", {"id": "mcp_c1", "name": "shell", "arguments": r'{"command":"ls  -l\n"}', "output": "one\ntwo\n"}),
+        ("COMMAND", {"id": "mcp_1_1", "name": "shell", "arguments": r'{"command":"ls  -l\n"}', "output": "one\ntwo\n"}),
         (
             "COMMAND_FAILED",
-            {"id": "mcp_c1", "name": "shell", "arguments": '{"command":"false"}', "output": "", "error": "exit code 1"},
+            {"id": "mcp_1_0", "name": "shell", "arguments": '{"command":"false"}', "output": "", "error": "exit code 1"},
         ),
-        ("PATCH", {"id": "mcp_p1", "name": "apply_patch", "arguments": _EDITS}),
-        ("PATCH_FAILED", {"id": "mcp_p1", "name": "apply_patch", "arguments": _EDITS, "error": "the patch was not applied"}),
-        ("MCP", {"id": "mcp_t1", "name": "clock.time_in", "arguments": _BERN, "output": '{"content":[]}'}),
-        ("MCP_FAILED", {"id": "mcp_t1", "name": "clock.time_in", "arguments": _BERN, "error": "timed out"}),
-        ("PLAN", {"id": "mcp_plan_0", "name": "update_plan", "arguments": _STEPS}),
+        ("PATCH", {"id": "mcp_1_0", "name": "apply_patch", "arguments": _EDITS}),
+        ("PATCH_FAILED", {"id": "mcp_1_0", "name": "apply_patch", "arguments": _EDITS, "error": "the patch was not applied"}),
+        ("MCP", {"id": "mcp_1_0", "name": "clock.time_in", "arguments": _BERN, "output": '{"content":[]}'}),
+        ("MCP_FAILED", {"id": "mcp_1_0", "name": "clock.time_in", "arguments": _BERN, "error": "timed out"}),
+        ("PLAN", {"id": "mcp_1_0", "name": "update_plan", "arguments": _STEPS}),
         (
             "FAILED_IN_A_COMMAND",
-            {"id": "mcp_c1", "name": "shell", "arguments": r'{"command":"ls  -l\n"}', "output": "", "status": "incomplete"},
+            {"id": "mcp_1_0", "name": "shell", "arguments": r'{"command":"ls  -l\n"}', "output": "", "status": "incomplete"},
         ),
     ],
 )
@@ -318,7 +320,7 @@ def test_what_the_agent_did_is_a_call_of_the_server_codex(name: str, item: Json)
 def test_a_web_search_is_an_item_of_its_own_with_what_was_searched_in_the_end() -> None:
     assert output_of(transcripts.ALL["SEARCH"])[0] == {
         "type": "web_search_call",
-        "id": "ws_1",
+        "id": "ws_1_0",
         "status": "completed",
         "action": {"type": "search", "query": "codex proxy"},
     }
@@ -328,7 +330,7 @@ def test_calls_of_the_clients_tools_have_their_call_id_and_their_namespace() -> 
     weather, time = output_of(transcripts.ALL["TWO_CALLS"])[1:]
     assert weather == {
         "type": "function_call",
-        "id": "fc_call_w",
+        "id": "fc_1_1",
         "call_id": "call_w",
         "name": "get_weather",
         "arguments": '{"city": "Rome"}',
@@ -342,16 +344,16 @@ def test_a_call_of_a_freeform_tool_is_a_custom_tool_call() -> None:
     events = events_of(transcript, freeform_tools=frozenset(((None, "write"),)))
     check_stream(events)
     assert [_line(event) for event in events[2:]] == [
-        "0 output_item.added ctc_call_1 in_progress",
+        "0 output_item.added ctc_1_0 in_progress",
         "0 custom_tool_call_input.delta 'plain\\ntext'",
         "0 custom_tool_call_input.done 'plain\\ntext'",
-        "0 output_item.done ctc_call_1 completed",
+        "0 output_item.done ctc_1_0 completed",
         "completed",
     ]
     assert events[-1]["response"]["output"] == [
         {
             "type": "custom_tool_call",
-            "id": "ctc_call_1",
+            "id": "ctc_1_0",
             "call_id": "call_1",
             "name": "write",
             "input": "plain\ntext",
@@ -370,8 +372,8 @@ def test_hidden_reasoning_leaves_every_other_item(name: str) -> None:
 @pytest.mark.parametrize("name", transcripts.ALL)
 def test_hidden_activity_leaves_every_other_item(name: str) -> None:
     transcript = transcripts.ALL[name]
-    rest = [item for item in output_of(transcript) if item["type"] not in ("mcp_call", "web_search_call")]
-    assert output_of(transcript, show_activity=False) == rest
+    rest = [item | {"id": ""} for item in output_of(transcript) if item["type"] not in ("mcp_call", "web_search_call")]
+    assert [item | {"id": ""} for item in output_of(transcript, show_activity=False)] == rest
 
 
 def test_usage_is_null_when_codex_told_none() -> None:
@@ -431,7 +433,7 @@ def test_a_message_that_was_whole_before_the_tokens_ran_out_is_complete() -> Non
         TurnCompleted(USAGE, interrupted=True),
     )
     statuses = {item["id"]: item["status"] for item in output_of(transcript, max_output_tokens=1)}
-    assert statuses == {"msg_m1": "completed", "msg_m2": "incomplete"}
+    assert statuses == {"msg_1_0": "completed", "msg_1_1": "incomplete"}
 
 
 def test_a_stream_tells_what_it_waits_for_as_a_call_that_is_over() -> None:
@@ -474,21 +476,28 @@ def test_reasoning_without_a_beginning_or_an_end_is_an_item_all_the_same() -> No
     events = events_of(transcript)
     check_stream(events)
     assert [_line(event) for event in events[2:]] == [
-        "0 output_item.added rs_r1",
+        "0 output_item.added rs_1_0_r1",
         "0.0 reasoning_summary_part.added ''",
         "0.0 reasoning_summary_text.delta 'Hm.'",
-        "1 output_item.added rs_r2",
+        "1 output_item.added rs_1_1_r2",
         "0.0 reasoning_summary_text.done 'Hm.'",
         "0.0 reasoning_summary_part.done 'Hm.'",
-        "0 output_item.done rs_r1",
-        "1 output_item.done rs_r2",
+        "0 output_item.done rs_1_0_r1",
+        "1 output_item.done rs_1_1_r2",
         "completed",
     ]
 
 
-def test_an_id_that_has_its_prefix_keeps_it() -> None:
+def test_an_id_says_which_response_it_is_of_and_where_it_stands() -> None:
     transcript = completed(transcripts.reasoning("rs_7", ("x",)), message("msg_8", "y"))
-    assert [item["id"] for item in output_of(transcript)] == ["rs_7", "msg_8"]
+    assert [item["id"] for item in output_of(transcript)] == ["rs_1_0_7", "msg_1_1"]
+    name = f"resp_{'0a' * 16}"
+    assert {response_of(of_output("msg", name, 12)), response_of(of_input("item", name, 0))} == {name}
+    thought = of_reasoning(name, 3, "rs_x_1")
+    assert (response_of(thought), providers(thought)) == (name, "rs_x_1")
+    assert [providers(theirs) for theirs in ("", "rs_x", of_output("rs", name, 1))] == ["", "rs_x", of_output("rs", name, 1)]
+    for other in ("msg_1", "rs_0a0a", of_output("MSG", name, 1), of_output("msg", name, -1), "msg_" + "0a" * 16, ""):
+        assert response_of(other) is None
 
 
 def _nameless(items: list[Json]) -> list[Json]:

@@ -42,14 +42,14 @@ def test_the_responses_stream_of_any_events_is_well_formed(turn: Events, limit: 
 @given(turns())
 def test_every_text_of_a_turn_is_in_the_response_whole(turn: Events) -> None:
     output = _responses(turn, None, (True, True, True))[-1]["response"]["output"]
-    texts = {item["id"]: "".join(part["text"] for part in item["content"]) for item in output if item["type"] == "message"}
-    told = {f"msg_{event.item}": "" for event in turn if isinstance(event, MessageStarted)}
+    messages = [item for item in output if item["type"] == "message"]
+    told = {event.item: "" for event in turn if isinstance(event, MessageStarted)}  # in their order, as the output is
     for event in turn:
         if isinstance(event, MessageDelta):
-            told[f"msg_{event.item}"] += event.text
-    assert texts == told
-    ended = {f"msg_{event.item}" for event in turn if isinstance(event, MessageCompleted)}
-    assert {item["id"] for item in output if item["type"] == "message" and item["status"] == "completed"} == ended
+            told[event.item] += event.text
+    assert ["".join(part["text"] for part in item["content"]) for item in messages] == [*told.values()]
+    ended = {event.item for event in turn if isinstance(event, MessageCompleted)}
+    assert [item["status"] == "completed" for item in messages] == [item in ended for item in told]
 
 
 @_fixed

@@ -35,8 +35,8 @@ Closed = tuple[list[StreamEvent], OutputItem]  # the last events of an item, and
 class Place:
     """Where an item stands: its id, its index in the output, and the count of the stream's events."""
 
-    def __init__(self, numbers: "itertools.count[int]", index: int, prefix: str, name: str) -> None:
-        self.id = name if name.startswith(f"{prefix}_") else f"{prefix}_{name}"
+    def __init__(self, numbers: "itertools.count[int]", index: int, name: str) -> None:
+        self.id = name
         self._numbers = numbers
         self._index = index
 

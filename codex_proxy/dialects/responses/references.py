@@ -1,11 +1,13 @@
 """Items that a request names by their ids alone: item_reference, also without its type. They stand for items of kept responses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from codex_proxy.dialects.responses import item_ids, stored
 from codex_proxy.errors import ItemNotFound
+from codex_proxy.turns import Verbatim
 
 _KIND = "item_reference"
 
@@ -47,6 +49,60 @@ def _kept(item: dict[str, Any], kept: Mapping[str, dict[str, Any]]) -> dict[str,
     if found is None:
         raise not_found(item)
     return found
+
+
+def responses_of(names: Iterable[str]) -> dict[str, frozenset[str]]:
+    """The responses that have these items, if they are kept: each with the names of its own."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        if response_id := item_ids.response_of(name):
+            found.setdefault(response_id, set()).add(name)
+    return {response_id: frozenset(theirs) for response_id, theirs in found.items()}
+
+
+class _Response(msgspec.Struct):
+    output: list[dict[str, Any]]  # Any: JSON
+
+
+def in_output(names: frozenset[str], body: bytes) -> dict[str, dict[str, Any]]:
+    """The items of these names in the output of a kept response."""
+    return _named(names, msgspec.json.decode(body, type=_Response).output)
+
+
+def in_input(names: frozenset[str], given: bytes) -> dict[str, dict[str, Any]]:
+    """The same in its input items."""
+    return _named(names, msgspec.json.decode(given, type=list[dict[str, Any]]))
+
+
+def _named(names: frozenset[str], items: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {str(item["id"]): item for item in items if item.get("id") in names}
+
+
+def is_reasoning(name: str) -> bool:
+    return name.startswith("rs_")
+
+
+def with_encrypted(found: dict[str, dict[str, Any]], body: bytes, conversation: Sequence[bytes]) -> dict[str, dict[str, Any]]:
+    """The items with what the provider understands of their reasoning; the client has not got it, the conversation has."""
+    output = msgspec.json.decode(body, type=_Response).output
+    thoughts = [str(item.get("id")) for item in output if item.get("type") == "reasoning"]
+    encrypted = _encrypted(conversation)
+    if len(encrypted) != len(thoughts):
+        return found
+    texts = dict(zip(thoughts, encrypted, strict=True))
+    return {name: item | {"encrypted_content": texts[name]} if name in texts else item for name, item in found.items()}
+
+
+class _Raw(msgspec.Struct):
+    type: str = ""
+    encrypted_content: str | None = None
+
+
+def _encrypted(conversation: Sequence[bytes]) -> list[str | None]:
+    """Of the reasoning in the answer: the parts of a conversation after the first are what it has added."""
+    recorded = (item for item in stored.decode_conversation(conversation[1:]) if isinstance(item, Verbatim))
+    raw = (msgspec.json.decode(item.item, type=_Raw) for item in recorded)
+    return [item.encrypted_content for item in raw if item.type == "reasoning"]
 
 
 def not_found(item: dict[str, Any]) -> ItemNotFound:

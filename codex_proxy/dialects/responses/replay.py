@@ -10,7 +10,7 @@ import msgspec
 
 from codex_proxy.dialects import body, freeform
 from codex_proxy.dialects.call_ids import CallIds
-from codex_proxy.dialects.responses import compaction, hosted, references, updates
+from codex_proxy.dialects.responses import compaction, hosted, item_ids, references, updates
 from codex_proxy.dialects.responses.input import (
     CallOutput,
     CustomToolCall,
@@ -106,7 +106,11 @@ class _Reader:
     def reasoning(self, item: dict[str, Any], place: str) -> list[Given]:
         thought = body.convert(item, ReasoningInput, place)
         summary = tuple(part.text for part in thought.summary or ())
-        return [Reasoned(thought.id or "", summary, thought.encrypted_content)] if thought.encrypted_content else []
+        return (
+            [Reasoned(item_ids.providers(thought.id or ""), summary, thought.encrypted_content)]
+            if thought.encrypted_content
+            else []
+        )
 
     def mcp_call(self, item: dict[str, Any], place: str) -> list[Given]:
         self._approved.pop(str(item.get("approval_request_id")), None)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from codex_proxy.dialects.responses import item_ids
 from codex_proxy.dialects.responses.updates import Given
 from codex_proxy.errors import InvalidRequest
 
@@ -122,7 +123,7 @@ def failed_event(body: bytes, number: int) -> bytes:
 
 def _with_id(item: dict[str, Any], response_id: str, number: int) -> dict[str, Any]:
     kind = str(item.get("type", "message"))
-    named = f"{PREFIXES.get(kind, 'item')}_{response_id.removeprefix('resp_')[-16:]}{number}"
+    named = item_ids.of_input(PREFIXES.get(kind, "item"), response_id, number)
     return {"id": named, "type": kind} | with_parts(item)
 
 

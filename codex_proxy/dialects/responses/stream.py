@@ -11,7 +11,7 @@ import msgspec
 
 from codex_proxy.dialects.common import waiting_for
 from codex_proxy.dialects.limit import TextLimit
-from codex_proxy.dialects.responses import events
+from codex_proxy.dialects.responses import events, item_ids
 from codex_proxy.dialects.responses.builders import MessageBuilder, Place, ReasoningBuilder, WorkBuilder, call_events
 from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.items import ItemStatus, McpCallItem, OutputItem
@@ -118,7 +118,7 @@ class ResponsesStream:
         """As a call that is over at once, in a stream alone. `queued` says the same of a free worker by itself."""
         if not (self._show_waiting and self._show_activity) or self.response.status == "queued":
             return []
-        return self._call_at_once("wait", "wait", {"for": waiting_for(event)})
+        return self._call_at_once("wait", {"for": waiting_for(event)})
 
     def _told(self, event: AfterWaiting, now: int) -> list[StreamEvent]:
         match event:
@@ -137,7 +137,7 @@ class ResponsesStream:
             case ToolCalled():
                 index = next(self._indices)
                 freeform = (event.namespace, event.name) in self._freeform_tools
-                place = Place(self._numbers, index, "ctc" if freeform else "fc", event.call_id)
+                place = self._place(index, "ctc" if freeform else "fc")
                 told, self._output[index] = call_events(place, event, freeform=freeform)
                 return told
             case TurnCompleted():
@@ -152,9 +152,12 @@ class ResponsesStream:
             case _:
                 assert_never(event)
 
+    def _place(self, index: int, prefix: str) -> Place:
+        return Place(self._numbers, index, item_ids.of_output(prefix, self.response.id, index))
+
     def _begin_message(self, event: MessageStarted) -> list[StreamEvent]:
         index = next(self._indices)
-        builder = MessageBuilder(Place(self._numbers, index, "msg", event.item), event.phase)
+        builder = MessageBuilder(self._place(index, "msg"), event.phase)
         self._open[event.item] = (index, builder)
         return builder.open()
 
@@ -171,7 +174,8 @@ class ResponsesStream:
         told: list[StreamEvent] = []
         if event.item not in self._open:
             index = next(self._indices)
-            opened = ReasoningBuilder(Place(self._numbers, index, "rs", event.item), show_encrypted=self._show_encrypted)
+            place = Place(self._numbers, index, item_ids.of_reasoning(self.response.id, index, event.item))
+            opened = ReasoningBuilder(place, show_encrypted=self._show_encrypted)
             self._open[event.item] = (index, opened)
             told = opened.open()
         _, builder = self._open[event.item]
@@ -192,7 +196,7 @@ class ResponsesStream:
         if event.item not in self._open:
             index = next(self._indices)
             prefix = "ws" if event.work.__struct_config__.tag == "search" else "mcp"
-            opened = WorkBuilder(Place(self._numbers, index, prefix, event.item), event.work)
+            opened = WorkBuilder(self._place(index, prefix), event.work)
             self._open[event.item] = (index, opened)
             told = opened.open()
         if isinstance(event, WorkCompleted):
@@ -205,13 +209,11 @@ class ResponsesStream:
 
     def _plan(self, event: PlanUpdated) -> list[StreamEvent]:
         """The plan as a call that is over at once."""
-        return self._call_at_once(
-            "plan", "update_plan", {"plan": [{"step": step, "status": status} for step, status in event.steps]}
-        )
+        return self._call_at_once("update_plan", {"plan": [{"step": step, "status": status} for step, status in event.steps]})
 
-    def _call_at_once(self, prefix: str, name: str, given: dict[str, object]) -> list[StreamEvent]:
+    def _call_at_once(self, name: str, given: dict[str, object]) -> list[StreamEvent]:
         index = next(self._indices)
-        place = Place(self._numbers, index, "mcp", f"{prefix}_{index}")
+        place = self._place(index, "mcp")
         arguments = msgspec.json.encode(given).decode()
         added = McpCallItem(place.id, name, "", "in_progress")
         self._output[index] = item = msgspec.structs.replace(added, arguments=arguments, status="completed")
