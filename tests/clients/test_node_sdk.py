@@ -11,11 +11,12 @@ import pytest
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
-from tests.clients.exchange import COUNT, REASONING, TEXT
+from tests.clients.exchange import COUNT, HELLO, REASONING, TEXT
 from tests.conftest import TURN_LIMIT, Proxy
 
 SCRIPT = Path(__file__).with_name("node_client.mjs")
-PACKAGE = "openai@6"
+ROUTES = Path(__file__).with_name("node_routes.mjs")
+PACKAGES = ("openai@7", "ws@8")
 INSTALL_LIMIT = 60.0  # seconds: a package of some megabytes from a registry
 
 
@@ -47,10 +48,11 @@ async def workshop(tmp_path: Path) -> Path:
         missing("node and npm are not installed")
     assert npm is not None
     flags = ("--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1")
-    code, _, problems = await output_of(npm, "install", *flags, PACKAGE, cwd=tmp_path, limit=INSTALL_LIMIT)
+    code, _, problems = await output_of(npm, "install", *flags, *PACKAGES, cwd=tmp_path, limit=INSTALL_LIMIT)
     if code:
-        missing(f"npm could not install {PACKAGE}: {problems[-300:]}")
-    shutil.copy(SCRIPT, tmp_path)
+        missing(f"npm could not install {PACKAGES}: {problems[-300:]}")
+    for script in (SCRIPT, ROUTES):
+        shutil.copy(script, tmp_path)
     return tmp_path
 
 
@@ -77,4 +79,16 @@ async def test_it_reads_streams_and_calls_of_both_routes(workshop: Path, proxy: 
         "text": TEXT,
         "types": ["reasoning", "message"],
         "usage": COUNT.input + COUNT.output,
+    }
+
+
+async def test_it_has_conversations_counts_compactions_and_the_socket(workshop: Path, proxy: Proxy) -> None:
+    code, output, problems = await output_of("node", ROUTES.name, cwd=workshop, limit=TURN_LIMIT, BASE_URL=proxy.base_url)
+    assert code == 0, problems
+    assert json.loads(output) == {
+        "kinds": ["user", "user", "assistant"],
+        "deleted": True,
+        "tokens": 9,
+        "compacted": ["message", "compaction"],
+        "told": [[HELLO, False], [HELLO, True]],
     }
