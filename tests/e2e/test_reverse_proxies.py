@@ -62,6 +62,30 @@ async def test_a_paced_stream_arrives_paced(
     assert sorted(gaps)[len(gaps) // 2] > 0.05
 
 
+async def test_a_socket_comes_through_and_one_that_is_left_ends_its_turn(
+    start_front: StartFront, start_proxy: ProxyStarter, environ: dict[str, str], model: ModelServer, tmp_path: Path
+) -> None:
+    left = asyncio.Event()
+
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        yield Say(words("Hello there."))
+        if request.prompt == "wait":
+            try:
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+
+    model.script = script
+    async with behind(start_front, start_proxy, environ, tmp_path) as front, front.session() as http:
+        async with http.ws_connect(f"{front.address}/v1/responses") as socket:
+            for prompt, last in (("go", "response.completed"), ("wait", "response.output_text.delta")):
+                await socket.send_json({"type": "response.create", "model": "gpt-5.5 chat", "input": prompt})
+                while json.loads(await socket.receive_str())["type"] != last:
+                    pass
+        async with asyncio.timeout(5):
+            await left.wait()
+
+
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_client_that_leaves_ends_its_turn(
     start_front: StartFront, start_proxy: ProxyStarter, environ: dict[str, str], model: ModelServer, tmp_path: Path, stream: bool

@@ -1,5 +1,6 @@
 """Thousands of wrong and half-wrong requests, the same in every run, to the installed server: it refuses them and lives on."""
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -9,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import hypothesis
 import pytest
@@ -25,6 +27,7 @@ from codex_proxy.web import openapi
 from tests.conftest import RunningCommand
 from tests.fuzz.mutations import damaged
 from tests.fuzz.target import ANSWERED_WITHIN, KEY, Target
+from tests.sessions import http_session
 
 _RECORDED = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "requests").glob("*.json"))}
 _PATHS = {
@@ -39,6 +42,8 @@ _JSON = {"Content-Type": "application/json"}
 _SEED = 20_250
 _ENDLESS = "/x_codex/events"
 _DAMAGED, _FROM_A_STRANGER = 4000, 400
+_MESSAGES = 1000
+_LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed", "response.steer.failed", "error")
 _CASES = 60  # for each operation and mode
 _CHECKS = [  # not that what fits the document is taken: no schema can say that each tool call has its result
     *(checks.status_code_conformance, checks.content_type_conformance),
@@ -89,6 +94,26 @@ async def test_damaged_requests_of_real_clients_are_refused_or_served(
             name, body = chance.choice(list(_RECORDED.items()))
             await target.ask_as_stranger(chance, "POST", _path(name), chance.choice((body, damaged(chance, body, bodies))))
         assert target.turns < _DAMAGED / 4
+
+
+@pytest.mark.slow
+async def test_damaged_messages_leave_their_socket_usable(
+    start_command: StartCommand, environ: dict[str, str], model: ModelServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(_SEED)
+    steer = b'{"type":"response.steer","previous_response_id":"resp_1","input":[{"role":"user","content":"more"}]}'
+    asked = [b'{"type":"response.create","stream_id":"a",' + body[1:] for name, body in _RECORDED.items() if "responses" in name]
+    bodies = [*asked, steer]
+    async with sound_target(start_command, environ, model, capfd) as target, http_session() as http:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with http.ws_connect(f"{target.address}/v1/responses", headers=headers) as socket:
+            for message in itertools.chain(bodies, (damaged(chance, chance.choice(bodies), bodies) for _ in range(_MESSAGES))):
+                await socket.send_frame(message, aiohttp.WSMsgType.TEXT)
+                async with asyncio.timeout(ANSWERED_WITHIN):
+                    event = json.loads(await socket.receive_str())
+                    while event["type"] not in _LAST_EVENTS:
+                        event = json.loads(await socket.receive_str())
+                assert event.get("status", 0) < 500, (message, event)
 
 
 @pytest.mark.slow
