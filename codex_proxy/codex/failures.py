@@ -67,6 +67,8 @@ def failure(error: wire.TurnError) -> ProxyError:
 def refusal(method: str, error: wire.RpcError, *, brought: bool) -> ProxyError:
     """What a client is told when Codex refuses one of our requests; `brought`: something of the client's was in it."""
     said = error.message
+    if method == "account/read":  # CLI 0.163 and 0.169 ask ChatGPT about its account at the first one
+        return WorkerFailed("Codex could not check its login with ChatGPT.", detail=f"{method}: {said}")
     if error.code == _INVALID_PARAMS and "maximum length" in said:
         return ContextTooLong(said, param="messages")
     if error.code != _INVALID_REQUEST or not brought or said.startswith(_NOT_OF_THE_CLIENTS):

@@ -17,13 +17,16 @@ from aiohttp import web
 
 from codex_proxy import settings
 from codex_proxy.codex import command
+from codex_proxy.codex.command import Command
 from codex_proxy.codex.open_threads import OpenThreads
 from codex_proxy.codex.quota import Quota, Window
 from codex_proxy.codex.worker import Worker
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
+from codex_proxy.errors import WorkerFailed
 from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
 from tests.key_file import write_keys
+from tests.machine import free_port
 
 _HOUR = 3600
 _LATER = int(time.time()) + _HOUR
@@ -70,6 +73,19 @@ async def test_an_idle_worker_asks_a_chatgpt_account_now_and_then(environ: dict[
             for _ in range(3):
                 assert await worker.lives()
         assert asked.count("/backend-api/wham/usage") == 1
+
+
+async def test_a_worker_that_cannot_check_its_login_says_so(environ: dict[str, str], home: Home, cli: Command) -> None:
+    if cli.version < (0, 163, 0):
+        pytest.skip("it does not ask")
+    config = (home.codex_home / "config.toml").read_text()
+    nowhere = f"http://127.0.0.1:{free_port()}/backend-api/"
+    (home.codex_home / "config.toml").write_text(f'chatgpt_base_url = "{nowhere}"\n{config}requires_openai_auth = true\n')
+    (home.codex_home / "auth.json").write_text(json.dumps(_login()))
+    found, _ = settings.load(environ, home.root)
+    with pytest.raises(WorkerFailed, match="could not check its login with ChatGPT"):
+        async with Worker.started(command.find(found), found, asyncio.Lock(), OpenThreads(), "chat"):
+            pass
 
 
 @pytest.mark.parametrize("content", [b"null", b'{"rateLimits": 7}', b'{"rateLimits": {"primary": {}}}', b"{}"])

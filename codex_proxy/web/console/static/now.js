@@ -14,6 +14,7 @@ const REMEDIES = [
   [/shutting down/, "Shutting down.", "Running turns finish first. This page reconnects when the server is back."],
   [/queue full/, "The queue is full.", "New turns are refused until one of these ends. Stop what you do not need."],
   [/provider is not local/, "The model provider is not local.", "CODEX_LOCAL_ONLY=1 allows local providers only. Change the provider in Codex's config.toml, or that setting."],
+  [/check its login/, "ChatGPT does not answer.", "Codex asks it about the account when it starts; the server keeps trying. Check the internet connection, or log in again.", "codex-proxy login"],
   [/no worker/, "No worker yet.", "The Codex CLI is starting. If this stays, see the server's log, or run this.", "codex-proxy doctor"],
 ];
 
