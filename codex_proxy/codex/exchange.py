@@ -16,6 +16,7 @@ import msgspec
 from codex_proxy.codex import counted, demands, methods, wire
 from codex_proxy.codex.connection import PROMPT_TIMEOUT, Brought, Connection
 from codex_proxy.codex.failures import failure
+from codex_proxy.codex.model_response import ModelResponse
 from codex_proxy.codex.opening import Opening
 from codex_proxy.codex.tail import Tail
 from codex_proxy.codex.thread import history_items, turn_params
@@ -24,8 +25,6 @@ from codex_proxy.errors import UpstreamFailed, WorkerFailed
 from codex_proxy.turns import (
     Continuation,
     History,
-    MessageDelta,
-    ReasoningDelta,
     Recorded,
     Text,
     Turn,
@@ -40,6 +39,7 @@ _ITEMS_A_SECOND = 1000  # of a history, that Codex takes on a machine under load
 _TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged; it takes milliseconds. Then a fresh worker gets the turn
 _DELTAS = ("Delta", "/delta", "/progress")
 _LOOKS, _BETWEEN_LOOKS = 500, 0.002  # seconds; the end of the response is written before its calls are told of
+_SWALLOWED = "The model's answer is not one that Codex passes on: the model may have refused. Ask in another way."
 
 
 def _injection(thread_id: str, history: tuple[History, ...]) -> msgspec.Raw:
@@ -64,7 +64,8 @@ class Exchange:
         self._whole = whole
         self._translator = Translator(turn, opening.thread.totals)
         self._ready: deque[tuple[str, msgspec.Raw]] = deque()  # news that has been read already
-        self._said = self._thought = 0  # deltas of the model response that is under way
+        self._last: ModelResponse | None = None  # the latest that is complete
+        self._response = ModelResponse()
         self._turn_id: str | None = None  # while Codex runs it
         self._interrupt_wanted = False
         self._asks_again = False  # the provider has failed at the model response that is under way
@@ -142,18 +143,26 @@ class Exchange:
             method, params = await self._news()
             match method:
                 case "turn/completed":
-                    yield self._end(wire.decode(params, wire.TurnNews).turn)
+                    end = self._end(wire.decode(params, wire.TurnNews).turn)
+                    if isinstance(end, TurnCompleted) and not end.interrupted:
+                        for event in self._response.complete():
+                            yield event
+                    yield end
                     return
                 case "rawResponse/completed":
-                    self._said = self._thought = 0
+                    for event in self._response.complete():
+                        yield event
+                    self._last, self._response = self._response, ModelResponse()
                     self._asks_again = False
                     for call in self._translator.tell_calls():
                         yield call
                     if self._translator.calls:
                         await self._post_interrupt()
+                case "rawResponseItem/completed":
+                    self._response.note(wire.decode(params, wire.ItemKindNews).item)
                 case "error" if wire.decode(params, wire.ErrorNews).will_retry:
                     self._translator.forget_calls()
-                    if self._said:
+                    if self._response.said:
                         await self.interrupt()
                         error = UpstreamFailed("The model provider broke off in the middle of its answer.")
                         yield TurnFailed(error, self._translator.usage)
@@ -166,11 +175,10 @@ class Exchange:
             except msgspec.MsgspecError as error:
                 raise WorkerFailed("The Codex CLI sent a message of an unknown form.", detail=f"{method}: {error}") from error
             for event in events:
-                self._said += isinstance(event, MessageDelta)
-                self._thought += isinstance(event, ReasoningDelta)
                 if isinstance(event, Recorded):
                     self.recorded.append(event.item.item)
-                yield event
+                for certain in self._response.feed(event):
+                    yield certain
 
     async def _news(self) -> tuple[str, msgspec.Raw]:
         """The next notification of this turn: not of another thread, nor of the history that was given to this one."""
@@ -213,8 +221,10 @@ class Exchange:
             return TurnFailed(failure(state.error or wire.TurnError("no reason given")), usage)
         self.clean = True
         interrupted = self._interrupt_wanted and state.status == "interrupted"
-        if interrupted and (self._said or self._thought):
-            usage = counted.usage(self._whole, usage, said=self._said, thought=self._thought)
+        if interrupted and (self._response.said or self._response.thought):
+            usage = counted.usage(self._whole, usage, said=self._response.said, thought=self._response.thought)
+        if not interrupted and self._last is not None and self._last.swallowed(self._translator.latest):
+            return TurnFailed(UpstreamFailed(_SWALLOWED), usage)
         return TurnCompleted(usage, interrupted=interrupted)
 
     async def _post_interrupt(self) -> None:

@@ -73,6 +73,7 @@ class Translator:
         self.calls: list[ToolCalled] = []  # of the client's tools, by the model response that is under way
         self._calls_told = False
         self._left_out = 0  # texts that stand where an image was
+        self.latest = wire.Tokens()  # of the latest model response that told them
         self._turn = turn
         self._clients_tools = {
             (tool.namespace and tools.group_to_model(tool.namespace), tools.to_model(tool.name)): tool for tool in turn.tools
@@ -231,14 +232,16 @@ class Translator:
 
     def _tokens(self, params: msgspec.Raw) -> list[TurnEvent]:
         total = msgspec.json.decode(params, type=wire.TokenNews).token_usage.total
-        before = self._before
+        if total != self.totals:
+            self.latest = total.since(self.totals)
         self.totals = total
+        used = total.since(self._before)
         self.usage = Usage(
-            input=total.input_tokens - before.input_tokens,
-            cached=total.cached_input_tokens - before.cached_input_tokens,
-            output=total.output_tokens - before.output_tokens,
-            reasoning=total.reasoning_output_tokens - before.reasoning_output_tokens,
-            cache_write=total.cache_write_input_tokens - before.cache_write_input_tokens,
+            input=used.input_tokens,
+            cached=used.cached_input_tokens,
+            output=used.output_tokens,
+            reasoning=used.reasoning_output_tokens,
+            cache_write=used.cache_write_input_tokens,
         )
         return []
 

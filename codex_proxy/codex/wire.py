@@ -142,6 +142,9 @@ class Tokens(msgspec.Struct, frozen=True, rename="camel"):
     reasoning_output_tokens: int = 0
     cache_write_input_tokens: int = 0
 
+    def since(self, before: "Tokens") -> "Tokens":
+        return Tokens(*(getattr(self, name) - getattr(before, name) for name in self.__struct_fields__))
+
 
 class TokenTotals(msgspec.Struct, frozen=True):
     total: Tokens
@@ -225,6 +228,17 @@ class RawItemNews(msgspec.Struct, frozen=True):
     """rawResponseItem/completed."""
 
     item: RawItem
+
+
+class ItemKind(msgspec.Struct, frozen=True):
+    type: str
+    role: str = ""
+
+
+class ItemKindNews(msgspec.Struct, frozen=True):
+    """rawResponseItem/completed: only what kind of item it is."""
+
+    item: ItemKind
 
 
 class WholeItemNews(msgspec.Struct, frozen=True):

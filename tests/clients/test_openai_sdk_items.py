@@ -4,12 +4,13 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import openai
 import pytest
 from openai import AsyncOpenAI
 from openai.types.responses import Response, ResponseOutputItem
 
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Step, Think, words
+from codex_proxy.demo.steps import Call, Count, ModelRequest, Raw, Say, Step, Think, words
 from tests.clients import strict
 from tests.clients.exchange import HELLO, PNG, TEXT, parts_of_last_message, think_and_answer
 from tests.clients.toolbox import answer_with_json_at_last, command, three_rounds
@@ -271,15 +272,34 @@ async def test_the_error_of_a_call_of_the_agents_goes_back_to_the_model(client: 
     assert "the patch was not applied" in output
 
 
-@pytest.mark.xfail(raises=AssertionError, reason="the CLI tells nothing of a refusal: the answer is empty and reads as completed")
-async def test_a_refusal_of_the_models_reaches_the_client(client: AsyncOpenAI, model: ModelServer) -> None:
+@pytest.mark.parametrize("thoughtful", [False, True])
+async def test_a_refusal_of_the_models_is_told_although_codex_drops_its_words(
+    client: AsyncOpenAI, model: ModelServer, thoughtful: bool
+) -> None:
     async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        yield Count(output=9, reasoning=3 if thoughtful else 0)
+        if thoughtful:
+            yield Think(("Hm",))
         refusal = {"type": "refusal", "refusal": "I cannot help with that."}
         yield Raw({"type": "message", "role": "assistant", "id": "msg_1", "content": [refusal]})
 
     model.script = script
+    with pytest.raises(openai.InternalServerError, match="the model may have refused") as items:
+        await client.responses.create(model=MODEL, input="Hello?")
+    assert (items.value.status_code, items.value.response.headers["x-should-retry"]) == (502, "false")
+    with pytest.raises(openai.InternalServerError, match="the model may have refused"):
+        await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hello?"}])
+
+
+@pytest.mark.parametrize("count", [Count(output=9, reasoning=9), Count(output=9, reasoning=0)])
+async def test_an_answer_of_reasoning_alone_is_no_refusal(client: AsyncOpenAI, model: ModelServer, count: Count) -> None:
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        yield count
+        yield Think(("Hm",))
+
+    model.script = script
     response = await strict.response(client, model=MODEL, input="Hello?")
-    assert "I cannot help with that." in response.model_dump_json()
+    assert (response.status, [item.type for item in response.output]) == ("completed", ["reasoning"])
 
 
 @pytest.mark.parametrize("sandbox", ["read-only", "workspace-write"])

@@ -202,10 +202,6 @@ async def test_the_error_of_a_failed_response_has_a_code_of_the_apis(client: Asy
     last_response(await strict.events(client, model=MODEL, input=QUESTION), "response.failed")
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="a provider that breaks off: the CLI calls the half message completed, and so does its item in the failed response",
-)
 async def test_the_half_message_of_a_failed_response_is_incomplete(client: AsyncOpenAI, model: ModelServer) -> None:
     model.script = break_off
     stream = await client.responses.create(model=MODEL, input=QUESTION, stream=True)
