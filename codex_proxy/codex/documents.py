@@ -14,6 +14,7 @@ from codex_proxy.whole_file import Version, version
 
 _NAMES = ("AGENTS.override.md", "AGENTS.md")
 _Shows = Callable[[str], bool]
+_PASS = getattr(os, "O_PATH", os.O_RDONLY)  # a directory that may be entered and not read
 _AT_MOST = 32 * 1024  # bytes of all together, as Codex's project_doc_max_bytes has it
 
 
@@ -57,11 +58,19 @@ def _read(file: Path, root: Path, shows: _Shows, limit: int) -> bytes | None:
     real = file.resolve(strict=True)
     if not real.is_file() or not real.is_relative_to(root) or not shows(str(real)):
         return None
-    with open(file, "rb", opener=_open) as stream:
-        opened = os.fstat(stream.fileno())
-        same = stat.S_ISREG(opened.st_mode) and os.path.samestat(opened, real.lstat())
-        return stream.read(limit) if same else None  # a command may have put another in its place meanwhile
+    with open(_opened(real), "rb") as stream:
+        return stream.read(limit) if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) else None
 
 
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+def _opened(real: Path) -> int:
+    """The file at a real path, with no link on the way, whatever a command has put there meanwhile. Raises OSError."""
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    directory = os.open("/", _PASS | flags)
+    try:
+        for name in real.parts[1:-1]:
+            inner = os.open(name, _PASS | os.O_DIRECTORY | flags, dir_fd=directory)
+            os.close(directory)
+            directory = inner
+        return os.open(real.name, os.O_RDONLY | os.O_NONBLOCK | flags, dir_fd=directory)
+    finally:
+        os.close(directory)

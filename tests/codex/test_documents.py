@@ -93,6 +93,24 @@ def test_what_is_kept_from_commands_is_not_read(repository: Path) -> None:
     assert project_text(repository, (), shows) == ""
 
 
+@pytest.mark.parametrize("swapped", ["sub", "sub/file"])
+def test_what_a_command_puts_in_the_place_of_a_file_while_it_is_looked_at_is_not_read(tmp_path: Path, swapped: str) -> None:
+    project, secret = tmp_path / "project", tmp_path / "secret"
+    (project / "sub").mkdir(parents=True)
+    secret.mkdir()
+    (secret / "file").write_text("CANARY")
+    (project / "sub" / "file").write_text("fine")
+    (project / "AGENTS.md").symlink_to("sub/file")
+
+    def swap(_: str) -> bool:
+        (project / swapped).rename(project / "old")
+        (project / swapped).symlink_to(secret / Path(swapped).relative_to("sub"))
+        return True
+
+    assert project_text(project) == "fine"
+    assert project_text(project, (), swap) == ""
+
+
 def test_what_is_no_file_is_not_waited_for(repository: Path) -> None:
     os.mkfifo(repository / "AGENTS.md")
     (repository / "a" / "AGENTS.md").mkdir()
