@@ -38,6 +38,7 @@ _LONGEST_CALL_ID = 64  # characters; the API takes no more
 _DIGEST = 32  # characters
 
 _OFF = {"enabled": False}
+_NO_SKILLS = {"include_instructions": False}  # a project's are read outside of the sandbox; see surroundings.py
 # Pure-model mode: no environment, hence no command can run, and nothing of the agent's is described to the model.
 _CHAT_CONFIG: dict[str, Any] = {
     "tools": {"view_image": False, "experimental_request_user_input": _OFF, "update_plan": _OFF},
@@ -45,7 +46,7 @@ _CHAT_CONFIG: dict[str, Any] = {
     "include_apply_patch_tool": False,
     "include_permissions_instructions": False,
     "include_environment_context": False,
-    "skills": {"include_instructions": False},
+    "skills": _NO_SKILLS,
     "project_doc_max_bytes": 0,
 }
 
@@ -101,6 +102,7 @@ class Recipe(msgspec.Struct, frozen=True):
             "permissions": {PROFILE: self.view.profile},
             "shell_environment_policy": {"inherit": "core"},
             "project_doc_max_bytes": 0,  # documents.py reads them
+            "skills": _NO_SKILLS,
         }
         if self.web_search != "configured":
             config["web_search"] = self.web_search

@@ -22,7 +22,7 @@ _SENTENCES = {
     "evals": "This server runs no evals.",
     "assistants": "This server does not have the Assistants API. Use /v1/responses with /v1/conversations.",
     "threads": "This server does not have the Assistants API. Use /v1/responses with /v1/conversations.",
-    "skills": "This server keeps no skills. Codex reads those of its own configuration.",
+    "skills": "This server keeps no skills, and shows Codex none.",
     "organization": "This server has no organizations. Its keys are kept by its operator (codex-proxy keys).",
     "webhooks": "This server calls no webhooks. Poll or stream a background response instead.",
     "chat": "This server does not store chat completions. Use /v1/responses, which it stores.",

@@ -103,6 +103,7 @@ def test_the_params_of_an_agent_thread() -> None:
             },
             "shell_environment_policy": {"inherit": "core"},
             "project_doc_max_bytes": 0,
+            "skills": {"include_instructions": False},
             "projects": _UNTRUSTED,
         },
     }
