@@ -34,7 +34,7 @@ def test_the_document_offers_nothing_that_is_always_refused() -> None:
     offered = DOCUMENT["components"]["schemas"]
     assert {part.get("description") for part in offered.values()}.isdisjoint({"Known, and refused by name."})
     assert set(offered) >= {"UserMessage", "ToolMessage", "FunctionTool"}
-    assert offered.keys().isdisjoint({"FunctionMessage", "CustomTool", "CustomChoice"})
+    assert offered.keys().isdisjoint({"FunctionMessage"})
 
 
 def errors_of(value: object, schema: dict[str, Any]) -> list[str]:
