@@ -30,6 +30,7 @@ from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from codex_proxy.settings import Settings
 from codex_proxy.web import app
 from codex_proxy.web.server import Server
+from tests import strict_provider
 from tests.sessions import http_session
 
 START_LIMIT = 60.0  # seconds: the machines are noisy
@@ -44,9 +45,11 @@ async def say_hello(_: ModelRequest) -> AsyncIterator[Step]:
 
 @pytest.fixture
 async def model() -> AsyncIterator[ModelServer]:
-    """A scripted model on a loopback port; set `model.script`, read `model.requests`."""
+    """A scripted model on a loopback port; set `model.script`, read `model.requests`. It refuses what OpenAI's refuses."""
     async with ModelServer.started(say_hello) as server:
+        server.check = strict_provider.problem
         yield server
+        assert server.refused == []
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ It must never listen on anything but 127.0.0.1.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,8 @@ from codex_proxy.demo.steps import Call, Count, Cut, Fail, ModelRequest, Raw, Re
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 _KEPT_REQUESTS = 1000
 
+Check = Callable[[ModelRequest], str | None]
+
 
 class ModelServer:
     """Plays `script` for every request; keeps the latest requests in `requests`, oldest first, and their number in `calls`."""
@@ -27,6 +29,8 @@ class ModelServer:
         self.script = script
         self.requests: list[ModelRequest] = []
         self.calls = 0
+        self.check: Check | None = None  # set it, and what it finds wrong with a request is answered with 400, and in `refused`
+        self.refused: list[str] = []
         self.headers: dict[str, str] = {}  # sent with every answer
         self.cache: PromptCache | None = None  # set it, and usage and prefill are as it has them
         self.port = 0
@@ -56,6 +60,9 @@ class ModelServer:
         asked = ModelRequest(body=msgspec.json.decode(await request.read()))
         self.calls += 1
         self.requests = [*self.requests[-_KEPT_REQUESTS:], asked]
+        if self.check is not None and (problem := self.check(asked)) is not None:
+            self.refused.append(problem)
+            return web.json_response({"error": {"message": problem, "type": "invalid_request_error"}}, status=400)
         answer = _Answer(request, f"resp_{self.calls}", self.headers)
         if self.cache is not None:
             await answer.play(count := self.cache.count(asked))

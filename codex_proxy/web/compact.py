@@ -7,7 +7,6 @@ from aiohttp import web
 
 from codex_proxy.dialects.chat.deltas import ChatDeltas, Content, Failure, Finish
 from codex_proxy.dialects.responses import compaction
-from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.dialects.responses.compaction import CompactedMessage, CompactedResponse, CompactionItem
 from codex_proxy.dialects.responses.objects import ResponseUsage
 from codex_proxy.errors import UpstreamFailed
@@ -15,7 +14,7 @@ from codex_proxy.job import Job
 from codex_proxy.lifecycle.claims import Held
 from codex_proxy.packing import pack
 from codex_proxy.turns import Usage
-from codex_proxy.web import continued, errors, idempotency
+from codex_proxy.web import continued, errors, idempotency, referenced
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Body
 from codex_proxy.web.server import SERVER, Server, turn_headers, unix_now
@@ -36,7 +35,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 async def _create(server: Server, who: Caller, body: Body, held: Held | None) -> web.StreamResponse:
     raw = await server.decoding.run(body.size, compaction.as_request, body.content)
-    asked = await server.decoding.run(len(raw), responses_request.decode, raw)
+    asked = await referenced.decoded(server, who, raw)
     body.decoded()
     asked = await continued.with_history(server, who, asked, body.size)
     asked = asked.with_images(await server.images_of(asked.wish, who))

@@ -27,6 +27,7 @@ from codex_proxy.demo.home import prepared
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
 from codex_proxy.web import app
+from tests import strict_provider
 from tests.clients.exchange import COUNT, HELLO, REASONING
 from tests.conftest import START_LIMIT, TURN_LIMIT
 
@@ -71,6 +72,7 @@ async def served() -> AsyncIterator[str]:
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     usual = {"PATH": path, "LANG": "C.UTF-8", "PROXY_PORT": "0", "RATE_LIMIT_PER_MINUTE": "0"}
     async with ModelServer.started(play_along) as scripted:
+        scripted.check = strict_provider.problem
         with prepared(scripted.base_url) as home:
             settings, _ = settings_module.load(usual | home.environment(), home.root)
             async with app.listening(settings, command.find(settings)) as (server, address):
