@@ -115,6 +115,7 @@ class Trace(msgspec.Struct, frozen=True):
     calls: tuple[str, ...] = ()  # of the client's tools, which have ended it: their outputs come next
     documents: str = ""  # of the project, as the model was last told of them
     service_tier: str | None = None  # that the turn named
+    kept_as: tuple[str, ...] = ()  # the names under which the store has it, and the trace before it
 
 
 class Tool(msgspec.Struct, frozen=True):

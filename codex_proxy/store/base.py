@@ -117,6 +117,14 @@ class Claim(msgspec.Struct, frozen=True):
     response_id: str | None = None
 
 
+class StoredTrace(msgspec.Struct, frozen=True):
+    """What is kept of a conversation under the first of some names; `ambiguous`: under which two conversations are."""
+
+    name: str = ""
+    content: bytes = b""
+    ambiguous: frozenset[str] = frozenset()
+
+
 class Store(Protocol):
     """Durations are seconds; `now` is seconds since the epoch. `failures` counts the errors met, by our code."""
 
@@ -182,6 +190,15 @@ class Store(Protocol):
 
     async def release(self, key: str, holder: str) -> None:
         """Give up a key, if it is the holder's and has no answer, because nothing was done for it."""
+
+    async def keep_trace(self, owner: str, name: str, identity: str, content: bytes, ttl: float, instead: str) -> None:
+        """Keep what is left of a conversation under a name, for `ttl` seconds; nothing any more under the name `instead`.
+
+        What is there already with another identity is another conversation: from then on the name is ambiguous.
+        """
+
+    async def trace(self, owner: str, names: Sequence[str]) -> StoredTrace:
+        """Of the owner's traces, the one under the first of these names that is not ambiguous."""
 
     async def renew(self, holder: str, lease: float) -> None:
         """Say that an instance lives, for `lease` seconds from now."""

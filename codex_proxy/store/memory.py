@@ -7,12 +7,25 @@ import itertools
 import time
 import weakref
 from collections import Counter
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
 
 from codex_proxy.errors import RecordEnded
-from codex_proxy.store.base import CONVERSATION, ENDED_MESSAGE, Amendment, Change, Claim, Listed, Record, StoredEvent, StoredPart
+from codex_proxy.store.base import (
+    CONVERSATION,
+    ENDED_MESSAGE,
+    Amendment,
+    Change,
+    Claim,
+    Listed,
+    Record,
+    StoredEvent,
+    StoredPart,
+    StoredTrace,
+)
+from codex_proxy.store.memory_traces import MemoryTraces
 from codex_proxy.store.rates import Hit
 
 EVENTS_AT_ONCE = 1000
@@ -44,6 +57,7 @@ class MemoryStore:
         self._leases: dict[str, float] = {}  # holder -> end of its lease
         self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # of records that somebody waits for
         self._bytes = Counter[str]()  # by owner
+        self._traces = MemoryTraces(self._bytes)
         self._numbers = itertools.count(1)
 
     async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
@@ -155,6 +169,13 @@ class MemoryStore:
         claimed = self._claims.get(key)
         return claimed if claimed is not None and claimed.holder == holder else None
 
+    async def keep_trace(self, owner: str, name: str, identity: str, content: bytes, ttl: float, instead: str) -> None:
+        self._traces.keep(owner, name, identity, content, ttl, instead)
+        self._shrink()
+
+    async def trace(self, owner: str, names: Sequence[str]) -> StoredTrace:
+        return self._traces.find(owner, names)
+
     async def renew(self, holder: str, lease: float) -> None:
         self._leases[holder] = time.monotonic() + lease
 
@@ -170,6 +191,7 @@ class MemoryStore:
         return None
 
     async def sweep(self, now: int) -> None:
+        self._traces.forget_old()
         for record in [kept.record for kept in self._kept.values()]:
             if record.created_at < now - self._ttl and not record.running:
                 self._forget(record.id)
@@ -204,7 +226,9 @@ class MemoryStore:
                 largest = iter(self._bytes.most_common())
 
     def _forget_oldest(self, owner: str) -> bool:
-        """Forget a record of an owner that has ended, or an answer; False when there is none."""
+        """Forget a trace of an owner, else a record that has ended, or an answer; False when there is none."""
+        if self._traces.forget_oldest(owner):
+            return True
         kept = next((one for one in self._kept.values() if one.record.owner == owner and not one.record.running), None)
         answered = (one for one in self._claims.values() if one.owner == owner and one.claim.answer)
         claimed = min(answered, key=lambda one: one.number, default=None)

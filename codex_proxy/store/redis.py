@@ -6,7 +6,7 @@ Every step is one script of `redis_scripts`. No command is ever sent twice: a cl
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 
 from codex_proxy import tasks
 from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavailable
-from codex_proxy.store import redis_claims, redis_conversations, redis_scripts
-from codex_proxy.store.base import ENDED_MESSAGE, Amendment, Change, Claim, Listed, Record, StoredEvent
+from codex_proxy.store import redis_claims, redis_conversations, redis_scripts, redis_traces
+from codex_proxy.store.base import ENDED_MESSAGE, Amendment, Change, Claim, Listed, Record, StoredEvent, StoredTrace
 from codex_proxy.store.changes import Changes
 from codex_proxy.store.rates import Hit
 
@@ -147,6 +147,14 @@ class RedisStore:
     async def release(self, key: str, holder: str) -> None:
         await self._run(redis_claims.RELEASE, key, holder)
 
+    async def keep_trace(self, owner: str, name: str, identity: str, content: bytes, ttl: float, instead: str) -> None:
+        kept = (owner, name, identity, content, _milliseconds(ttl), instead, self._life, self._max_bytes)
+        await self._run_with_room(redis_traces.KEEP, *kept)
+
+    async def trace(self, owner: str, names: Sequence[str]) -> StoredTrace:
+        name, content, ambiguous = await self._run(redis_traces.FIND, owner, *names)
+        return StoredTrace(name.decode(), content, frozenset(one.decode() for one in ambiguous))
+
     async def renew(self, holder: str, lease: float) -> None:
         if holder != self._holder and self._news is not None:
             with self._in_our_words():
@@ -194,7 +202,7 @@ class RedisStore:
     async def _load(self) -> None:
         """So that no first call of a script sends its arguments twice."""
         async with self._client.pipeline(transaction=False) as pipeline:
-            for script in (*redis_scripts.ALL, *redis_claims.ALL, *redis_conversations.ALL):
+            for script in (*redis_scripts.ALL, *redis_claims.ALL, *redis_conversations.ALL, *redis_traces.ALL):
                 pipeline.script_load(redis_scripts.SHARED + script)
             with self._in_our_words():
                 await pipeline.execute()

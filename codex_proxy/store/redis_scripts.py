@@ -9,8 +9,8 @@ ALIVE = "codex-proxy:alive:"  # and the holder: a channel that nobody says anyth
 
 # Keys: `record:ID` a hash; `events:ID` a sorted set by number; `ages` ids by created_at and, within a second, by their
 # coming; `sizes` bytes by id, with the events; `totals` bytes of all and the count of those that came; `running` ids. What
-# counts is a record, by its id, or an answer, by `claim:KEY`: `whose` says its owner, `owners` the bytes of each, `surplus:OWNER`
-# what may be forgotten, oldest first; `answers` when those end.
+# counts is a record, by its id, an answer, by `claim:KEY`, or a trace, by `trace:NAME`: `whose` says its owner, `owners` the
+# bytes of each, `surplus:OWNER` what may be forgotten, traces and then oldest first; `answers` when answers and traces end.
 SHARED = """
 local P = 'codex-proxy:'
 local AGES, SIZES, TOTALS, RUNNING = P .. 'ages', P .. 'sizes', P .. 'totals', P .. 'running'
@@ -42,7 +42,7 @@ local function weigh(name, growth)
 end
 local function strike(name)
     local owner = redis.call('HGET', WHOSE, name) or ''
-    weigh(name, -(redis.call('HGET', SIZES, name) or 0))
+    weigh(name, 0 - (redis.call('HGET', SIZES, name) or 0)) -- and not -0, which Redis does not read
     redis.call('HDEL', SIZES, name)
     redis.call('HDEL', WHOSE, name)
     redis.call('ZREM', surplus(owner), name)
@@ -61,6 +61,11 @@ local function forget_answer(name)
     strike(name)
     redis.call('ZREM', ANSWERS, name)
 end
+local function forget_trace(name)
+    redis.call('DEL', P .. name)
+    strike(name)
+    redis.call('ZREM', ANSWERS, name)
+end
 local function shrink(most)
     local rank = 0
     while tonumber(redis.call('HGET', TOTALS, 'bytes') or 0) > tonumber(most) do
@@ -70,7 +75,8 @@ local function shrink(most)
         if not name then
             rank = rank + 1
         else
-            if string.sub(name, 1, 6) == 'claim:' then forget_answer(name) else forget(name) end
+            local kind = string.match(name, '^(%a+):')
+            if kind == 'claim' then forget_answer(name) elseif kind == 'trace' then forget_trace(name) else forget(name) end
             redis.call('ZREM', surplus(owner), name)
             rank = 0
         end

@@ -4,7 +4,7 @@ import time
 
 import aiosqlite
 
-from codex_proxy.store.base import CONVERSATION, Amendment, Record
+from codex_proxy.store.base import CONVERSATION, Amendment, Record, StoredTrace
 from codex_proxy.store.sqlite_file import Row, run
 
 SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "
@@ -29,10 +29,19 @@ SELECT_SURPLUS = """
     WITH bound AS (SELECT (page_count - freelist_count) * page_size > ? AS is_over
         FROM pragma_page_count, pragma_freelist_count, pragma_page_size)
     SELECT * FROM (SELECT 'record', id FROM record WHERE NOT running AND created_at < ? ORDER BY created_at, number LIMIT 1)
-    UNION ALL SELECT * FROM (SELECT 'record', (SELECT id FROM record WHERE owner = share.owner AND NOT running
-            ORDER BY created_at, number LIMIT 1) AS oldest FROM bound CROSS JOIN share
-        WHERE is_over AND (oldest NOT NULL OR EXISTS (SELECT 1 FROM claim WHERE owner = share.owner AND length(answer) > 0))
+    UNION ALL SELECT * FROM (SELECT iif(trace IS NULL, 'record', 'trace'), coalesce(trace, oldest) FROM (SELECT owner, bytes,
+            (SELECT name FROM trace WHERE owner = share.owner AND length(content) > 0 ORDER BY ends_at LIMIT 1) AS trace,
+            (SELECT id FROM record WHERE owner = share.owner AND NOT running ORDER BY created_at, number LIMIT 1) AS oldest
+            FROM bound CROSS JOIN share WHERE is_over) AS share
+        WHERE trace NOT NULL OR oldest NOT NULL OR EXISTS (SELECT 1 FROM claim WHERE owner = share.owner AND length(answer) > 0)
         ORDER BY bytes DESC LIMIT 1)"""
+SELECT_TRACES = """
+    WITH own AS (SELECT trace.name, identity, content, key AS place FROM json_each(?3) JOIN trace ON trace.name = value
+        WHERE owner = ?1 AND ends_at >= ?2)
+    SELECT name, content FROM (SELECT * FROM own WHERE identity != '' ORDER BY place LIMIT 1)
+    UNION ALL SELECT name, NULL FROM own WHERE identity = ''"""
+KEEP_TRACE = """INSERT INTO trace VALUES (?, ?, ?, ?, ?) ON CONFLICT (name)
+    DO UPDATE SET identity = '', content = x'', ends_at = excluded.ends_at WHERE identity != excluded.identity"""
 SELECT_ANSWER = """SELECT key FROM share JOIN claim ON claim.owner = share.owner WHERE length(answer) > 0
     ORDER BY bytes DESC, ends_at LIMIT 1"""
 
@@ -67,3 +76,9 @@ async def amend(db: aiosqlite.Connection, owner: str, amendment: Amendment) -> b
         await run(db, "UPDATE body SET content = ? WHERE record = ?", amendment.body, number)
     await run(db, _AMEND, amendment.at, time.time_ns(), amendment.last_event, number)
     return True
+
+
+def stored_trace(rows: list[Row]) -> StoredTrace:
+    """The rows of SELECT_TRACES."""
+    name, content = next((row for row in rows if row[1] is not None), ("", b""))
+    return StoredTrace(name, content, frozenset(name for name, content in rows if content is None))

@@ -18,10 +18,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiosqlite
+import msgspec
 
 from codex_proxy.errors import RecordEnded
 from codex_proxy.store import sql, sqlite_file
-from codex_proxy.store.base import ENDED_MESSAGE, RUNNING, Amendment, Change, Claim, Listed, Record, StoredEvent
+from codex_proxy.store.base import ENDED_MESSAGE, RUNNING, Amendment, Change, Claim, Listed, Record, StoredEvent, StoredTrace
 from codex_proxy.store.file_lock import HolderLocks
 from codex_proxy.store.rates import Hit
 from codex_proxy.store.sqlite_file import Row, in_our_words, run
@@ -194,6 +195,17 @@ class SqliteStore:
             await run(db, "DELETE FROM claim WHERE key = ? AND holder = ? AND answer IS NULL", key, holder)
         self._tell([key])
 
+    async def keep_trace(self, owner: str, name: str, identity: str, content: bytes, ttl: float, instead: str) -> None:
+        async with self._transaction() as db:
+            await run(db, sql.KEEP_TRACE, name, owner, identity, content, time.time() + ttl)
+            await run(db, "DELETE FROM trace WHERE name = ? AND owner = ? AND identity != ''", instead, owner)
+            gone = await self._forget_surplus(db)
+        self._tell(gone)
+
+    async def trace(self, owner: str, names: Sequence[str]) -> StoredTrace:
+        rows = await self._read(sql.SELECT_TRACES, owner, time.time(), msgspec.json.encode(names).decode())
+        return sql.stored_trace(rows)
+
     async def renew(self, holder: str, lease: float) -> None:
         with self._in_our_words():
             self._locks.hold(holder)
@@ -219,6 +231,7 @@ class SqliteStore:
         async with self._transaction() as db:
             await run(db, "DELETE FROM lease WHERE silent_until < ?", time.monotonic())
             await run(db, "DELETE FROM claim WHERE ends_at < ?", time.time())
+            await run(db, "DELETE FROM trace WHERE ends_at < ?", time.time())
         while await self._forgot_some(now - self._ttl):
             pass
         [(free,)] = await self._read("PRAGMA freelist_count")
@@ -277,14 +290,16 @@ class SqliteStore:
         return bool(gone)
 
     async def _forget_surplus(self, db: aiosqlite.Connection, too_old: float = -math.inf) -> list[str]:
-        """Forget what is too old, and of what is too much the largest owner's, records before answers; gives the names."""
+        """Forget what is too old, and of what is too much the largest owner's: traces, records, answers; gives the names."""
         gone: list[str] = []
         while len(gone) < FORGET_AT_ONCE:
             surplus = await run(db, sql.SELECT_SURPLUS, self._max_bytes, too_old)
             if not surplus:
                 break
-            name = surplus[0][1]
-            if name is not None:
+            [(kind, name)] = surplus[:1]
+            if kind == "trace":
+                await run(db, "DELETE FROM trace WHERE name = ?", name)
+            elif name is not None:
                 await run(db, "DELETE FROM record WHERE id = ?", name)
             else:  # its owner has answers only; that there was one is not forgotten, or a command would run again
                 [(name,)] = await run(db, sql.SELECT_ANSWER)

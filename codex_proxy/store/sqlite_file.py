@@ -124,6 +124,18 @@ MIGRATIONS: list[tuple[str, ...]] = [
             UPDATE body SET content = NEW.body WHERE record = OLD.number AND content IS NOT NEW.body;
             END""",
     ),
+    (  # what is left of a conversation, for its next turn; `identity` empty: two conversations have this name
+        """CREATE TABLE trace (name TEXT PRIMARY KEY, owner TEXT NOT NULL, identity TEXT NOT NULL, content BLOB NOT NULL,
+            ends_at REAL NOT NULL)""",
+        "CREATE INDEX trace_end ON trace (ends_at)",
+        "CREATE INDEX trace_of_owner ON trace (owner, ends_at) WHERE length(content) > 0",
+        """CREATE TRIGGER trace_comes AFTER INSERT ON trace BEGIN INSERT INTO share VALUES (NEW.owner, length(NEW.content))
+            ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes; END""",
+        """CREATE TRIGGER trace_changes AFTER UPDATE OF content ON trace BEGIN
+            UPDATE share SET bytes = bytes + length(NEW.content) - length(OLD.content) WHERE owner = NEW.owner; END""",
+        """CREATE TRIGGER trace_goes AFTER DELETE ON trace BEGIN
+            UPDATE share SET bytes = bytes - length(OLD.content) WHERE owner = OLD.owner; END""",
+    ),
 ]
 
 Row = tuple[Any, ...]  # of whatever the statement selects

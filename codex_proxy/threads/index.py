@@ -7,16 +7,15 @@ answer of ours ended. A history that leads to two points which are not the same 
 import time
 import zlib
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from codex_proxy.threads.digest import rolling
-from codex_proxy.turns import History, Keep, Trace, Turn
+from codex_proxy.turns import Trace
 
 MOST_BYTES = 8 * 1024 * 1024  # about a thousand conversations of some turns
 _COMPRESSED_UP_TO = 1024 * 1024  # bytes: more would hold the event loop, and is mostly images
-_MOST_POINTS = 50_000
+_POINT_BYTES = 600  # that one takes, beside the content of its branch
 
 
 class _Branch:
@@ -30,27 +29,36 @@ class _Branch:
 
     @property
     def size(self) -> int:
-        return len(self._content) + sum(map(len, self._end.items))
+        return len(self._content) + sum(map(len, self._end.items)) + _POINT_BYTES * len(self.points)
 
     def grow(self, trace: Trace) -> None:
         """It ends there now."""
-        self._end = _without_content(trace)
+        self._end = without_content(trace)
         self._compressed = len(trace.content) <= _COMPRESSED_UP_TO
         self._content = zlib.compress(trace.content, 1) if self._compressed else trace.content
 
     def ends_at(self, trace: Trace) -> bool:
         return self._end.id == trace.id
 
-    def content(self, length: int) -> bytes:
-        """The first so many bytes."""
-        whole = zlib.decompress(self._content) if self._compressed else self._content
-        return whole[:length]
+    def reader(self, length: int) -> Callable[[], bytes]:
+        """What gives the first so many bytes, in any thread, as they are now."""
+        content, compressed = self._content, self._compressed
+        return lambda: (zlib.decompress(content) if compressed else content)[:length]
 
 
 class _Point(msgspec.Struct, frozen=True):
     branch: _Branch
     trace: Trace  # its content is a beginning of the branch's, and empty here
     length: int
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Where a conversation stands: `covered` items of its history are known. `read` takes a while for many `size` bytes."""
+
+    covered: int
+    trace: Trace  # without its content
+    size: int
+    read: Callable[[], bytes]
 
 
 class Threads:
@@ -63,7 +71,7 @@ class Threads:
         self._points: dict[bytes, _Point | None] = {}  # None: it fits more than one conversation
         self._branches: OrderedDict[_Branch, None] = OrderedDict()  # the least recently used first
         self._bytes: Counter[str] = Counter()  # by owner
-        self._ambiguous: deque[tuple[float, bytes]] = deque()  # points that fit none, the oldest first
+        self._ambiguous: deque[tuple[float, str, bytes]] = deque()  # points that fit none and whose they are, the oldest first
 
     def __len__(self) -> int:
         return len(self._branches)
@@ -72,33 +80,26 @@ class Threads:
     def enabled(self) -> bool:
         return self._lifetime > 0
 
-    def continued(self, turn: Turn, digests: list[bytes], *, private: bool) -> Turn:
-        """The turn with the latest point that its history has passed, where there is one.
-
-        `digests`: as `digest.of_turn` has them; `private`: nothing may be left on disk.
-        """
+    def latest(self, digests: Sequence[bytes], ambiguous: Collection[bytes] = ()) -> Found | None:
+        """The latest point that a history of these digests has passed; none of those that are known to be ambiguous."""
         self.forget_old()
-        keep: Keep = "memory" if private else "disk"
-        turn = msgspec.structs.replace(turn, digest=digests[-1], keep=keep, record=turn.record or private)
-        for covered in range(len(turn.history), 0, -1):
-            if (point := self._points.get(digests[covered])) is not None:
+        for covered in range(len(digests) - 1, 0, -1):
+            if (point := self._points.get(digests[covered])) is not None and digests[covered] not in ambiguous:
                 self._use(point.branch)
-                content = point.branch.content(point.length)
-                return msgspec.structs.replace(turn, trace=msgspec.structs.replace(point.trace, content=content), covered=covered)
-        return turn
+                return Found(covered, point.trace, point.length, point.branch.reader(point.length))
+        return None
 
-    def remember(self, owner: str, turn: Turn, answer: tuple[History, ...], trace: Trace | None) -> None:
-        """Keep where a turn has ended, with what the client has been given as its answer."""
-        if trace is None or not answer:
-            return
-        digest = rolling(turn.digest, answer)[-1]
-        branch = self._branch(owner, turn.trace, trace)
-        if digest in self._points:
-            self._points[digest] = None
-            self._ambiguous.append((self._clock(), digest))
-        elif len(self._points) < _MOST_POINTS:
-            self._points[digest] = _Point(branch, _without_content(trace), len(trace.content))
+    def remember(self, owner: str, digest: bytes, before: Trace | None, trace: Trace) -> None:
+        """Keep where a turn has ended that began at `before`. `digest`: of the history with the answer."""
+        branch = self._branch(owner, before, trace)
+        if digest not in self._points:
+            self._points[digest] = _Point(branch, without_content(trace), len(trace.content))
             branch.points.add(digest)
+            self._bytes[owner] += _POINT_BYTES
+        elif self._points[digest] is not None:
+            self._points[digest] = None
+            self._ambiguous.append((self._clock(), owner, digest))
+            self._bytes[owner] += _POINT_BYTES
         self._evict()
 
     def _branch(self, owner: str, before: Trace | None, trace: Trace) -> _Branch:
@@ -126,12 +127,16 @@ class Threads:
         while self._branches and (oldest := next(iter(self._branches))).used < limit:
             self._drop(oldest)
         while self._ambiguous and self._ambiguous[0][0] < limit:
-            self._points.pop(self._ambiguous.popleft()[1], None)
+            self._drop_ambiguous(self._ambiguous[0])
 
     def _evict(self) -> None:
         while self._bytes.total() > self._most_bytes and len(self._branches) > 1:
             [(owner, _)] = self._bytes.most_common(1)
-            self._drop(next(branch for branch in self._branches if branch.owner == owner))
+            oldest = next((branch for branch in self._branches if branch.owner == owner), None)
+            if oldest is not None:
+                self._drop(oldest)
+            else:
+                self._drop_ambiguous(next(one for one in self._ambiguous if one[1] == owner))
 
     def _drop(self, branch: _Branch) -> None:
         del self._branches[branch]
@@ -140,6 +145,12 @@ class Threads:
             if self._points.get(digest) is not None:
                 del self._points[digest]
 
+    def _drop_ambiguous(self, one: tuple[float, str, bytes]) -> None:
+        self._ambiguous.remove(one)
+        self._bytes[one[1]] -= _POINT_BYTES
+        self._points.pop(one[2], None)
 
-def _without_content(trace: Trace) -> Trace:
+
+def without_content(trace: Trace) -> Trace:
+    """A trace as it is when its content is kept elsewhere."""
     return msgspec.structs.replace(trace, content=b"")

@@ -123,10 +123,11 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
 
     async def start(_: web.Application) -> None:
         await stack.enter_async_context(server.instance.alive())
+        await stack.enter_async_context(server.traces.kept())
         await stack.enter_async_context(report.reporting(server))
         await at_work.enter_async_context(server.supervisors.at_work())
         lifetime = settings.conversation_minutes * 60.0
-        await at_work.enter_async_context(kept_up(server.threads, loaded, codex_home(settings), lifetime))
+        await at_work.enter_async_context(kept_up(server.traces.threads, loaded, codex_home(settings), lifetime))
 
     async def stop(_: web.Application) -> None:
         await _unless(server.hurried, server.supervisors.drain(settings.drain_seconds))

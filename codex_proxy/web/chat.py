@@ -116,6 +116,7 @@ class _Exchange:
                 ended = isinstance(delta, Finish | Failure)
         if completion.error is not None:
             raise completion.error
+        await self._request.app[SERVER].traces.settled()
         answer = errors.json_response(msgspec.json.encode(completion.body()))
         answer.headers.update(turn_headers(self._job.turn, self._asked.ignored))
         return answer
@@ -137,6 +138,8 @@ class _Exchange:
                     if isinstance(delta, Failure):
                         await stream.send(errors.body(delta.error).decode())
                         return stream
+                    if isinstance(delta, Finish):
+                        await self._request.app[SERVER].traces.settled()
                     for chunk in chunks.encode(delta):
                         await stream.send(_json(chunk))
                     if isinstance(delta, Finish):

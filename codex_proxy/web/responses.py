@@ -57,7 +57,7 @@ async def _foreground(request: web.Request, who: Caller, run: Run, body: Body, h
     try:
         await begin(request.app[SERVER], who, run, body, held)
         headers = turn_headers(run.turn, run.asked.ignored)
-        return await (_streamed(request, run, headers) if run.asked.stream else _whole(run, headers))
+        return await (_streamed(request, run, headers) if run.asked.stream else _whole(request, run, headers))
     finally:
         run.leave()
 
@@ -105,9 +105,10 @@ async def make_run(server: Server, who: Caller, body: Body, recent: RecentParts 
     return Run(server.instance, server.jobs, who.owner, asked, turn, functools.partial(server.remember, who), part)
 
 
-async def _whole(run: Run, headers: dict[str, str]) -> web.Response:
+async def _whole(request: web.Request, run: Run, headers: dict[str, str]) -> web.Response:
     while not run.told:
         await run.next()
+    await request.app[SERVER].traces.settled()
     if run.stream.failure is not None:
         raise run.stream.failure
     answer = errors.json_response(msgspec.json.encode(run.stream.response))
@@ -128,6 +129,8 @@ async def _streamed(request: web.Request, run: Run, headers: dict[str, str]) -> 
         for event in opening:
             await sse.send_event(stream, event)
         while True:
+            if run.told:
+                await request.app[SERVER].traces.settled()
             for event in found:
                 await sse.send_event(stream, event)
             if run.told:

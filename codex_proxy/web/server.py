@@ -30,7 +30,7 @@ from codex_proxy.store.base import Store
 from codex_proxy.supervisor import Supervisors
 from codex_proxy.systemd import Systemd
 from codex_proxy.threads import digest
-from codex_proxy.threads.index import Threads
+from codex_proxy.threads.traces import Traces
 from codex_proxy.turns import History, Image, Part, Turn
 from codex_proxy.web.decoding import Decoding
 from codex_proxy.web.followers import Followers
@@ -71,7 +71,8 @@ class Server:
         self.settings = settings
         self.jobs = JobQueue(settings.max_queued, settings.queue_timeout, settings.max_parallel, on_outcome)
         self.supervisors = Supervisors(self.jobs, start, settings)
-        self.threads = Threads(settings.conversation_minutes * 60)
+        shared = settings.store != "memory" and settings.store_file is None
+        self.traces = Traces(store, settings.conversation_minutes * 60, shared=shared)
         self.store = store
         self.instance = Instance(store)
         self.backgrounds = Backgrounds(store)
@@ -154,10 +155,10 @@ class Server:
     async def turn(self, wish: Wish, who: Caller, size: int) -> Turn:
         """The turn that a wish of so many bytes becomes here, in the conversation that it continues. Raises what `decide` does."""
         turn = self.decide(wish, who)
-        if not self.threads.enabled:
+        if not self.traces.threads.enabled:
             return turn
         digests = await self.decoding.run(size, digest.of_turn, turn, who.owner, wish.apart)
-        return self.threads.continued(turn, digests, private=wish.private)
+        return await self.traces.continued(turn, digests, who.owner, private=wish.private)
 
     async def begin(self, turn: Packed, body: Body, who: Caller, held: Held | None, response_id: str | None = None) -> Job:
         """Queue a turn in place of its body. Raises what `check_room`, `submit` and `bind` do."""
@@ -173,7 +174,7 @@ class Server:
 
     def remember(self, who: Caller, job: Job, answer: tuple[History, ...]) -> None:
         """Keep where the conversation of a job stands, with what the client has been given as its answer."""
-        self.threads.remember(who.owner, job.turn, answer, job.trace)
+        self.traces.remember(who.owner, job.turn, answer, job.trace)
 
     def decide(self, wish: Wish, who: Caller) -> Turn:
         """The turn that a wish becomes here. Raises what `policy.decide` and `tools.check` do, and NotReady."""

@@ -39,7 +39,7 @@ class Chat:
     def __init__(self, proxy: Proxy, model: str = "gpt-5.5", **members: Any) -> None:
         self.messages: list[dict[str, Any]] = []
         self.tokens: list[int] = []
-        self._proxy = proxy
+        self.proxy = proxy
         self.members = {"model": model, **members}
 
     async def say(self, text: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Chat:
         return await self.go_on()
 
     async def go_on(self) -> dict[str, Any]:
-        answer = await (await self._proxy.chat(messages=self.messages, **self.members)).json()
+        answer = await (await self.proxy.chat(messages=self.messages, **self.members)).json()
         message: dict[str, Any] = answer["choices"][0]["message"]
         self.tokens.append(answer["usage"]["total_tokens"])
         kept = {"role": "assistant", "content": message["content"]}

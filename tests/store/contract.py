@@ -22,7 +22,18 @@ import pytest
 
 from codex_proxy import tasks
 from codex_proxy.errors import RecordEnded
-from codex_proxy.store.base import CONVERSATION, RUNNING, Amendment, Change, Claim, Record, Store, StoredEvent, StoredPart
+from codex_proxy.store.base import (
+    CONVERSATION,
+    RUNNING,
+    Amendment,
+    Change,
+    Claim,
+    Record,
+    Store,
+    StoredEvent,
+    StoredPart,
+    StoredTrace,
+)
 
 Opener = Callable[[float, int], AbstractAsyncContextManager[Store]]
 
@@ -598,6 +609,42 @@ class Contract:
             kept = [number for number in range(10_000) if await store.get("anna", str(number))]
             assert kept == list(range(10_000 - len(kept), 10_000))
             assert NARROW // 4 < len(kept) * 1000 <= NARROW
+
+    async def test_a_trace_is_found_under_the_first_name_that_has_one(self, store: Store) -> None:
+        await store.keep_trace("anna", "old", "1", b"one", TTL, "")
+        await store.keep_trace("anna", "new", "2", b"two", TTL, "")
+        assert await store.trace("anna", ["none", "new", "old"]) == StoredTrace("new", b"two")
+        assert await store.trace("ben", ["new", "old"]) == StoredTrace()
+        await store.keep_trace("anna", "newest", "3", b"three", TTL, "old")
+        assert await store.trace("anna", ["old"]) == StoredTrace()
+
+    async def test_a_name_of_two_traces_is_ambiguous(self, store: Store) -> None:
+        for identity in ("1", "1", "2", "1"):
+            await store.keep_trace("anna", "same", identity, b"x", TTL, "")
+            ambiguous = (await store.trace("anna", ["same"])).ambiguous
+            assert ambiguous == ({"same"} if identity == "2" or ambiguous else frozenset())
+        await store.keep_trace("anna", "other", "3", b"y", TTL, "same")
+        assert await store.trace("anna", ["same", "other"]) == StoredTrace("other", b"y", frozenset(["same"]))
+
+    async def test_a_trace_ends_with_its_time(self, store: Store) -> None:
+        await store.keep_trace("anna", "short", "1", b"x", 0.05, "")
+
+        async def over() -> bool:
+            return await store.trace("anna", ["short"]) == StoredTrace()
+
+        await until(over)
+
+    async def test_traces_make_room_before_records_and_those_of_the_largest_owner_first(self, open_store: Opener) -> None:
+        async with open_store(TTL, NARROW) as store:
+            await put(store, ended(a_record()))
+            await store.keep_trace("ben", "ben's", "0", b"x" * 1000, TTL, "")
+            for number in range(30):
+                await store.keep_trace("anna", str(number), str(number), b"x" * 100_000, TTL, "")
+            await store.sweep(int(time.time()))
+            assert (await store.trace("anna", ["0"])).name == ""
+            assert (await store.trace("anna", ["29"])).name == "29"
+            assert (await store.trace("ben", ["ben's"])).name == "ben's"
+            assert await store.get("anna", "resp_1") is not None
 
     async def test_many_callers_at_once_do_not_get_in_each_others_way(self, store: Store) -> None:
         async def live(name: str) -> None:

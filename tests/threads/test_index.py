@@ -6,7 +6,7 @@ import random
 import msgspec
 import pytest
 
-from codex_proxy.threads.digest import of_turn
+from codex_proxy.threads.digest import of_turn, rolling
 from codex_proxy.threads.index import Threads
 from codex_proxy.turns import Answered, Called, History, Message, Reasoned, Text, Trace, Turn
 
@@ -40,11 +40,19 @@ def clock() -> Clock:
 
 @pytest.fixture
 def threads(clock: Clock) -> Threads:
-    return Threads(60.0, most_bytes=1000, clock=clock)
+    return Threads(60.0, most_bytes=3000, clock=clock)
 
 
-def continued(threads: Threads, asked: Turn, owner: str = "anna", apart: tuple[str, ...] = (), *, private: bool = False) -> Turn:
-    return threads.continued(asked, of_turn(asked, owner, apart), private=private)
+def continued(threads: Threads, asked: Turn, owner: str = "anna", apart: tuple[str, ...] = ()) -> Turn:
+    digests = of_turn(asked, owner, apart)
+    asked = msgspec.structs.replace(asked, digest=digests[-1])
+    if (found := threads.latest(digests[:-1])) is None:
+        return asked
+    return msgspec.structs.replace(asked, covered=found.covered, trace=msgspec.structs.replace(found.trace, content=found.read()))
+
+
+def remember(threads: Threads, owner: str, asked: Turn, answer: tuple[History, ...], left: Trace) -> None:
+    threads.remember(owner, rolling(asked.digest, answer)[-1], asked.trace, left)
 
 
 def go_on(threads: Threads, *history: History, prompt: str = "", owner: str = "anna", apart: tuple[str, ...] = ()) -> Turn:
@@ -53,7 +61,7 @@ def go_on(threads: Threads, *history: History, prompt: str = "", owner: str = "a
 
 def begin(threads: Threads, text: str = "Hi.", left: Trace | None = None, owner: str = "anna") -> None:
     """A first turn that is answered with ANSWER."""
-    threads.remember(owner, go_on(threads, prompt=text, owner=owner), ANSWER, left or trace("1"))
+    remember(threads, owner, go_on(threads, prompt=text, owner=owner), ANSWER, left or trace("1"))
 
 
 def test_a_client_that_repeats_our_answer_goes_on_in_its_thread(threads: Threads) -> None:
@@ -110,17 +118,17 @@ def test_a_fork_and_an_edited_message_keep_what_they_share(threads: Threads) -> 
     begin(threads)
     first = (user("Hi."), *ANSWER)
     second = go_on(threads, *first, prompt="And?")
-    threads.remember("anna", second, (Message("assistant", (Text("So."),)),), trace("12"))
+    remember(threads, "anna", second, (Message("assistant", (Text("So."),)),), trace("12"))
     edited = go_on(threads, *first, prompt="Or?")
     assert (edited.trace, edited.covered) == (trace("1"), 2)
-    threads.remember("anna", edited, (Message("assistant", (Text("Or so."),)),), trace("1x"))
+    remember(threads, "anna", edited, (Message("assistant", (Text("Or so."),)),), trace("1x"))
     went_on = go_on(threads, *first, user("And?"), Message("assistant", (Text("So."),)), prompt="Then?")
     assert (went_on.trace, went_on.covered) == (trace("12"), 4)
 
 
 def test_a_turn_that_ended_with_calls_goes_on_with_their_results(threads: Threads) -> None:
     called = (Called("c1", "f", '{"a": 1, "b": 2}'),)
-    threads.remember("anna", go_on(threads, prompt="Hi."), called, trace("1", calls=("c1",)))
+    remember(threads, "anna", go_on(threads, prompt="Hi."), called, trace("1", calls=("c1",)))
     found = go_on(threads, user("Hi."), Called("c1", "f", '{"b":2,"a":1}'), Answered("c1", (Text("x"),)))
     assert (found.trace, found.covered) == (trace("1", calls=("c1",)), 2)
 
@@ -145,16 +153,20 @@ def test_all_that_is_kept_of_a_conversation_counts_also_when_each_turn_has_a_thr
     history: tuple[History, ...] = ()
     for number in range(5):
         left = Trace(f"thread {number}", str(number), items=("x" * 300,))
-        threads.remember("anna", go_on(threads, *history, prompt="Hi."), ANSWER, left)
+        remember(threads, "anna", go_on(threads, *history, prompt="Hi."), ANSWER, left)
         history = (*history, user("Hi."), *ANSWER)
-    assert len(threads) == 3  # of 300 bytes, where 1000 are kept
+    assert len(threads) == 3  # of 900 bytes, where 3000 are kept
     assert go_on(threads, *history[:4], prompt="Hi.").trace is None
     assert go_on(threads, *history, prompt="Hi.").trace == left
 
 
-def test_a_private_conversation_is_kept_in_memory_alone(threads: Threads) -> None:
-    assert continued(threads, turn(prompt="Hi."), private=True).keep == "memory"
-    assert continued(threads, turn(prompt="Hi.")).keep == "disk"
+def test_places_count_for_their_owner_also_those_that_belong_to_no_conversation(threads: Threads) -> None:
+    begin(threads, owner="ben")
+    for number in range(10):
+        for thread in ("one", "two"):
+            begin(threads, f"Hi {number}.", trace("1", thread=f"{thread} {number}"))
+    assert go_on(threads, user("Hi."), *ANSWER, prompt="And?", owner="ben").trace is not None
+    assert len(threads) < 10
 
 
 def test_no_conversation_gets_into_another_of_a_thousand_that_are_alike() -> None:
@@ -172,6 +184,6 @@ def test_no_conversation_gets_into_another_of_a_thousand_that_are_alike() -> Non
         gone_on += asked.trace is not None
         left = trace((before + b" %d" % number).decode(), thread=f"{number} {len(histories[number])}")
         answer = (Message("assistant", (Text(chance.choice(("Yes.", "No.", "Perhaps."))),)),)
-        threads.remember(owner, asked, answer, left)
+        remember(threads, owner, asked, answer, left)
         histories[number] = (*histories[number], user(prompt), *answer)
     assert gone_on > 500

@@ -15,7 +15,6 @@ from codex_proxy.dialects.chat.answer import Completion, GivenAnswer
 from codex_proxy.dialects.chat.deltas import ChatDeltas
 from codex_proxy.dialects.responses import replay
 from codex_proxy.dialects.responses import request as responses_request
-from codex_proxy.threads.digest import of_turn
 from codex_proxy.threads.index import Threads
 from codex_proxy.turns import (
     Answered,
@@ -42,6 +41,8 @@ from codex_proxy.turns import (
 )
 from codex_proxy.wish import Wish
 from tests.dialects.responses import NOW, stream_of
+from tests.threads.test_index import continued as continued_by
+from tests.threads.test_index import remember
 
 Json = dict[str, Any]  # Any: JSON
 Events = list[TurnEvent]
@@ -108,7 +109,7 @@ class World:
         number = str(next(self._numbers))
         wish = dialect.wish(items)
         turn = Turn(number, "m", None, "agent", "read-only", False, "/w", wish.history, wish.input, wish.tools)
-        turn = self.threads.continued(turn, of_turn(turn, "anna", ()), private=False)
+        turn = continued_by(self.threads, turn)
         before = _seen.decode(turn.trace.content) if turn.trace else ()
         asked = (Message("user", turn.input),) if turn.input else ()
         given = (*before, *turn.history[turn.covered :], *asked)
@@ -116,7 +117,8 @@ class World:
         events = answer(number)
         seen = (*given, *(item for event in events for item in as_seen(event)))
         got, answered = dialect.told([TurnStarted(), *events, TurnCompleted(None)])
-        self.threads.remember("anna", turn, answered, Trace(number, number, "place", msgspec.msgpack.encode(seen)))
+        if answered:
+            remember(self.threads, "anna", turn, answered, Trace(number, number, "place", msgspec.msgpack.encode(seen)))
         return [*items, *got]
 
 
