@@ -192,12 +192,8 @@ class RedisStore:
                     raise
 
     async def _run(self, script: str, *arguments: str | bytes | float) -> Any:  # Any: each script has its own answer
-        cancels = _cancels()
         with self._in_our_words():
-            answer = await self._client.register_script(redis_scripts.SHARED + script)(args=arguments)
-        if _cancels() > cancels:
-            raise asyncio.CancelledError
-        return answer
+            return await self._client.register_script(redis_scripts.SHARED + script)(args=arguments)
 
     async def _load(self) -> None:
         """So that no first call of a script sends its arguments twice."""
@@ -209,12 +205,18 @@ class RedisStore:
 
     @contextmanager
     def _in_our_words(self) -> Iterator[None]:
+        """Nor is a cancel lost that redis-py has lost, whether it gave an answer all the same or failed."""
+        cancels = _cancels()
         try:
             yield
         except (RedisError, OSError) as error:
+            if _cancels() > cancels:
+                raise asyncio.CancelledError from error
             ours = self._ours(error)
             self.failures[str(ours.code)] += 1
             raise ours from error
+        if _cancels() > cancels:
+            raise asyncio.CancelledError
 
     def _ours(self, error: Exception) -> ProxyError:
         detail = f"Redis: {error}"

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as NotConnected
 
 from codex_proxy import tasks
 from codex_proxy.errors import StorageFull, StoreUnavailable
@@ -395,6 +396,29 @@ async def test_a_cancelled_call_ends_as_cancelled_and_spoils_no_connection(store
         await tasks.see_out(call)
         assert call.cancelled() == in_time
         assert await store.orphans() == [record]
+
+
+class _LosesCancels:
+    """A client whose call fails when it is cancelled, as redis-py's may while a connection breaks."""
+
+    def register_script(self, _: str) -> Any:
+        async def call(args: object) -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise NotConnected("the connection broke in the same moment") from None
+
+        return call
+
+
+async def test_a_call_that_fails_when_it_is_cancelled_ends_as_cancelled() -> None:
+    """Else who suppresses the failure goes on, and who cancelled it waits for ever."""
+    client: Any = _LosesCancels()
+    call = tasks.spawn("a call", RedisStore(client, None, _TTL, _ROOM).get("ann", "resp_1"))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(_LIMIT):
+        await tasks.see_out(call)
+    assert call.cancelled()
 
 
 async def test_a_store_is_closed_at_whatever_moment(server: RedisServer) -> None:
