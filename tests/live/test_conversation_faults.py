@@ -18,9 +18,11 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.settings import Settings
 from tests.conftest import Proxy, ProxyStarter, children_of, ended
-from tests.live.test_conversations import Chat, by_the_prompt
+from tests.live.test_conversations import Chat, by_the_prompt, one_worker
 from tests.live.test_workers import leads_a_group
 from tests.machine import small_disk_in
+
+__all__ = ["one_worker"]  # a fixture
 
 SOON = 20.0  # seconds, for a turn on a noisy machine; a hang has no end
 TEXTS = ("Please run it.", "And then?", "At last?", "Really?")
@@ -78,6 +80,7 @@ def holds_it_all(model: ModelServer, texts: tuple[str, ...] = TEXTS) -> bool:
     return said == [*texts] and answers == [f"An answer to: {text}" for text in texts[:-1]]
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.parametrize("fault", [spare, damage, cut, remove])
 async def test_a_worker_is_killed_after_something_happened_to_the_rollout(
     proxy: Proxy, talking: ModelServer, home: Home, fault: Callable[[Path], None]

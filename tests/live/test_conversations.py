@@ -33,6 +33,12 @@ def talking(model: ModelServer) -> ModelServer:
     return model
 
 
+@pytest.fixture
+def one_worker(environ: dict[str, str]) -> None:
+    """So that no other takes a conversation when the machine is too slow to leave it to the one that has it."""
+    environ["CODEX_MAX_PARALLEL_REQUESTS"] = "1"
+
+
 class Chat:
     """A client that keeps its conversation by itself, as chat clients do."""
 
@@ -196,6 +202,7 @@ async def test_two_turns_that_continue_the_same_answer_at_once(proxy: Proxy, tal
         ]
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.parametrize("store", [True, False])
 async def test_responses_go_on_in_their_thread(proxy: Proxy, talking: ModelServer, store: bool) -> None:
     """By previous_response_id where they are stored, else by the items that the client sends again."""
