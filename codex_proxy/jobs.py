@@ -17,6 +17,7 @@ from codex_proxy.packing import Packed
 from codex_proxy.turns import Turn, TurnCompleted, TurnEnd, TurnFailed
 
 HELD_FOR = 0.15  # seconds that a turn is left to who holds its conversation; to bring it elsewhere takes 30 to 150 ms
+_HELD_FOR_ALONE = 1.5  # where it cannot be brought elsewhere, being in memory only: the provider would read all of it again
 _OVERTAKEN_FOR = 2.0  # seconds in the queue after which no younger job of the caller's goes first
 _TOLD_AFTER = 2.0  # seconds; then a turn that still waits tells its client so
 _RETRY_AFTER = 5.0  # seconds; a turn takes seconds to minutes, and the queue moves with every one
@@ -155,9 +156,10 @@ class JobQueue:
             return True
         holder = next((one for one in self.takers if one.holds(job.turn)), taker)
         waited = time.monotonic() - job.course.submitted
-        if holder is taker or holder.busy or waited >= HELD_FOR:
+        held_for = HELD_FOR if job.turn.trace.content else _HELD_FOR_ALONE
+        if holder is taker or holder.busy or waited >= held_for:
             return True
-        asyncio.get_running_loop().call_later(HELD_FOR - waited, self._arrived.set)
+        asyncio.get_running_loop().call_later(held_for - waited, self._arrived.set)
         return False
 
     def _busy(self) -> QueueFull:
