@@ -32,7 +32,7 @@ class Taker(Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether it runs a turn, and will take no other for some time."""
+        """Whether it runs a turn that has not ended, and will take no other for some time."""
         ...
 
 

@@ -52,11 +52,12 @@ class Supervisor:
 
     @property
     def busy(self) -> bool:
-        return self.running is not None
+        return self.running is not None and not self.running.ended
 
     def holds(self, turn: Turn) -> bool:
         """Whether one of its workers has the thread of the turn's conversation, where it stands."""
-        return self._workers is not None and self._workers.holds(turn)
+        worker = None if self._workers is None else self._workers.at_hand(turn.mode)
+        return worker is not None and worker.opener.holds(turn)
 
     @property
     def hangs(self) -> bool:

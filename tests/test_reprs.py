@@ -26,4 +26,4 @@ async def test_a_server_shows_its_supervisors_and_workers(proxy: Proxy) -> None:
     async with supervisor._start("agent") as worker:
         assert repr(worker) == f"<Worker [{worker.pid}] agent, idle, 0 turns>"
         assert repr(worker._process) == f"<CodexProcess [{worker.pid}] alive>"
-        assert re.fullmatch(r"<OpenThread [0-9a-f-]{36} idle, in memory>|None", repr(worker._opener._waiting))
+        assert re.fullmatch(r"<OpenThread [0-9a-f-]{36} idle, in memory>|None", repr(worker.opener._waiting))

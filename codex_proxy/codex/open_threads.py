@@ -1,15 +1,16 @@
-"""OpenThreads: which threads the workers of a server have loaded, and where each stands.
+"""OpenThreads: which threads the workers of a server have loaded that a turn may go on with, and where each stands.
 
 A thread has one writer: a process that has loaded it keeps all others out until it has deleted it, or has ended. What a
-thread has left on disk is deleted with it; by then its trace is kept elsewhere.
+thread has left on disk is deleted with it; by then its trace is kept elsewhere. An ephemeral one cannot be deleted
+(0.147.0 to 0.169.0): it goes with its process.
 """
 
 import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from codex_proxy.codex import wire
@@ -20,6 +21,7 @@ from codex_proxy.errors import WorkerFailed
 
 _LOOKS, _BETWEEN_LOOKS = 250, 0.002  # seconds; thread/delete takes 5 to 30 ms until the file is gone
 _LOOKS_AT_THE_END = 100  # for all of a process that ends: it must not live on for long
+_OVER_WITHIN = 1.0  # seconds; when a turn has been told as ended, what its commands have left is still looked for
 MOST_OPEN = 16  # threads of one worker, each a megabyte
 
 
@@ -31,7 +33,8 @@ class OpenThread:
         self.path = path
         self.recipe = recipe
         self.connection = connection
-        self.running = False
+        self.idle = asyncio.Event()  # no turn runs on it
+        self.idle.set()
         self.used = 0.0  # monotonic seconds
         self.service_tier: str | None = None  # of the latest turn: Codex goes on with it until told otherwise
         self.stands_at: str | None = None  # the id of the trace
@@ -41,16 +44,14 @@ class OpenThread:
 
     def __repr__(self) -> str:
         where = "in memory" if self.path is None else "on disk"
-        return f"<OpenThread {self.id} {'running' if self.running else 'idle'}, {where}>"
+        return f"<OpenThread {self.id} {'idle' if self.idle.is_set() else 'running'}, {where}>"
 
-    async def delete(self) -> None:
-        """Have its process let go of it, and wait until it has. Raises WorkerFailed."""
+    async def delete(self) -> bool:
+        """Have its process let go of it, and wait until it has; False when it does not. Raises WorkerFailed."""
+        if self.path is None:
+            return True
         await self.connection.post("thread/delete", {"threadId": self.id})
-        if self.path is not None:
-            for _ in range(_LOOKS):  # the CLI's answer waits for the reader of its lines
-                if not _is_there(self.path):
-                    return
-                await asyncio.sleep(_BETWEEN_LOOKS)
+        return await _gone([self.path], _LOOKS)
 
 
 class OpenThreads:
@@ -59,28 +60,57 @@ class OpenThreads:
     def __init__(self) -> None:
         self._all: dict[str, OpenThread] = {}  # the least recently used first
         self._closing: dict[str, asyncio.Event] = {}  # of those that their process is deleting
+        self._reserved: set[str] = set()  # somebody is about to load them
 
     def get(self, thread_id: str) -> OpenThread | None:
         return self._all.get(thread_id)
 
-    def use(self, thread: OpenThread) -> None:
-        """It is loaded, and in use now."""
-        self._all.pop(thread.id, None)
-        self._all[thread.id] = thread
+    @contextmanager
+    def in_use(self, thread: OpenThread, *, kept: bool) -> Iterator[None]:
+        """A turn runs on it until the block ends; where it is `kept`, another may go on with it."""
+        if kept:
+            self._all.pop(thread.id, None)
+            self._all[thread.id] = thread
         thread.used = time.monotonic()
+        thread.stands_at = None
+        thread.idle.clear()
+        try:
+            yield
+        finally:
+            thread.idle.set()
 
-    async def close(self, thread_id: str) -> bool:
-        """Have it loaded nowhere; False when that cannot be, because a turn runs on it. Raises WorkerFailed."""
-        if (closing := self._closing.get(thread_id)) is not None:
+    @asynccontextmanager
+    async def reserved(self, thread_id: str) -> AsyncIterator[bool]:
+        """Have it loaded nowhere, and by nobody else before the block ends. Raises WorkerFailed.
+
+        Yields False when it cannot be had: a turn runs on it, somebody else is about to load it, or its process keeps it.
+        """
+        free = await self._closed(thread_id)
+        if free:
+            self._reserved.add(thread_id)
+        try:
+            yield free
+        finally:
+            if free:
+                self._reserved.discard(thread_id)
+
+    async def _closed(self, thread_id: str) -> bool:
+        while (closing := self._closing.get(thread_id)) is not None:
             await closing.wait()
         thread = self._all.get(thread_id)
         if thread is None:
-            return True
-        if thread.running:
-            return False
+            return thread_id not in self._reserved
+        if thread.stands_at is not None:  # its turn is over, or nearly so
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_OVER_WITHIN):
+                    await thread.idle.wait()
+            if self._all.get(thread_id) is not thread:  # meanwhile
+                return await self._closed(thread_id)
+        return thread.idle.is_set() and await self._close(thread)
+
+    async def _close(self, thread: OpenThread) -> bool:
         with self._let_go([thread]):
-            await thread.delete()
-        return True
+            return await thread.delete()
 
     @contextmanager
     def _let_go(self, threads: Sequence[OpenThread]) -> Iterator[None]:
@@ -98,15 +128,15 @@ class OpenThreads:
 
     async def close_surplus(self, connection: Connection) -> None:
         """Close what one worker has loaded beyond its bound, the least recently used first. Raises WorkerFailed."""
-        own = [thread for thread in self._all.values() if thread.connection is connection]
+        own = [thread for thread in self._all.values() if thread.connection is connection and thread.path is not None]
         for thread in own[: max(0, len(own) - MOST_OPEN)]:
-            await self.close(thread.id)
+            await self._closed(thread.id)
 
     async def close_old(self, lifetime: float) -> None:
         """Close those that no turn has used for so many seconds. Raises WorkerFailed."""
         limit = time.monotonic() - lifetime
-        for thread in [thread for thread in self._all.values() if thread.used < limit]:
-            await self.close(thread.id)
+        for thread in [thread for thread in self._all.values() if thread.used < limit and thread.idle.is_set()]:
+            await self._closed(thread.id)
 
     async def close_all(self, connection: Connection) -> None:
         """Its process is about to end: have it forget its threads, and remove what is left of them on disk."""
@@ -115,19 +145,21 @@ class OpenThreads:
         with self._let_go(own):
             with contextlib.suppress(WorkerFailed):
                 for thread in own:
-                    await connection.post("thread/delete", {"threadId": thread.id})
+                    if thread.path is not None:
+                        await connection.post("thread/delete", {"threadId": thread.id})
                 await _gone(paths, _LOOKS_AT_THE_END)
             for path in paths:
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
 
 
-async def _gone(paths: Sequence[Path], looks: int) -> None:
+async def _gone(paths: Sequence[Path], looks: int) -> bool:
     """Wait until they are, but not for ever: the CLI's answer waits until somebody reads its lines."""
     for _ in range(looks):
         if not any(map(_is_there, paths)):
-            return
+            return True
         await asyncio.sleep(_BETWEEN_LOOKS)
+    return False
 
 
 def _is_there(path: Path) -> bool:

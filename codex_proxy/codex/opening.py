@@ -60,10 +60,13 @@ class Opener:
         await self._threads.close_surplus(self._connection)
 
     def holds(self, turn: Turn) -> bool:
-        """Whether the thread of the turn's conversation is loaded here, and stands where the conversation does."""
+        """Whether the thread of the turn's conversation is loaded here, and stands where the conversation does.
+
+        So it does as soon as the turn before has been told as ended, when the worker may not be done with it yet.
+        """
         if turn.trace is None or turn.trace.calls or (live := self._threads.get(turn.trace.thread)) is None:
             return False
-        return live.connection is self._connection and not live.running and live.stands_at == turn.trace.id
+        return live.connection is self._connection and live.stands_at == turn.trace.id
 
     async def open(self, turn: Turn, recipe: Recipe) -> Opening:
         """Raises WorkerFailed."""
@@ -109,40 +112,48 @@ class Opener:
     async def _resumed(self, turn: Turn, trace: Trace, recipe: Recipe) -> Opening:
         if not _PLACE.fullmatch(trace.place) or not rollout.numbered(trace.content):
             raise WorkerFailed("This thread cannot be resumed.", detail=trace.place[:200])
-        name, content, place = trace.thread, trace.content, trace.place
-        if not await self._threads.close(name):  # a turn runs on it: this one goes its own way
-            name = _uuid7()
-            content, place = rollout.renamed(content, trace.thread, name), place.replace(trace.thread, name)
+        async with self._threads.reserved(trace.thread) as free:
+            if free:
+                return await self._loaded(turn, trace, recipe)
+        name = _uuid7()  # it is in use: this turn goes its own way
+        content, place = rollout.renamed(trace.content, trace.thread, name), trace.place.replace(trace.thread, name)
+        return await self._loaded(turn, msgspec.structs.replace(trace, thread=name, content=content, place=place), recipe)
+
+    async def _loaded(self, turn: Turn, trace: Trace, recipe: Recipe) -> Opening:
+        name, content = trace.thread, trace.content
         missing = turn.history[turn.covered :]
         if trace.calls:
             outputs = tuple(takewhile(lambda item: isinstance(item, Answered), missing))
             content = rollout.with_items(content, history_items(outputs, trace.calls))
             missing = missing[len(outputs) :]
-        path = self._home / place
-        _write(path, content)
+        path = self._home / trace.place
         try:
-            started = await self._resume(name, path, recipe)
-            await self._check(started, recipe)
-        except WorkerFailed:
+            _write(path, content)
+            await self._resume(name, path, recipe)
+        except BaseException:
             path.unlink(missing_ok=True)
             raise
-        if started.thread.id != name:
-            raise WorkerFailed("Codex resumed another thread.", detail=f"{started.thread.id} for {name}")
         thread = OpenThread(name, path, recipe, self._connection)
         thread.tail = Tail(path, len(content))
         thread.totals, thread.documents = rollout.tokens(content), trace.documents
         thread.service_tier = trace.service_tier
         return Opening(thread, missing, "resumed")
 
-    async def _resume(self, name: str, path: Path, recipe: Recipe) -> wire.ThreadStarted:
+    async def _resume(self, name: str, path: Path, recipe: Recipe) -> None:
+        params = recipe.resume_params(name, path)
         for _ in range(_TRIES):
             try:
-                return await self._connection.request("thread/resume", recipe.resume_params(name, path), wire.ThreadStarted)
+                started = await self._connection.request("thread/resume", params, wire.ThreadStarted)
+                break
             except WorkerFailed as error:
                 if _STILL_WRITTEN not in error.detail:
                     raise
             await asyncio.sleep(_BETWEEN_TRIES)
-        raise WorkerFailed("A thread is still in use by another process.", detail=name)
+        else:
+            raise WorkerFailed("A thread is still in use by another process.", detail=name)
+        await self._check(started, recipe)
+        if started.thread.id != name:
+            raise WorkerFailed("Codex resumed another thread.", detail=f"{started.thread.id} for {name}")
 
 
 def check_workspace(cwd: str) -> None:
@@ -162,7 +173,8 @@ def _rebuilt(turn: Turn, trace: Trace) -> tuple[History, ...]:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    path.unlink(missing_ok=True)  # what is left of an earlier server; its processes may still have it open
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "wb") as stream:
         stream.write(content)
 

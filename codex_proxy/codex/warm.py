@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from codex_proxy.codex.worker import Worker
 from codex_proxy.errors import WorkerFailed
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.turns import Mode, Turn
+from codex_proxy.turns import Mode
 
 StartWorker = Callable[[Mode], AbstractAsyncContextManager[Worker]]
 
@@ -50,10 +50,10 @@ class WarmWorkers:
             return await self.take(mode)
         return worker
 
-    def holds(self, turn: Turn) -> bool:
-        """Whether the worker of the turn's mode has the thread of its conversation, where it stands."""
-        kept = self._kept.get(turn.mode)
-        return kept is not None and kept.at_hand is not None and kept.at_hand.holds(turn)
+    def at_hand(self, mode: Mode) -> Worker | None:
+        """The worker of this mode, once it has started."""
+        kept = self._kept.get(mode)
+        return None if kept is None else kept.at_hand
 
     def start_successor(self, worker: Worker) -> None:
         """Begin to start the successor of a worker that will not be used again; it stays in use until given back."""

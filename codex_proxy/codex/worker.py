@@ -73,7 +73,7 @@ class Worker:
         self._threads = threads
         self._quota = quota
         connection.hears[methods.LIMITS] = quota.hear
-        self._opener = Opener(connection, settings, threads)
+        self.opener = Opener(connection, settings, threads)
         self._last: Recipe | None = None
         self._turns = 0
         self._exchange: Exchange | None = None  # the latest
@@ -139,7 +139,7 @@ class Worker:
 
     @property
     def unprepared(self) -> bool:
-        return self._opener.unprepared
+        return self.opener.unprepared
 
     @property
     def unknown(self) -> Counter[str]:
@@ -159,10 +159,6 @@ class Worker:
             return "login_changed"
         return "no_thread" if self.unprepared else "memory_limit"
 
-    def holds(self, turn: Turn) -> bool:
-        """Whether it has the thread of the turn's conversation loaded, where it stands."""
-        return self._opener.holds(turn)
-
     async def prepare(self) -> None:
         """Start the next thread before it is needed, by the recipe of the last turn. Raises WorkerFailed, and is spent then."""
         if self._settings.local_only and not self.facts.provider_local:
@@ -170,7 +166,7 @@ class Worker:
         recipe = self._last or self._default_recipe()
         self.spent = True
         with contextlib.suppress(WorkspaceUnusable):  # no reason not to serve the others
-            await self._opener.prepare(recipe)
+            await self.opener.prepare(recipe)
         self.spent = False
 
     async def run(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
@@ -191,35 +187,35 @@ class Worker:
         recipe = self._recipe(turn)
         try:
             await self._wake()
-            opening = await self._opener.open(turn, recipe)
+            opening = await self.opener.open(turn, recipe)
             before = self._process.below()
-            async with aclosing(self._events(turn, recipe, opening)) as events:
-                async for event in events:
-                    yield event
+            with self._threads.in_use(opening.thread, kept=turn.keep != "nowhere"):
+                async with aclosing(self._events(turn, recipe, opening)) as events:
+                    async for event in events:
+                        yield event
+                await self._look_back(opening.thread, before, unguarded=unguarded)
         except (InvalidRequest, ContextTooLong):  # Codex has refused what the client brought, and is as it was
             self.spent = self.ending or self._too_large()
             raise
         self._last = recipe
-        assert self._exchange is not None
-        ran, clean = self._exchange.ran_something, self._exchange.clean
-        self._left_something = unguarded or (ran and not await self._cleaned(opening.thread, before))
-        self.spent = not clean or self.ending or self._left_something or self._too_large()
 
     async def _events(self, turn: Turn, recipe: Recipe, opening: Opening) -> AsyncGenerator[TurnEvent, None]:
         thread, told = opening.thread, surroundings.told(turn, opening, recipe.view, self.facts.document_names)
         exchange = self._exchange = Exchange(self._connection, told, opening, turn)
-        thread.running, thread.stands_at = True, None
-        self._threads.use(thread)
-        try:
-            async with aclosing(exchange.events()) as events:
-                async for event in events:
-                    if isinstance(event, TurnCompleted):
-                        thread.totals = exchange.totals
-                        self.trace = trace.left(told, exchange, thread, self._home)
-                        thread.stands_at = self.trace.id if self.trace else None
-                    yield event
-        finally:
-            thread.running = False
+        async with aclosing(exchange.events()) as events:
+            async for event in events:
+                if isinstance(event, TurnCompleted):
+                    thread.totals = exchange.totals
+                    self.trace = trace.left(told, exchange, thread, self._home)
+                    thread.stands_at = self.trace.id if self.trace else None
+                yield event
+
+    async def _look_back(self, thread: OpenThread, before: frozenset[int], *, unguarded: bool) -> None:
+        """Decide whether the process may run another turn after this one, which has ended."""
+        assert self._exchange is not None
+        ran, clean = self._exchange.ran_something, self._exchange.clean
+        self._left_something = unguarded or (ran and not await self._cleaned(thread, before))
+        self.spent = not clean or self.ending or self._left_something or self._too_large()
 
     async def _cleaned(self, thread: OpenThread, before: frozenset[int]) -> bool:
         """End what a turn's commands have left; False when something of it is still there, so that the process must go."""

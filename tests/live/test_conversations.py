@@ -54,6 +54,7 @@ class Chat:
 
     async def go_on(self) -> dict[str, Any]:
         answer = await (await self.proxy.chat(messages=self.messages, **self.members)).json()
+        assert "choices" in answer, answer
         message: dict[str, Any] = answer["choices"][0]["message"]
         self.tokens.append(answer["usage"]["total_tokens"])
         kept = {"role": "assistant", "content": message["content"]}
@@ -189,20 +190,23 @@ async def test_a_service_tier_is_that_of_the_turns_that_name_it(proxy: Proxy, ta
                 assert talking.requests[-1].body.get("service_tier") == tier
 
 
-async def test_two_turns_that_continue_the_same_answer_at_once(proxy: Proxy, talking: ModelServer) -> None:
-    chat = Chat(proxy)
+async def test_turns_that_continue_the_same_answer_at_once_go_each_its_own_way(proxy: Proxy, talking: ModelServer) -> None:
+    """Over and over: their thread is live, being closed, or being resumed elsewhere."""
+    chat, fork = Chat(proxy), Chat(proxy)
     await chat.say("One.")
-    fork = Chat(proxy)
     fork.messages = [*chat.messages]
-    await asyncio.gather(chat.say("Two."), fork.say("Other."))
-    await asyncio.gather(chat.say("Three."), fork.say("More."))
-    for one, texts in ((chat, ("Two.", "Three.")), (fork, ("Other.", "More."))):
+    for number in range(5):
+        await asyncio.gather(chat.say(f"Two {number}."), fork.say(f"Other {number}."))
+    for one, text in ((chat, "Two"), (fork, "Other")):
         assert [message["content"] for message in one.messages[2:]] == [
-            told for text in texts for told in (text, f"An answer to: {text}")
+            told for number in range(5) for told in (f"{text} {number}.", f"An answer to: {text} {number}.")
         ]
+    for last in talking.requests[-2:]:
+        said = [text for text in last.said_by_user if text.startswith(("Two", "Other"))]
+        assert len({text.split()[0] for text in said}) == 1
+        assert len(said) == 5
 
 
-@pytest.mark.usefixtures("one_worker")
 @pytest.mark.parametrize("store", [True, False])
 async def test_responses_go_on_in_their_thread(proxy: Proxy, talking: ModelServer, store: bool) -> None:
     """By previous_response_id where they are stored, else by the items that the client sends again."""
