@@ -2,7 +2,8 @@
 
 import msgspec
 
-from codex_proxy.turns import History, Part, Tool, Turn
+from codex_proxy.history import History, Part
+from codex_proxy.turns import Tool, Turn
 
 
 class Packed(msgspec.Struct, frozen=True):

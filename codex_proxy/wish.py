@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from codex_proxy.turns import Answered, History, Image, Message, Mode, Part, Sandbox, Summary, Tool
+from codex_proxy.history import Answered, History, Image, Message, Part
+from codex_proxy.turns import Mode, Sandbox, Summary, Tool
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):

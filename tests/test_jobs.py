@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from codex_proxy.errors import NotReady, QueueFull, ShuttingDown, UpstreamFailed
+from codex_proxy.history import Text
 from codex_proxy.job import EVENTS_AHEAD, Job
 from codex_proxy.jobs import JobQueue
 from codex_proxy.tasks import spawn
-from codex_proxy.turns import MessageDelta, Text, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
+from codex_proxy.turns import MessageDelta, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
 from tests.lifecycle import virtual_time
 
 _LIMIT = 5.0  # seconds

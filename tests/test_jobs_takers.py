@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from codex_proxy import jobs
+from codex_proxy.history import Text
 from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
-from codex_proxy.turns import Text, Trace, Turn, TurnCompleted
+from codex_proxy.turns import Trace, Turn, TurnCompleted
 
 _TURN = Turn("t", "m", None, "agent", "read-only", False, "/", (), (Text("hi"),))
 _END = TurnCompleted(None)

@@ -5,8 +5,9 @@ import logging
 import pytest
 
 from codex_proxy.errors import NotReady, TurnTimeout, UpstreamFailed, WorkerFailed
+from codex_proxy.history import Text
 from codex_proxy.outcome import Course, Outcome, brief
-from codex_proxy.turns import MessageDelta, Text, Turn, TurnCompleted, TurnEnd, TurnFailed, TurnStarted, Usage
+from codex_proxy.turns import MessageDelta, Turn, TurnCompleted, TurnEnd, TurnFailed, TurnStarted, Usage
 
 _TURN = Turn("t", "gpt-5.5", None, "agent", "read-only", False, "/", (), (Text("a secret"),))
 _USAGE = Usage(input=14_200, cached=12_000, output=36, reasoning=4)

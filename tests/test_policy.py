@@ -9,10 +9,11 @@ import pytest
 from codex_proxy.catalog import Catalog, Facts, Model
 from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.errors import Forbidden, InvalidRequest, ModelNotFound, NotAllowedHere, NotReady, SandboxNotAllowed
+from codex_proxy.history import Image, Message, Text
 from codex_proxy.keys import Scope
 from codex_proxy.policy import decide
 from codex_proxy.settings import Settings
-from codex_proxy.turns import Image, Message, Mode, Sandbox, Text, Turn
+from codex_proxy.turns import Mode, Sandbox, Turn
 from codex_proxy.wish import Wish
 
 _READ: Sandbox = "read-only"

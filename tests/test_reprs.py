@@ -2,8 +2,9 @@
 
 import re
 
+from codex_proxy.history import Text
 from codex_proxy.job import Job
-from codex_proxy.turns import Text, Turn, TurnCompleted
+from codex_proxy.turns import Turn, TurnCompleted
 from tests.conftest import Proxy
 
 _TURN = Turn("turn_1", "m", None, "agent", "read-only", False, "/", (), (Text("a secret"),))

@@ -1,6 +1,7 @@
 """Transcripts: the events of whole turns, as a worker tells them, which every dialect must be able to show."""
 
 from codex_proxy.errors import UpstreamFailed
+from codex_proxy.history import Phase
 from codex_proxy.turns import (
     Command,
     McpCall,
@@ -8,7 +9,6 @@ from codex_proxy.turns import (
     MessageDelta,
     MessageStarted,
     Patch,
-    Phase,
     PlanUpdated,
     ReasoningCompleted,
     ReasoningDelta,

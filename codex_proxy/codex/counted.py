@@ -6,7 +6,8 @@ token, since a provider's tokenizer is its own; what Codex itself puts before th
 
 import msgspec
 
-from codex_proxy.turns import Answered, Called, History, Message, Part, Reasoned, Text, Turn, Usage, Verbatim
+from codex_proxy.history import Answered, Called, History, Message, Part, Reasoned, Text, Verbatim
+from codex_proxy.turns import Turn, Usage
 
 _BYTES_A_TOKEN = 4
 _IMAGE_TOKENS = 1000  # about what providers count for one of usual size

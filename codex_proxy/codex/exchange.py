@@ -22,18 +22,8 @@ from codex_proxy.codex.tail import Tail
 from codex_proxy.codex.thread import history_items, turn_params
 from codex_proxy.codex.translate import Translator
 from codex_proxy.errors import UpstreamFailed, WorkerFailed
-from codex_proxy.turns import (
-    Continuation,
-    History,
-    Recorded,
-    Text,
-    Turn,
-    TurnCompleted,
-    TurnEvent,
-    TurnFailed,
-    TurnStarted,
-    Waiting,
-)
+from codex_proxy.history import History, Text
+from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
 
 _ITEMS_A_SECOND = 1000  # of a history, that Codex takes on a machine under load; on an idle one ten times as many
 _TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged; it takes milliseconds. Then a fresh worker gets the turn

@@ -21,9 +21,10 @@ from codex_proxy.codex.open_threads import OpenThread, OpenThreads
 from codex_proxy.codex.tail import Tail
 from codex_proxy.codex.thread import PROFILE, Recipe, history_items
 from codex_proxy.errors import InvalidRequest, WorkerFailed, WorkspaceUnusable
+from codex_proxy.history import Answered, History, Verbatim
 from codex_proxy.roots import why_unusable
 from codex_proxy.settings import Settings
-from codex_proxy.turns import Answered, Continuation, History, Trace, Turn, Verbatim
+from codex_proxy.turns import Continuation, Trace, Turn
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ import msgspec
 from codex_proxy.codex import documents
 from codex_proxy.codex.opening import Opening
 from codex_proxy.codex.view import View
-from codex_proxy.turns import Message, Part, Text, Turn
+from codex_proxy.history import Message, Part, Text
+from codex_proxy.turns import Turn
 
 _BEFORE_NAMES = "$@"  # of skills; of plugins, which are off
 

@@ -14,22 +14,8 @@ import msgspec
 
 from codex_proxy.codex import tools
 from codex_proxy.codex.view import View
-from codex_proxy.turns import (
-    Answered,
-    Called,
-    History,
-    Image,
-    Message,
-    Mode,
-    Part,
-    Reasoned,
-    Role,
-    Text,
-    Tool,
-    Turn,
-    Verbatim,
-    WebSearch,
-)
+from codex_proxy.history import Answered, Called, History, Image, Message, Part, Reasoned, Role, Text, Verbatim
+from codex_proxy.turns import Mode, Tool, Turn, WebSearch
 from codex_proxy.whole_file import Version
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."

@@ -10,7 +10,8 @@ from codex_proxy.codex import rollout
 from codex_proxy.codex.exchange import Exchange
 from codex_proxy.codex.open_threads import OpenThread
 from codex_proxy.codex.thread import history_items
-from codex_proxy.turns import Message, Trace, Turn
+from codex_proxy.history import Message
+from codex_proxy.turns import Trace, Turn
 
 _log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ import msgspec
 
 from codex_proxy.codex import tools, wire
 from codex_proxy.errors import InvalidRequest
+from codex_proxy.history import Phase, Verbatim
 from codex_proxy.turns import (
     Command,
     McpCall,
@@ -19,7 +20,6 @@ from codex_proxy.turns import (
     MessageDelta,
     MessageStarted,
     Patch,
-    Phase,
     PlanUpdated,
     ReasoningCompleted,
     ReasoningDelta,
@@ -31,7 +31,6 @@ from codex_proxy.turns import (
     Turn,
     TurnEvent,
     Usage,
-    Verbatim,
     Work,
     WorkCompleted,
     WorkProgress,

@@ -7,7 +7,7 @@ import binascii
 
 from codex_proxy.dialects import image_header, images
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import PDF, Image, Part, Text
+from codex_proxy.history import PDF, Image, Part, Text
 
 MAX_TEXT_BYTES = 1024 * 1024
 MAX_PDF_BYTES = 20 * 1024 * 1024

@@ -14,7 +14,7 @@ import msgspec
 
 from codex_proxy.dialects.image_header import kind_of, size
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.turns import Answered, Image, Message, Part
+from codex_proxy.history import Answered, Image, Message, Part
 from codex_proxy.wish import Wish
 
 _Item = TypeVar("_Item")

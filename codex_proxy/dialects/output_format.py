@@ -7,7 +7,7 @@ import msgspec
 from codex_proxy.dialects.bounds import PassedOn
 from codex_proxy.dialects.schema import check_strict
 from codex_proxy.dialects.strictable import made_strict
-from codex_proxy.turns import Message, Text
+from codex_proxy.history import Message, Text
 
 _JSON_ONLY = "Answer with one JSON value and nothing else: no prose around it, no Markdown fence."
 

@@ -15,7 +15,8 @@ import msgspec
 import toktok
 
 from codex_proxy.dialects import image_header
-from codex_proxy.turns import Answered, Called, History, Image, Message, Part, Reasoned, Text, Tool, Verbatim
+from codex_proxy.history import Answered, Called, History, Image, Message, Part, Reasoned, Text, Verbatim
+from codex_proxy.turns import Tool
 from codex_proxy.wish import Wish
 
 ENCODING = "o200k_base"  # of all models since GPT-4o

@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from codex_proxy.turns import History, Message, Text
+from codex_proxy.history import History, Message, Text
 from codex_proxy.wish import Wish
 
 _LONGEST = 256 * 1024  # characters; none is as long, and looking through more is not worth it

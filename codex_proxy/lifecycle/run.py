@@ -22,12 +22,13 @@ from codex_proxy.dialects.responses.replay import repeated
 from codex_proxy.dialects.responses.request import ResponsesRequest
 from codex_proxy.dialects.responses.stream import ResponsesStream
 from codex_proxy.errors import ProxyError, RecordEnded, StoreUnavailable
+from codex_proxy.history import History
 from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.conversations import Part
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.store.base import Change, Record, StoredEvent, StoredPart
-from codex_proxy.turns import History, MessageCompleted, ReasoningCompleted, Turn, TurnCompleted, Usage, WorkCompleted
+from codex_proxy.turns import MessageCompleted, ReasoningCompleted, Turn, TurnCompleted, Usage, WorkCompleted
 
 _WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: a beat, and a call of the store that hangs
 

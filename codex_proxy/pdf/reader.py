@@ -13,7 +13,7 @@ import msgspec
 from codex_proxy.codex import orphans
 from codex_proxy.dialects.images import check_number
 from codex_proxy.errors import InvalidRequest, ServerFull
-from codex_proxy.turns import Image, Part, Text
+from codex_proxy.history import Image, Part, Text
 
 MAX_FILES = 10  # in one conversation
 MAX_PAGES = 100  # of one file

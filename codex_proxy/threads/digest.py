@@ -10,7 +10,8 @@ from typing import assert_never
 
 import msgspec
 
-from codex_proxy.turns import Answered, Called, History, Image, Message, Part, Reasoned, Text, Turn, Verbatim
+from codex_proxy.history import Answered, Called, History, Image, Message, Part, Reasoned, Text, Verbatim
+from codex_proxy.turns import Turn
 
 
 def of_turn(turn: Turn, owner: str, apart: tuple[str, ...]) -> list[bytes]:

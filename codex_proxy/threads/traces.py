@@ -17,11 +17,12 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from codex_proxy.errors import StorageFull, StoreUnavailable
+from codex_proxy.history import Called, History, Message, Verbatim
 from codex_proxy.store.base import Store, StoredTrace
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.threads.digest import rolling
 from codex_proxy.threads.index import Threads
-from codex_proxy.turns import Called, History, Keep, Message, Trace, Turn, Verbatim
+from codex_proxy.turns import Keep, Trace, Turn
 
 _log = logging.getLogger(__name__)
 

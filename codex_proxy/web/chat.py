@@ -17,10 +17,10 @@ from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure, Finish,
 from codex_proxy.dialects.chat.request import ChatRequest
 from codex_proxy.dialects.completions.answer import Pieces, Whole
 from codex_proxy.errors import ProxyError
+from codex_proxy.history import History
 from codex_proxy.job import Job
 from codex_proxy.lifecycle.claims import Held
 from codex_proxy.packing import pack
-from codex_proxy.turns import History
 from codex_proxy.web import errors, idempotency, sse
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Body

@@ -17,7 +17,7 @@ from yarl import URL
 from codex_proxy.dialects import images
 from codex_proxy.dialects.image_header import KINDS
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.turns import Image
+from codex_proxy.history import Image
 from codex_proxy.web.public_hosts import Address, is_name, is_public, look_up
 
 _AT_ONCE = 4  # images, of all requests

@@ -15,6 +15,7 @@ from codex_proxy.codex import tools
 from codex_proxy.codex.warm import StartWorker
 from codex_proxy.dialects.images import Read
 from codex_proxy.errors import NotReady
+from codex_proxy.history import History, Image, Part
 from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.background import Backgrounds
@@ -31,7 +32,7 @@ from codex_proxy.supervisor import Supervisors
 from codex_proxy.systemd import Systemd
 from codex_proxy.threads import digest
 from codex_proxy.threads.traces import Traces
-from codex_proxy.turns import History, Image, Part, Turn
+from codex_proxy.turns import Turn
 from codex_proxy.web.decoding import Decoding
 from codex_proxy.web.followers import Followers
 from codex_proxy.web.gates.auth import Caller, Callers

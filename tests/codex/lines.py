@@ -7,7 +7,8 @@ import msgspec
 
 from codex_proxy.codex import wire
 from codex_proxy.codex.translate import Translator
-from codex_proxy.turns import Text, Turn, TurnEvent
+from codex_proxy.history import Text
+from codex_proxy.turns import Turn, TurnEvent
 
 _DATA = Path(__file__).parent.parent / "data"
 

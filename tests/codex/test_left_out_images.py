@@ -5,7 +5,8 @@ import pytest
 
 from codex_proxy.codex.translate import Translator
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.turns import Answered, Image, Message, Part, Text, Turn, Verbatim
+from codex_proxy.history import Answered, Image, Message, Part, Text, Verbatim
+from codex_proxy.turns import Turn
 from tests.codex.lines import TURN, Line, call_output, line, translate
 
 _LEFT_OUT = "image content omitted because it could not be processed"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from codex_proxy.codex.thread import Recipe, history_items, turn_params
 from codex_proxy.codex.view import View
-from codex_proxy.turns import Answered, Called, Image, Message, Mode, Reasoned, Sandbox, Text, Tool, Turn
+from codex_proxy.history import Answered, Called, Image, Message, Reasoned, Text
+from codex_proxy.turns import Mode, Sandbox, Tool, Turn
 
 _VIEW = View(("/etc", "/home/someone/src", "/usr"), None, ("/w/secret",))
 _AGENT = Recipe(

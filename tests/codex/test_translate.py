@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from codex_proxy.codex.translate import Translator
+from codex_proxy.history import Phase
 from codex_proxy.turns import (
     Command,
     McpCall,
@@ -11,7 +12,6 @@ from codex_proxy.turns import (
     MessageDelta,
     MessageStarted,
     Patch,
-    Phase,
     ReasoningCompleted,
     ReasoningDelta,
     ReasoningStarted,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from codex_proxy.dialects import images
 from codex_proxy.dialects.image_header import KINDS, size
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.turns import Answered, Called, Image, Message, Part, Text
+from codex_proxy.history import Answered, Called, Image, Message, Part, Text
 from codex_proxy.wish import Wish
 from tests.pictures import DAMAGED, PIXEL, data_url, gif, jpeg, png, webp
 

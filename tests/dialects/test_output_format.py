@@ -9,7 +9,7 @@ from codex_proxy.dialects.chat import request as chat_request
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.turns import History, Message, Text
+from codex_proxy.history import History, Message, Text
 from codex_proxy.wish import Wish
 
 _SCHEMA: dict[str, Any] = {

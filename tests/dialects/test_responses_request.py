@@ -10,7 +10,8 @@ import pytest
 from codex_proxy.codex.thread import history_items
 from codex_proxy.dialects.responses.request import ResponsesRequest, decode
 from codex_proxy.errors import InvalidRequest, ProxyError, UnsupportedParameter
-from codex_proxy.turns import Answered, Called, History, Image, Message, Part, Reasoned, Text, Tool, ToolCalled, Turn
+from codex_proxy.history import Answered, Called, History, Image, Message, Part, Reasoned, Text
+from codex_proxy.turns import Tool, ToolCalled, Turn
 from codex_proxy.wish import Wish
 from tests import transcripts
 from tests.dialects.responses import BLANK, output_of

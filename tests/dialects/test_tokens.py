@@ -7,7 +7,7 @@ import pytest
 
 from codex_proxy.dialects import tokens
 from codex_proxy.dialects.responses import request
-from codex_proxy.turns import Verbatim
+from codex_proxy.history import Verbatim
 from tests.clients.exchange import PNG
 
 _BARE = 3 + 3  # around one message, and before the answer

@@ -5,6 +5,7 @@ import random
 from hypothesis import strategies as st
 
 from codex_proxy.errors import UpstreamFailed
+from codex_proxy.history import Phase, Verbatim
 from codex_proxy.turns import (
     Command,
     McpCall,
@@ -12,7 +13,6 @@ from codex_proxy.turns import (
     MessageDelta,
     MessageStarted,
     Patch,
-    Phase,
     PlanUpdated,
     ReasoningCompleted,
     ReasoningDelta,
@@ -25,7 +25,6 @@ from codex_proxy.turns import (
     TurnFailed,
     TurnStarted,
     Usage,
-    Verbatim,
     Waiting,
     Work,
     WorkCompleted,

@@ -10,6 +10,7 @@ import msgspec
 
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.errors import ProxyError
+from codex_proxy.history import Text
 from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.background import Backgrounds
@@ -18,7 +19,7 @@ from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.store.memory import MemoryStore
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.turns import MessageCompleted, MessageDelta, MessageStarted, Text, Turn, TurnCompleted, TurnStarted
+from codex_proxy.turns import MessageCompleted, MessageDelta, MessageStarted, Turn, TurnCompleted, TurnStarted
 from tests.lifecycle.failing_store import FailingStore
 
 OWNER = "anna"

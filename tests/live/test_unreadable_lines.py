@@ -17,7 +17,8 @@ from codex_proxy.codex.open_threads import OpenThreads
 from codex_proxy.codex.worker import Worker
 from codex_proxy.demo.home import Home
 from codex_proxy.errors import ContextTooLong, InvalidRequest
-from codex_proxy.turns import Message, Text, Tool, Turn, TurnCompleted, Verbatim
+from codex_proxy.history import Message, Text, Verbatim
+from codex_proxy.turns import Tool, Turn, TurnCompleted
 from tests.conftest import TURN_LIMIT
 
 _SOON = 10.0  # seconds: less than every deadline of a request to the CLI

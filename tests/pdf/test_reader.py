@@ -9,9 +9,9 @@ import pytest
 
 from codex_proxy.dialects.image_header import size
 from codex_proxy.errors import InvalidRequest
+from codex_proxy.history import PDF, Image, Part, Text
 from codex_proxy.pdf import reader
 from codex_proxy.pdf.reader import PdfReader
-from codex_proxy.turns import PDF, Image, Part, Text
 from tests.conftest import children_of
 from tests.pdfs import PASSWORD, pdf
 

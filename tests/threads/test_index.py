@@ -6,9 +6,10 @@ import random
 import msgspec
 import pytest
 
+from codex_proxy.history import Answered, Called, History, Message, Reasoned, Text
 from codex_proxy.threads.digest import of_turn, rolling
 from codex_proxy.threads.index import Threads
-from codex_proxy.turns import Answered, Called, History, Message, Reasoned, Text, Trace, Turn
+from codex_proxy.turns import Trace, Turn
 
 ANSWER = (Message("assistant", (Text("Hello."),)),)
 

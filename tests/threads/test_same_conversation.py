@@ -15,27 +15,19 @@ from codex_proxy.dialects.chat.answer import Completion, GivenAnswer
 from codex_proxy.dialects.chat.deltas import ChatDeltas
 from codex_proxy.dialects.responses import replay
 from codex_proxy.dialects.responses import request as responses_request
+from codex_proxy.history import Answered, Called, History, Image, Message, Part, Reasoned, Text, Verbatim
 from codex_proxy.threads.index import Threads
 from codex_proxy.turns import (
-    Answered,
-    Called,
     Command,
-    History,
-    Image,
-    Message,
     MessageCompleted,
     MessageDelta,
     MessageStarted,
-    Part,
-    Reasoned,
-    Text,
     ToolCalled,
     Trace,
     Turn,
     TurnCompleted,
     TurnEvent,
     TurnStarted,
-    Verbatim,
     WorkCompleted,
     WorkStarted,
 )

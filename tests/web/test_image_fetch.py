@@ -9,7 +9,7 @@ from aiohttp import web
 
 from codex_proxy.dialects import images
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.turns import Image
+from codex_proxy.history import Image
 from codex_proxy.web import public_hosts
 from codex_proxy.web.image_fetch import ImageFetch
 from codex_proxy.web.public_hosts import Address, is_name, is_public

@@ -20,7 +20,7 @@ from codex_proxy.dialects.chat.objects import (
     MessageToolCall,
 )
 from codex_proxy.errors import ProxyError
-from codex_proxy.turns import Called, History, Message, Text
+from codex_proxy.history import Called, History, Message, Text
 
 
 class Chunks:

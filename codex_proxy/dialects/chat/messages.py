@@ -8,7 +8,7 @@ from codex_proxy.dialects import bounds, files, freeform
 from codex_proxy.dialects.call_ids import CallIds
 from codex_proxy.dialects.images import image
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Answered, Called, History, Message, Part, Text, said
+from codex_proxy.history import Answered, Called, History, Message, Part, Text, said
 
 
 class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):

@@ -11,7 +11,7 @@ from codex_proxy.dialects import body, bounds
 from codex_proxy.dialects.chat.request import ChatRequest, StreamOptions
 from codex_proxy.dialects.common import Effort, TokenLimit, XCodex, told_apart
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Text
+from codex_proxy.history import Text
 from codex_proxy.wish import Wish
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]

@@ -26,7 +26,8 @@ from codex_proxy.dialects.responses.items import (
     ToolExecutionError,
     WebSearchCallItem,
 )
-from codex_proxy.turns import Command, McpCall, Patch, Phase, Search, ToolCalled, Work
+from codex_proxy.history import Phase
+from codex_proxy.turns import Command, McpCall, Patch, Search, ToolCalled, Work
 
 _E = TypeVar("_E", bound=StreamEvent)
 Closed = tuple[list[StreamEvent], OutputItem]  # the last events of an item, and the item as it is then

@@ -15,7 +15,7 @@ import msgspec
 from codex_proxy.dialects import body, bounds
 from codex_proxy.dialects.responses.objects import ResponseUsage
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Image, Message, Part, Text
+from codex_proxy.history import Image, Message, Part, Text
 
 _MARK = "codex-proxy-1:"
 _PASSED_ON = ("model", "instructions", "previous_response_id", "conversation", "service_tier", "prompt_cache_key", "user")

@@ -15,7 +15,7 @@ from codex_proxy.dialects.call_ids import CallIds
 from codex_proxy.dialects.images import image
 from codex_proxy.dialects.responses.items import SERVER_LABEL
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Answered, Called, History, Part, Text
+from codex_proxy.history import Answered, Called, History, Part, Text
 
 # No more than records.
 RECORDS = ("web_search_call", "mcp_list_tools", "tool_search_call")

@@ -7,7 +7,7 @@ import msgspec
 from codex_proxy.dialects import files
 from codex_proxy.dialects.images import image
 from codex_proxy.errors import UnsupportedParameter
-from codex_proxy.turns import Part, Phase, Text
+from codex_proxy.history import Part, Phase, Text
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 

@@ -7,7 +7,7 @@ import msgspec
 
 from codex_proxy.dialects.responses import item_ids, stored
 from codex_proxy.errors import ItemNotFound
-from codex_proxy.turns import Verbatim
+from codex_proxy.history import Verbatim
 
 _KIND = "item_reference"
 

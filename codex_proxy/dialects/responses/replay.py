@@ -23,7 +23,7 @@ from codex_proxy.dialects.responses.input import (
 from codex_proxy.dialects.responses.items import OutputItem
 from codex_proxy.dialects.responses.updates import Given, history_in
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Answered, Called, History, Message, Part, Reasoned, Role, Text, Verbatim, said
+from codex_proxy.history import Answered, Called, History, Message, Part, Reasoned, Role, Text, Verbatim, said
 
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "developer", "developer": "developer"}
 

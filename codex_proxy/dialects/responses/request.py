@@ -15,7 +15,8 @@ from codex_proxy.dialects.responses.output_text import Echo, TextOptions, echo, 
 from codex_proxy.dialects.responses.replay import check_calls, conversation
 from codex_proxy.dialects.responses.updates import Given, history_in
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Message, Part, Text, Turn, Verbatim
+from codex_proxy.history import Message, Part, Text, Verbatim
+from codex_proxy.turns import Turn
 from codex_proxy.wish import Wish
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]

@@ -15,7 +15,7 @@ from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.items import CustomToolCallItem, FunctionCallItem, OutputItem
 from codex_proxy.dialects.responses.replay import history_of
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
-from codex_proxy.turns import Message, Text
+from codex_proxy.history import Message, Text
 
 _CREATE, _STEER = "response.create", "response.steer"
 _ENVELOPE = ("type", "stream_id", "stream")  # a stream is what there is

@@ -17,6 +17,7 @@ from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.items import ItemStatus, McpCallItem, OutputItem
 from codex_proxy.dialects.responses.objects import IncompleteDetails, Response, ResponseError, ResponseUsage
 from codex_proxy.errors import ContextTooLong, InvalidRequest, ModelNotFound, ProxyError, QuotaExceeded, RateLimited
+from codex_proxy.history import Verbatim
 from codex_proxy.turns import (
     AfterWaiting,
     MessageCompleted,
@@ -33,7 +34,6 @@ from codex_proxy.turns import (
     TurnFailed,
     TurnStarted,
     Usage,
-    Verbatim,
     Waiting,
     WorkCompleted,
     WorkProgress,

@@ -9,7 +9,8 @@ from codex_proxy.dialects import body
 from codex_proxy.dialects.common import Effort
 from codex_proxy.dialects.responses import tools
 from codex_proxy.errors import UnsupportedParameter
-from codex_proxy.turns import History, Tool
+from codex_proxy.history import History
+from codex_proxy.turns import Tool
 
 
 class ToolsUpdate(msgspec.Struct, frozen=True, tag="tools_update"):
