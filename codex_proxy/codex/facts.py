@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from codex_proxy.catalog import Catalog, Facts, Model, with_extras
-from codex_proxy.codex import wire
+from codex_proxy.codex import wire_facts as wire
 from codex_proxy.codex.connection import Connection
 from codex_proxy.errors import WorkerFailed
 from codex_proxy.settings import Settings

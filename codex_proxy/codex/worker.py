@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from codex_proxy.catalog import Facts
-from codex_proxy.codex import command, documents, facts, home, methods, sandbox, surroundings, trace, wire
+from codex_proxy.codex import command, documents, facts, home, methods, sandbox, surroundings, trace, wire_facts
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.connection import PROMPT_TIMEOUT, Connection
 from codex_proxy.codex.exchange import Exchange
@@ -234,7 +234,7 @@ class Worker:
     async def lives(self) -> bool:
         """Whether it answers; to be asked only while it is idle. One that does not is spent."""
         try:
-            await self._connection.request("account/read", {}, wire.Account, _LIFE_TIMEOUT)
+            await self._connection.request("account/read", {}, wire_facts.Account, _LIFE_TIMEOUT)
         except WorkerFailed as error:
             _log.info("replacing an idle worker that does not answer: %s %s", error, error.detail)
             self.spent = True
@@ -246,7 +246,7 @@ class Worker:
     async def _wake(self) -> None:
         """Find out in time whether a process that has been idle was stopped meanwhile: a thread may take 30 s to start."""
         if self._connection.idle_for > _IDLE:
-            await self._connection.request("account/read", {}, wire.Account, _LIFE_TIMEOUT)
+            await self._connection.request("account/read", {}, wire_facts.Account, _LIFE_TIMEOUT)
 
     async def sandbox_trouble(self) -> str | None:
         """What is wrong with Codex's sandbox here; None when it works."""

@@ -102,7 +102,7 @@ class RedisStore:
 
     async def get(self, owner: str, record_id: str) -> Record | None:
         found = await self._run(redis_scripts.GET, record_id, owner)
-        return _record(record_id, found) if found else None
+        return redis_scripts.record(record_id, found) if found else None
 
     async def input_items(self, owner: str, record_id: str) -> bytes | None:
         found: bytes | None = await self._run(redis_scripts.INPUT_ITEMS, record_id, owner)
@@ -114,7 +114,7 @@ class RedisStore:
 
     async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
         found, place = await self._run(redis_scripts.LATEST, owner, after, limit, _LOOKED_AT)
-        return [Listed(_record(record_id.decode(), state), items) for record_id, state, items in found], place.decode()
+        return [Listed(redis_scripts.record(record_id.decode(), state), items) for record_id, state, items in found], place.decode()
 
     async def delete(self, owner: str, record_id: str) -> bool:
         return bool(await self._run(redis_scripts.DELETE, record_id, owner))
@@ -163,10 +163,10 @@ class RedisStore:
         await self._run(redis_scripts.RENEW, holder, self._lease)
 
     async def orphans(self) -> list[Record]:
-        return [_record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.ORPHANS)]
+        return [redis_scripts.record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.ORPHANS)]
 
     async def held(self, holder: str) -> list[Record]:
-        return [_record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.HELD, holder)]
+        return [redis_scripts.record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.HELD, holder)]
 
     async def hit(self, caller: str, amount: int, window: float) -> Hit | None:
         granted, remaining, reset = await self._run(redis_scripts.HIT, caller, amount, _milliseconds(window))
@@ -282,20 +282,6 @@ def _fields(record: Record) -> list[str | bytes | int]:
         "last_event": record.last_event,
     }
     return [part for pair in named.items() for part in pair]
-
-
-def _record(record_id: str, found: list[bytes]) -> Record:
-    owner, created_at, status, body, holder, cancel_wanted, last_event = found  # in the order of `state` in redis_scripts
-    return Record(
-        id=record_id,
-        owner=owner.decode(),
-        created_at=int(created_at),
-        status=status.decode(),
-        body=body,
-        holder=holder.decode() or None,
-        cancel_wanted=cancel_wanted == b"1",
-        last_event=int(last_event or -1),  # an earlier version's has none
-    )
 
 
 def _milliseconds(seconds: float) -> int:

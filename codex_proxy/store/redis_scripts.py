@@ -1,19 +1,20 @@
 """The steps of the Redis store, in Lua: each is done wholly or not at all. `redis` runs them, and knows what goes in.
 
-What belongs to whom, and what is forgotten when, is decided in here. A script's first write is one that a full server
-refuses, or one that frees memory: after it, Redis refuses nothing more, so that no step stops half way.
+What belongs to whom, and what goes when, is decided in here. A script's first write is one that a full server refuses, or one
+that frees memory: after it, Redis refuses nothing more, so that no step stops half way.
 """
 
-CHANGES = "codex-proxy:changes"  # the channel: the id, or the idempotency key, of what has changed
-ALIVE = "codex-proxy:alive:"  # and the holder: a channel that nobody says anything in; who listens to it is connected
+from codex_proxy.store.base import Record
 
-# Keys: `record:ID` a hash; `events:ID` a sorted set by number; `ages` ids by created_at and, within a second, by their
-# coming; `sizes` bytes by id, with the events; `totals` bytes of all and the count of those that came; `running` ids. What
-# counts is a record, by its id, an answer, by `claim:KEY`, or a trace, by `trace:NAME`: `whose` says its owner, `owners` the
-# bytes of each, `surplus:OWNER` what may be forgotten, traces and then oldest first; `answers` when answers and traces end.
+CHANGES = "codex-proxy:changes"  # the channel: the id, or the idempotency key, of what has changed
+ALIVE = "codex-proxy:alive:"  # and the holder: a silent channel; who listens to it is connected
+
+# Keys: `record:ID` a hash; `events:ID` a sorted set by number; `ages` ids by created_at and, within a second, in order of
+# arrival; `sizes` bytes by id, with the events; `totals` bytes of all and how many came; `running` ids. What counts is a record,
+# by its id, an answer, by `claim:KEY`, or a trace, by `trace:NAME`: `whose` its owner, `owners` the bytes of each,
+# `surplus:OWNER` what may go, traces and then oldest first; `answers` when those end.
 SHARED = """
-local P = 'codex-proxy:'
-local AGES, SIZES, TOTALS, RUNNING = P .. 'ages', P .. 'sizes', P .. 'totals', P .. 'running'
+local P = 'codex-proxy:'; local AGES, SIZES, TOTALS, RUNNING = P .. 'ages', P .. 'sizes', P .. 'totals', P .. 'running'
 local OWNERS, WHOSE, ANSWERS = P .. 'owners', P .. 'whose', P .. 'answers'
 local function record(id) return P .. 'record:' .. id end
 local function events(id) return P .. 'events:' .. id end
@@ -282,3 +283,18 @@ return bytes - tonumber(redis.call('HGET', TOTALS, 'bytes') or 0)
 
 ALL: tuple[str, ...] = (PING, GET, INPUT_ITEMS, CONVERSATION, LATEST, CREATE, UPDATE, DELETE, WANT_CANCEL, EVENTS)
 ALL += (RENEW, ORPHANS, HELD, HIT, SWEEP, MAKE_ROOM)
+
+
+def record(record_id: str, found: list[bytes]) -> Record:
+    """Of what `state` gives."""
+    owner, created_at, status, body, holder, cancel_wanted, last_event = found
+    return Record(
+        id=record_id,
+        owner=owner.decode(),
+        created_at=int(created_at),
+        status=status.decode(),
+        body=body,
+        holder=holder.decode() or None,
+        cancel_wanted=cancel_wanted == b"1",
+        last_event=int(last_event or -1),  # an earlier version's has none
+    )

@@ -9,7 +9,6 @@ nothing open.
 import asyncio
 import contextlib
 import functools
-import math
 import time
 import weakref
 from collections import Counter
@@ -25,10 +24,10 @@ from codex_proxy.store import sql, sqlite_file
 from codex_proxy.store.base import ENDED_MESSAGE, RUNNING, Amendment, Change, Claim, Listed, Record, StoredEvent, StoredTrace
 from codex_proxy.store.file_lock import HolderLocks
 from codex_proxy.store.rates import Hit
+from codex_proxy.store.sqlite_bounds import forget_surplus
 from codex_proxy.store.sqlite_file import Row, in_our_words, run
 
 EVENTS_AT_ONCE = 1000
-FORGET_AT_ONCE = 100  # records a transaction: a smaller bound after a restart must not stop the writers for long
 VACUUM_AT_ONCE = 1000  # pages
 _SILENT_LEASES = 6  # after so many, a holder is dead though its process is there
 POLL_INTERVAL = 0.2  # seconds between two looks for changes of other processes
@@ -72,7 +71,7 @@ class SqliteStore:
             [(number,)] = await run(db, "SELECT last_insert_rowid()")
             await run(db, "INSERT INTO body VALUES (?, ?)", number, record.body)
             await run(db, "INSERT INTO input VALUES (?, ?, ?)", number, input_items, conversation)
-            gone = await self._forget_surplus(db)
+            gone = await forget_surplus(db, self._max_bytes)
         self._tell(gone)
 
     async def update(self, change: Change) -> bool:
@@ -85,7 +84,7 @@ class SqliteStore:
                     return await self._is_end(change)
                 await db.executemany(sql.ADD_EVENT, [(one.number, one.type, one.content, change.id) for one in change.events])
                 await db.executemany(sql.ADD_PART, [(one.number, one.content, change.id) for one in change.parts])
-                gone = await self._forget_surplus(db)
+                gone = await forget_surplus(db, self._max_bytes)
         else:  # without, the next create looks after the bound
             async with self._writing:
                 with self._in_our_words():
@@ -98,7 +97,7 @@ class SqliteStore:
     async def amend(self, owner: str, amendment: Amendment) -> bool:
         async with self._transaction() as db:
             done = await sql.amend(db, owner, amendment)
-            gone = await self._forget_surplus(db)
+            gone = await forget_surplus(db, self._max_bytes)
         self._tell([amendment.id, *gone])
         return done
 
@@ -187,7 +186,7 @@ class SqliteStore:
         async with self._transaction() as db:
             values = (answer, time.time_ns(), key, holder)
             await run(db, "UPDATE claim SET answer = ?, changed_at = ? WHERE key = ? AND holder = ?", *values)
-            gone = await self._forget_surplus(db)
+            gone = await forget_surplus(db, self._max_bytes)
         self._tell([key, *gone])
 
     async def release(self, key: str, holder: str) -> None:
@@ -199,7 +198,7 @@ class SqliteStore:
         async with self._transaction() as db:
             await run(db, sql.KEEP_TRACE, name, owner, identity, content, time.time() + ttl)
             await run(db, "DELETE FROM trace WHERE name = ? AND owner = ? AND identity != ''", instead, owner)
-            gone = await self._forget_surplus(db)
+            gone = await forget_surplus(db, self._max_bytes)
         self._tell(gone)
 
     async def trace(self, owner: str, names: Sequence[str]) -> StoredTrace:
@@ -285,27 +284,9 @@ class SqliteStore:
 
     async def _forgot_some(self, too_old: float) -> bool:
         async with self._transaction() as db:
-            gone = await self._forget_surplus(db, too_old)
+            gone = await forget_surplus(db, self._max_bytes, too_old)
         self._tell(gone)
         return bool(gone)
-
-    async def _forget_surplus(self, db: aiosqlite.Connection, too_old: float = -math.inf) -> list[str]:
-        """Forget what is too old, and of what is too much the largest owner's: traces, records, answers; gives the names."""
-        gone: list[str] = []
-        while len(gone) < FORGET_AT_ONCE:
-            surplus = await run(db, sql.SELECT_SURPLUS, self._max_bytes, too_old)
-            if not surplus:
-                break
-            [(kind, name)] = surplus[:1]
-            if kind == "trace":
-                await run(db, "DELETE FROM trace WHERE name = ?", name)
-            elif name is not None:
-                await run(db, "DELETE FROM record WHERE id = ?", name)
-            else:  # its owner has answers only; that there was one is not forgotten, or a command would run again
-                [(name,)] = await run(db, sql.SELECT_ANSWER)
-                await run(db, "UPDATE claim SET answer = x'' WHERE key = ?", name)
-            gone.append(name)
-        return gone
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

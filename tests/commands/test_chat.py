@@ -23,9 +23,9 @@ async def test_a_conversation_streams_stops_at_ctrl_c_and_goes_on(
 
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
         if request.prompt == "wait":
-            yield Call("exec_command", json.dumps({"cmd": _SLEEP, "yield_time_ms": 30_000}), "call_1")
+            yield Call("exec_command", json.dumps({"cmd": _SLEEP, "yield_time_ms": 30_000}), f"call_{len(request.input)}")
         elif request.prompt == "first":
-            yield Say(words("one two"))
+            yield Say(words("one two and"))
             await let_go.wait()
             yield Say(words("three four"))
         else:
@@ -71,7 +71,7 @@ async def test_a_pipe_gets_the_answer_alone_and_gives_text_to_ask_about(
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
         if not request.outputs:
             yield Say(words("I look first."), phase="commentary")
-            yield Call("exec_command", json.dumps({"cmd": "echo 4711"}), "call_1")
+            yield Call("exec_command", json.dumps({"cmd": "echo 4711"}), f"call_{len(request.input)}")
         else:
             yield Say(words("All is well."), phase="final_answer")
 

@@ -148,10 +148,12 @@ class Contract:
         assert await store.events("anna", record.id, -1) == [*some_events(0, 1), other, *some_events(3, 6)]
 
     async def test_the_records_that_a_holder_runs_are_found(self, store: Store) -> None:
-        for name, holder in (("one", "here"), ("two", "there"), ("three", "here"), ("four", None)):
-            await put(store, msgspec.structs.replace(a_record(name), holder=holder))
+        one = msgspec.structs.replace(a_record("one"), holder="here")
+        others = [msgspec.structs.replace(a_record(name), holder=whose) for name, whose in (("two", "there"), ("four", None))]
+        for record in (one, *others, msgspec.structs.replace(a_record("three"), holder="here")):
+            await put(store, record)
         await store.update(change(ended(a_record("three"))))
-        assert await store.held("here") == [a_record("one")]
+        assert await store.held("here") == [one]
         assert await store.held("nowhere") == []
 
     async def test_a_cancel_that_was_wanted_from_the_beginning_is_kept(self, store: Store) -> None:
