@@ -149,8 +149,11 @@ async def _removed(file: Path) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _read_only(file: Path) -> AsyncIterator[None]:
-    """For root too, and for a descriptor that is open already: each write fails, as on a file system that went read-only."""
-    files = [str(one) for one in file.parent.glob(f"{file.name}*")]
+    """For root too, and for a descriptor that is open already: each write fails.
+
+    The -shm file stays as it is: SQLite maps it, and the kernel ends whoever writes to a mapped file that is immutable (SIGBUS).
+    """
+    files = [str(one) for one in (file, file.with_name(f"{file.name}-wal"))]
     if (failed := await _chattr("+i", files)) is not None:
         pytest.skip(f"needs a file that can be made immutable: {failed}")
     try:
