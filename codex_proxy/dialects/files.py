@@ -27,7 +27,7 @@ def part(data: str, filename: str | None, place: str) -> Part:
     if _PDF_MARK in content[:_MARK_WITHIN]:
         return Image(f"{PDF}{encoded}", place=place, name=filename)
     if "application/pdf" in declared.lower() or (filename or "").lower().endswith(".pdf"):
-        raise InvalidRequest("The file is called a PDF, and is none.", param=place)
+        raise InvalidRequest("The file is declared as a PDF but is not one.", param=place)
     if image_header.kind_of(content) is not None:
         return images.image(f"data:;base64,{encoded}", None, place)
     return Text(f"File {filename or 'without a name'}:\n{_text(content, place)}")

@@ -180,4 +180,4 @@ def _check_room(items: Sequence[StoredEvent]) -> None:
 
 
 def _too_busy() -> StoreUnavailable:
-    return StoreUnavailable("The conversation is changed by too many at once. Try again.", retry_after=_RETRY_AFTER)
+    return StoreUnavailable("Too many requests are changing this conversation at once. Try again.", retry_after=_RETRY_AFTER)

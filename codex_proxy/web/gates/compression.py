@@ -43,7 +43,7 @@ class Inflated:
         """Raises UnsupportedMediaType."""
         if encoding not in ("identity", *_DECODERS):
             names = f"{', '.join(_NAMED[:-1])} or {_NAMED[-1]}"
-            raise UnsupportedMediaType(f"The request body is compressed in a way that is not served. Use {names}, or none.")
+            raise UnsupportedMediaType(f"The request's Content-Encoding is not supported. Use {names}, or none.")
         self._open = _DECODERS.get(encoding)
         self._inside: _Decoder | None = None
         self._given = self._made = self._members = 0
