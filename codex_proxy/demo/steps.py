@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+_SURROUNDINGS = "<environment_context>"
+
 
 class ModelRequest(msgspec.Struct, frozen=True):
     """One request as the Codex CLI sent it: `body` is the decoded JSON of POST /v1/responses (OpenAI Responses API)."""
@@ -25,8 +27,8 @@ class ModelRequest(msgspec.Struct, frozen=True):
 
     @property
     def prompt(self) -> str:
-        """The text of the last user message, "" when there is none."""
-        return next(iter(self.said_by_user), "")
+        """The text of the last user message that is not Codex's own about the surroundings, "" when there is none."""
+        return next((text for text in self.said_by_user if not text.startswith(_SURROUNDINGS)), "")
 
     @property
     def said_by_user(self) -> list[str]:

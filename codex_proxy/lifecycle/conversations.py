@@ -4,6 +4,7 @@ A change is made to a conversation as it was read, and read again when somebody 
 when it has ended, before its end is told.
 """
 
+import asyncio
 import functools
 import logging
 import time
@@ -22,6 +23,7 @@ from codex_proxy.store.base import CONVERSATION, Amendment, Record, Store, Store
 
 _log = logging.getLogger(__name__)
 
+_READERS = 2  # of whole conversations at a time: each may be as large as a body
 _TRIES = 20  # of a change; somebody else's comes first in each
 _RELEASE_PATIENCE = 60.0  # seconds; the lock runs out by itself
 _RETRY_AFTER = 3.0  # seconds
@@ -36,6 +38,7 @@ class Conversations:
         self.store = store
         self.outbox = outbox
         self._lock_time = lock_time
+        self._reading = asyncio.Semaphore(_READERS)
 
     async def create(self, owner: str, metadata: dict[str, str], items: bytes) -> bytes:
         """A new conversation with the items of a JSON array; its object, as JSON. Raises StorageFull and StoreUnavailable."""
@@ -59,15 +62,20 @@ class Conversations:
         """All items, in order; the type of each is its id. Raises ConversationNotFound."""
         await self.get(owner, name, param)
         found: list[StoredEvent] = []
-        while more := await self.store.events(owner, name, found[-1].number if found else -1):
-            found += more
+        async with self._reading:
+            while more := await self.store.events(owner, name, found[-1].number if found else -1):
+                found += more
         return found
 
     async def item(self, owner: str, name: str, item: str) -> StoredEvent:
         """Raises ConversationNotFound and ItemNotFound."""
-        for found in await self.items(owner, name):
-            if found.type == item:
-                return found
+        await self.get(owner, name)
+        async with self._reading:
+            after = -1
+            while page := await self.store.events(owner, name, after):  # not the whole at once
+                if (found := next((one for one in page if one.type == item), None)) is not None:
+                    return found
+                after = page[-1].number
         raise ItemNotFound(f"Item with id {item[:100]!r} not found in conversation {name[:100]!r}.")
 
     async def update(self, owner: str, name: str, metadata: dict[str, str]) -> bytes:

@@ -16,6 +16,7 @@ from codex_proxy.errors import ProxyError
 from codex_proxy.lifecycle.run import Run
 
 _PENDING = 8  # inputs for one response
+_PENDING_BYTES = 8 * 1024 * 1024  # of the inputs that wait on one socket: they count among no bodies any more
 _REMEMBERED = 64  # responses of a socket that have ended
 _CONTINUED = ("completed", "incomplete")
 
@@ -51,11 +52,12 @@ class Steering:
     async def take(self, steer: Steer) -> None:
         """An input has come."""
         active = self._active.get(steer.previous_response_id)
-        refusal = self._refusal(steer, active)
-        try:
-            said = steer.said()
-        except ProxyError as error:
-            refusal = refusal or ("invalid_input", error.message)
+        refusal, said = self._refusal(steer, active), list[msgspec.Raw]()
+        if refusal is None:
+            try:
+                said = steer.said()
+            except ProxyError as error:
+                refusal = "invalid_input", error.message
         if refusal is not None or active is None:
             code, message = refusal or ("response_not_found", "No such response.")
             number, lane = (active.run.stream.number(), active.create.stream_id) if active else (0, None)
@@ -76,7 +78,14 @@ class Steering:
             return "steering_not_supported", "A response in a conversation cannot be steered."
         if len(active.steered) >= _PENDING:
             return "too_many_pending_steers", f"At most {_PENDING} inputs can wait for a response."
+        if self._pending_bytes() + memoryview(steer.input).nbytes > _PENDING_BYTES:
+            megabytes = _PENDING_BYTES // 2**20
+            return "too_many_pending_steers", f"The inputs that wait on one connection can have {megabytes} MB together."
         return None
+
+    def _pending_bytes(self) -> int:
+        waiting = (*self._waiting.values(), *(active.steered for active in self._active.values()))
+        return sum(memoryview(one.steer.input).nbytes for steered in waiting for one in steered)
 
     def began(self, run: Run, create: Create) -> None:
         """A response is being made."""
