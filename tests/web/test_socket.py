@@ -13,6 +13,7 @@ import pytest
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step
+from codex_proxy.web.gates import bodies
 from codex_proxy.web.server import SocketTimes
 from tests.clients.exchange import HELLO
 from tests.conftest import Proxy, ProxyStarter
@@ -209,3 +210,15 @@ async def test_turns_over_a_socket_are_counted_and_logged_like_others(proxy: Pro
 def memory() -> float:
     """What this process has resident, in MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES / 1e6
+
+
+async def test_what_is_around_many_fragments_is_no_message_that_comes_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_READ_TIMEOUT", -1.0)
+    arriving = bodies.Arriving(bodies.Bodies(10_000_000, 100_000_000))
+    arriving.more(4_000)
+    monkeypatch.setattr(bodies, "_READ_TIMEOUT", 60.0)
+    arriving.more(1_000_000)
+    arriving.take(1_000_000 - 2_000)  # 6,000 bytes were headers
+    monkeypatch.setattr(bodies, "_READ_TIMEOUT", -1.0)
+    assert arriving.more(6)  # a pong, while the response is made
+    assert not arriving.more(100_000)  # a message that takes too long

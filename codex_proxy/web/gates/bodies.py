@@ -132,6 +132,7 @@ class Arriving:
     def __init__(self, all_of_them: Bodies) -> None:
         self._all = all_of_them
         self._counted = 0
+        self._left = 0  # of it, when the latest message was whole: what was around its fragments, or the beginning of the next
         self._began: float | None = None  # by the loop's clock: since when there is more than a few bytes
 
     def more(self, size: int) -> bool:
@@ -142,7 +143,7 @@ class Arriving:
         except ServerFull:
             return False
         self._count(self._counted + size)
-        if self._counted > _LOOSE and self._began is None:
+        if self._counted - self._left > _LOOSE and self._began is None:
             self._began = clock()
         return self._began is None or clock() - self._began <= _READ_TIMEOUT
 
@@ -151,6 +152,7 @@ class Arriving:
         self._began = None
         left = self._counted - size
         self._count(left if left > _LOOSE else 0)
+        self._left = self._counted
 
     def let_go(self) -> None:
         self._count(0)
