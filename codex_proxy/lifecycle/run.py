@@ -33,7 +33,7 @@ from codex_proxy.turns import MessageCompleted, ReasoningCompleted, Turn, TurnCo
 _WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: a beat, and a call of the store that hangs
 
 _NO_TOKENS = Usage(0, 0, 0, 0)
-_BOUNDARIES = (MessageCompleted, ReasoningCompleted, WorkCompleted)  # where a turn may end for what its client adds
+_BOUNDARIES = (MessageCompleted, ReasoningCompleted)  # where a turn may end for what its client adds; and behind work
 
 Remember = Callable[[Job, tuple[History, ...]], None]
 
@@ -82,7 +82,7 @@ class Run:
         self._remember = remember
         self._part = part
         self._filter = AnswerFilter(turn.mode, json=asked.json, optional=asked.form.optional)
-        self._steered = False
+        self._steered = self._behind_work = False
         self._stopped: str | None = None  # why somebody wants it to end early
         self._ready: list[StreamEvent] = []
         self._unkept: list[StoredEvent] = []  # events that the store does not have yet
@@ -156,8 +156,9 @@ class Run:
             if self.state.phase == "queued" and self.job.begun:
                 self.state = State("running", "Codex has been told of its turn")
             self._ready += self._noted([told for event in self._filter.feed(event) for told in self.stream.feed(event, _now())])
-            if self._steered and isinstance(event, _BOUNDARIES):
+            if self._steered and (self._behind_work or isinstance(event, _BOUNDARIES)):
                 self.stream.steered = True
+            self._behind_work = isinstance(event, WorkCompleted)  # Codex has its output in the history with the next event
             if self.stream.enough or self.stream.steered:
                 self.job.interrupt()
             if self.job.read:
