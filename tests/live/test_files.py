@@ -70,8 +70,8 @@ async def test_the_model_gets_a_file_as_what_its_bytes_say(
     ("data", "name", "code", "told"),
     [
         (file_data(b"%PDF-1.4 an ASCII file\n"), "a.txt", None, "is damaged"),
-        (file_data(b"hello"), "a.txt", None, "called a PDF, and is none"),
-        (file_data(b"hello", "text/plain"), "A.PDF", None, "called a PDF, and is none"),
+        (file_data(b"hello"), "a.txt", None, "declared as a PDF but is not one"),
+        (file_data(b"hello", "text/plain"), "A.PDF", None, "declared as a PDF but is not one"),
         (file_data(b"PK\x03\x04\xff\xfe", "application/zip"), "a.docx", "unsupported_parameter", "Send text, a PDF, or an image"),
         (file_data(b"MZ\0\0", "text/plain"), "a.exe", "unsupported_parameter", "Send text, a PDF, or an image"),
         (file_data(b"a" * (1024 * 1024 + 1), "text/plain"), "a.txt", None, "1024 kB"),
