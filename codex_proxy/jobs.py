@@ -214,12 +214,13 @@ class _Caller:
         """The one whose conversation the taker holds, else the oldest left to it, of those that come last or of the others.
 
         To take conversations where they are makes room sooner than the order of arrival, so nobody waits longer for it; and
-        whoever has waited for _OVERTAKEN_FOR is not overtaken.
+        a turn that has waited for _OVERTAKEN_FOR is not overtaken.
         """
-        found = [job for job in self.waiting if job.last is last and left_to(job, taker)]
-        if not found or taker is None or time.monotonic() - found[0].course.submitted > _OVERTAKEN_FOR:
-            return next(iter(found), None)
-        return next((job for job in found if taker.holds(job.turn)), found[0])
+        able = [job for job in self.waiting if job.last is last]
+        oldest = next((job for job in able if left_to(job, taker)), None)
+        if oldest is None or taker is None or time.monotonic() - oldest.course.submitted > _OVERTAKEN_FOR:
+            return oldest
+        return next((job for job in able if taker.holds(job.turn)), oldest)
 
 
 def shutting_down() -> ShuttingDown:
