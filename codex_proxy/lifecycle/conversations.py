@@ -9,7 +9,7 @@ import functools
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
@@ -61,22 +61,26 @@ class Conversations:
     async def items(self, owner: str, name: str, param: str | None = None) -> list[StoredEvent]:
         """All items, in order; the type of each is its id. Raises ConversationNotFound."""
         await self.get(owner, name, param)
-        found: list[StoredEvent] = []
-        async with self._reading:
-            while more := await self.store.events(owner, name, found[-1].number if found else -1):
-                found += more
-        return found
+        return await self._all(owner, name)
 
     async def item(self, owner: str, name: str, item: str) -> StoredEvent:
         """Raises ConversationNotFound and ItemNotFound."""
         await self.get(owner, name)
         async with self._reading:
-            after = -1
-            while page := await self.store.events(owner, name, after):  # not the whole at once
+            async for page in self._pages(owner, name):  # not the whole at once
                 if (found := next((one for one in page if one.type == item), None)) is not None:
                     return found
-                after = page[-1].number
         raise ItemNotFound(f"Item with id {item[:100]!r} not found in conversation {name[:100]!r}.")
+
+    async def _all(self, owner: str, name: str) -> list[StoredEvent]:
+        async with self._reading:
+            return [one async for page in self._pages(owner, name) for one in page]
+
+    async def _pages(self, owner: str, name: str) -> AsyncIterator[list[StoredEvent]]:
+        after = -1
+        while page := await self.store.events(owner, name, after):
+            yield page
+            after = page[-1].number
 
     async def update(self, owner: str, name: str, metadata: dict[str, str]) -> bytes:
         """Other metadata; the object as it is then. Raises ConversationNotFound."""
@@ -98,7 +102,7 @@ class Conversations:
         """`tried` is what an earlier call may have added, though it did not hear of its success; and of the next call this one."""
         for _ in range(_TRIES):
             record = await self.get(owner, name)
-            kept = await self.items(owner, name)
+            kept = await self._all(owner, name)
             if tried and tried[0] in kept:
                 break
             added = dialect.items(given, {one.type for one in kept}, lambda: uuid.uuid4().hex)
