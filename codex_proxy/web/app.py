@@ -117,9 +117,14 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
     for method, path, handler in (*ROUTES, *(pages.ROUTES if settings.console else ())):
         add = app.router.add_get if method == "GET" else functools.partial(app.router.add_route, method)
         add(path, handler, expect_handler=limits.not_yet)
-    stack = AsyncExitStack()
+    _start_and_stop(app, settings, loaded)
+    return app
 
-    at_work = AsyncExitStack()
+
+def _start_and_stop(app: web.Application, settings: Settings, loaded: OpenThreads) -> None:
+    """What starts with the application, and ends with it in the opposite order."""
+    server = app[SERVER]
+    stack, at_work = AsyncExitStack(), AsyncExitStack()
 
     async def start(_: web.Application) -> None:
         await stack.enter_async_context(server.instance.alive())
@@ -142,7 +147,6 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
     app.on_shutdown.append(app[socket_route.SOCKETS].go_away)
     app.on_shutdown.append(stop)
     app.on_cleanup.append(clean_up)
-    return app
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from codex_proxy.dialects.chat.messages import ChatMessage, conversation
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier, told_apart
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
+from codex_proxy.history import History, Part
 from codex_proxy.turns import Tool
 from codex_proxy.wish import Wish
 
@@ -162,6 +163,24 @@ def decode(raw: bytes | bytearray) -> ChatRequest:
     extra = asked.x_codex or XCodex()
     history, prompt = conversation(asked.messages)
     form = _format(asked)
+    wish = _wish(asked, extra, history, prompt, form)
+    options = asked.stream_options or StreamOptions()
+    limits = [limit for limit in (asked.max_completion_tokens, asked.max_tokens) if limit is not None]
+    return ChatRequest(
+        wish=wish,
+        stream=asked.stream or False,
+        include_usage=options.include_usage or False,
+        stop=_stops(asked.stop),
+        max_tokens=min(limits, default=None),
+        show_activity=extra.activity != "none",
+        json=form.is_json,
+        optional=form.optional,
+        ignored=body.ignored(raw, Body, IGNORED),
+        freeform_tools=frozenset(tool.name for tool in wish.tools if tool.freeform),
+    )
+
+
+def _wish(asked: Body, extra: XCodex, history: tuple[History, ...], prompt: tuple[Part, ...], form: OutputFormat) -> Wish:
     tools, must_call = _tools(asked)
     wish = Wish(
         model=asked.model,
@@ -187,22 +206,8 @@ def decode(raw: bytes | bytearray) -> ChatRequest:
         apart=told_apart(asked.user, asked.safety_identifier, asked.prompt_cache_key, extra),
         private=asked.store is False,
     )
-    wish = msgspec.structs.replace(wish, task=ui_tasks.recognised(wish, streamed=asked.stream or False))
     images.check_number(len(wish.images), "messages")
-    options = asked.stream_options or StreamOptions()
-    limits = [limit for limit in (asked.max_completion_tokens, asked.max_tokens) if limit is not None]
-    return ChatRequest(
-        wish=wish,
-        stream=asked.stream or False,
-        include_usage=options.include_usage or False,
-        stop=_stops(asked.stop),
-        max_tokens=min(limits, default=None),
-        show_activity=extra.activity != "none",
-        json=form.is_json,
-        optional=form.optional,
-        ignored=body.ignored(raw, Body, IGNORED),
-        freeform_tools=frozenset(tool.name for tool in tools if tool.freeform),
-    )
+    return msgspec.structs.replace(wish, task=ui_tasks.recognised(wish, streamed=asked.stream or False))
 
 
 def _refuse_unsupported(asked: Body) -> None:
