@@ -47,7 +47,7 @@ def _give_up_rights() -> None:
         resource.RLIMIT_NPROC: 0,
         resource.RLIMIT_CORE: 0,
     }
-    os.nice(_NICE)  # whoever waits for a turn comes first
+    os.nice(_NICE)  # turns come first
     for which, limit in limits.items():
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(which, (limit, limit))

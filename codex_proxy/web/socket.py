@@ -68,7 +68,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
             decode_text=False,
         )
         if not answer.can_prepare(request):
-            raise InvalidRequest("The request is no valid WebSocket handshake.")
+            raise InvalidRequest("The request is not a valid WebSocket handshake.")
         await answer.prepare(request)
         socket = Socket(request, server, answer)
         request.app[SOCKETS].open.add(socket)

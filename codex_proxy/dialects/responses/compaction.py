@@ -108,7 +108,7 @@ def as_message(given: dict[str, Any], place: str) -> Message:
         if unpacking.unconsumed_tail:
             raise ValueError("too large")
     except (ValueError, binascii.Error, zlib.error) as error:
-        problem = "This compaction item is none of this server's: only who has made it can read it. Send the conversation instead."
+        problem = "This compaction item was made by another server, and only that can read it. Send the conversation instead."
         raise UnsupportedParameter(problem, param=f"{place}.encrypted_content") from error
     return Message("assistant", (Text(_INTRODUCTION + summary),))
 
