@@ -30,8 +30,8 @@ from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from codex_proxy.settings import Settings
 from codex_proxy.web import app
 from codex_proxy.web.server import Server
-from tests import strict_provider
-from tests.sessions import http_session
+from tests.support import strict_provider
+from tests.support.sessions import http_session
 
 START_LIMIT = 60.0  # seconds: the machines are noisy
 TURN_LIMIT = 30.0

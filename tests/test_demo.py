@@ -11,7 +11,7 @@ from codex_proxy.demo import commands
 from codex_proxy.demo.examples import fitting
 from codex_proxy.demo.script import script
 from codex_proxy.demo.steps import Call, ModelRequest, Say
-from tests.pictures import png
+from tests.support.pictures import png
 
 Json = dict[str, Any]  # Any: any JSON
 

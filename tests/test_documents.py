@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from codex_proxy.settings import SETTINGS, Settings
-from tests.fresh_copy import ROOT, fresh_copy
+from tests.support.fresh_copy import ROOT, fresh_copy
 
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Settings)}
 _FORMS = {

@@ -10,7 +10,7 @@ from codex_proxy.job import EVENTS_AHEAD, Job
 from codex_proxy.jobs import JobQueue
 from codex_proxy.tasks import spawn
 from codex_proxy.turns import MessageDelta, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
-from tests.lifecycle import virtual_time
+from tests.support import virtual_time
 
 _LIMIT = 5.0  # seconds
 _TURN = Turn("t", "m", None, "agent", "read-only", False, "/", (), (Text("hi"),))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from codex_proxy.demo.steps import ModelRequest
-from tests.strict_provider import problem
+from tests.support.strict_provider import problem
 
 Json = dict[str, Any]  # Any: any JSON
 

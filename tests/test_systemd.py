@@ -16,7 +16,7 @@ import pytest
 from codex_proxy.settings import Settings
 from codex_proxy.systemd import Systemd, passed_sockets
 from codex_proxy.web.app import STOP_LIMIT
-from tests.notify_socket import NotifySocket
+from tests.support.notify_socket import NotifySocket
 
 _UNITS = Path(__file__).parent.parent / "systemd"
 _SERVICES = ("codex-proxy.service", "codex-proxy@.service")

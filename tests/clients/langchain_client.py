@@ -8,8 +8,8 @@ import openai
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 
-from tests.clients.exchange import COUNT
 from tests.conftest import TURN_LIMIT, Proxy
+from tests.support.exchange import COUNT
 
 MODEL = "gpt-5.5"
 

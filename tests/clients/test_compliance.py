@@ -13,8 +13,8 @@ import pytest
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
-from tests.clients.exchange import COUNT, REASONING, TEXT
 from tests.conftest import TURN_LIMIT, Proxy
+from tests.support.exchange import COUNT, REASONING, TEXT
 
 
 class Finding(NamedTuple):

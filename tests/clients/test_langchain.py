@@ -10,7 +10,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, Sys
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import words
-from tests.clients.exchange import (
+from tests.clients.langchain_client import MODEL, REPORTED, connected, counted
+from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
+from tests.support.exchange import (
     CONVERSATION,
     HELLO,
     PNG,
@@ -20,8 +22,6 @@ from tests.clients.exchange import (
     say_hello_and_never_end,
     think_and_answer,
 )
-from tests.clients.langchain_client import MODEL, REPORTED, connected, counted
-from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
 
 
 async def test_an_answer_has_the_text_without_its_reasoning_and_the_tokens_the_model_reported(

@@ -27,9 +27,9 @@ from codex_proxy.demo.home import prepared
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
 from codex_proxy.web import app
-from tests import strict_provider
-from tests.clients.exchange import COUNT, HELLO, REASONING
 from tests.conftest import START_LIMIT, TURN_LIMIT
+from tests.support import strict_provider
+from tests.support.exchange import COUNT, HELLO, REASONING
 
 pytestmark = [  # of the SDK about its own objects, and of LangChain about the test's schema: neither is about us
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),

@@ -10,10 +10,10 @@ from langchain_core.tools import tool
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
-from tests.clients.exchange import COUNT, REASONING, TEXT, think_and_answer
 from tests.clients.langchain_client import REPORTED, connected, counted
 from tests.clients.toolbox import CITIES, FORECAST, Forecast, answer_with_json_at_last, call_two_tools, three_rounds
 from tests.conftest import Proxy
+from tests.support.exchange import COUNT, REASONING, TEXT, think_and_answer
 
 BOTH = pytest.mark.parametrize("use_responses_api", [False, True], ids=["chat", "responses"])
 

@@ -11,8 +11,8 @@ import pytest
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
-from tests.clients.exchange import COUNT, HELLO, REASONING, TEXT
 from tests.conftest import TURN_LIMIT, Proxy
+from tests.support.exchange import COUNT, HELLO, REASONING, TEXT
 
 SCRIPT = Path(__file__).with_name("node_client.mjs")
 ROUTES = Path(__file__).with_name("node_routes.mjs")

@@ -12,7 +12,8 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import words
-from tests.clients.exchange import (
+from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
+from tests.support.exchange import (
     CONVERSATION,
     COUNT,
     HELLO,
@@ -24,7 +25,6 @@ from tests.clients.exchange import (
     say_hello_and_never_end,
     think_and_answer,
 )
-from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
 
 MODEL = "gpt-5.5"
 GREETING: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello?"}]

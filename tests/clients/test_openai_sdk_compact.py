@@ -11,7 +11,7 @@ from openai.types.responses import ResponseCompactionItem
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Count, Fail, ModelRequest, Say, Step, words
-from tests.clients.exchange import PNG, messages_in
+from tests.support.exchange import PNG, messages_in
 
 MODEL = "gpt-5.5"
 SUMMARY = "The weather here is sunny; it was asked for with the tool weather."

@@ -9,7 +9,7 @@ from openai.types import Completion
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Fail, ModelRequest, Step
-from tests.clients.exchange import COUNT, TEXT, messages_in, think_and_answer
+from tests.support.exchange import COUNT, TEXT, messages_in, think_and_answer
 
 MODEL = "gpt-5.5"
 

@@ -13,8 +13,8 @@ from openai.types.conversations import Conversation, ConversationItemList
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
-from tests.clients.exchange import HELLO, TEXT, messages_in, think_and_answer
 from tests.conftest import Proxy, ProxyStarter
+from tests.support.exchange import HELLO, TEXT, messages_in, think_and_answer
 
 MODEL = "gpt-5.5 chat"
 

@@ -5,7 +5,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from codex_proxy.demo.model import ModelServer
-from tests.clients.exchange import HELLO
+from tests.support.exchange import HELLO
 
 MODEL = "gpt-5.5 chat"
 

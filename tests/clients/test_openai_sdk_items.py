@@ -12,9 +12,9 @@ from openai.types.responses import Response, ResponseOutputItem
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, Count, ModelRequest, Raw, Say, Step, Think, words
 from tests.clients import strict
-from tests.clients.exchange import HELLO, PNG, TEXT, parts_of_last_message, think_and_answer
 from tests.clients.toolbox import answer_with_json_at_last, command, three_rounds
 from tests.conftest import ProxyStarter
+from tests.support.exchange import HELLO, PNG, TEXT, parts_of_last_message, think_and_answer
 
 MODEL = "gpt-5.5"
 WEATHER, LOOKUP = (

@@ -12,7 +12,8 @@ from openai.types.responses import FunctionToolParam, Response, ResponseInputPar
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Cut, ModelRequest, Refuse, Say, Step, words
 from tests.clients import strict
-from tests.clients.exchange import (
+from tests.clients.toolbox import City, Forecast, answer_with_json_at_last, call_two_tools
+from tests.support.exchange import (
     CONVERSATION,
     COUNT,
     HELLO,
@@ -22,7 +23,6 @@ from tests.clients.exchange import (
     say_hello_and_never_end,
     think_and_answer,
 )
-from tests.clients.toolbox import City, Forecast, answer_with_json_at_last, call_two_tools
 
 MODEL = "gpt-5.5"
 QUESTION = "Hello?"

@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, Fail, ModelRequest, Say, Step, words
-from tests.clients.exchange import HELLO, TEXT, messages_in, think_and_answer
 from tests.conftest import Proxy, ended, process_with
+from tests.support.exchange import HELLO, TEXT, messages_in, think_and_answer
 
 MODEL = "gpt-5.5 chat"
 _LAST = ("response.completed", "response.incomplete", "response.failed", "error")

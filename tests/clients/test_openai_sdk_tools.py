@@ -12,7 +12,6 @@ from openai.types.chat import ChatCompletionMessageParam, ParsedFunctionToolCall
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Cut, ModelRequest, Raw, Refuse, Say, Step, words
 from tests.clients import strict
-from tests.clients.exchange import COUNT, PNG, REASONING, TEXT, think_and_answer
 from tests.clients.toolbox import (
     FORECAST,
     City,
@@ -22,6 +21,7 @@ from tests.clients.toolbox import (
     command,
     three_rounds,
 )
+from tests.support.exchange import COUNT, PNG, REASONING, TEXT, think_and_answer
 
 MODEL = "gpt-5.5"
 ROME: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Rome?"}]

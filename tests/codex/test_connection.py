@@ -6,7 +6,7 @@ from pathlib import Path
 
 from codex_proxy.codex.connection import Connection
 from codex_proxy.codex.process import CodexProcess
-from tests.fakes import codex
+from tests.support.fakes import codex
 
 
 async def test_unknown_notifications_and_requests_are_counted_by_method(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from codex_proxy import tasks
 from codex_proxy.codex.process import CodexProcess
 from codex_proxy.errors import WorkerFailed
 from tests.conftest import ended
-from tests.fakes import child
+from tests.support.fakes import child
 
 STOP_LIMIT = 5.0
 

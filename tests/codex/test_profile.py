@@ -19,7 +19,7 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.settings import Settings, SettingsError, load
 from tests.conftest import RunningCommand
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 _ROOT = Path(__file__).parents[2]
 _SAMPLES = _ROOT / "workspace" / "codex_profile"

@@ -8,7 +8,7 @@ import pytest
 
 from codex_proxy import cli
 from codex_proxy.commands import running
-from tests.fresh_copy import ROOT
+from tests.support.fresh_copy import ROOT
 
 _SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", (ROOT / "docs" / "COMMANDS.md").read_text(), re.MULTILINE | re.DOTALL))
 _EVERYWHERE = {"-h", "--help", "--base-url", "--api-key"}

@@ -9,7 +9,7 @@ import pytest
 
 from codex_proxy.commands.service import Scope, unit_text
 from tests.commands.terminal import piped
-from tests.fresh_copy import ROOT
+from tests.support.fresh_copy import ROOT
 
 _UNITS = ROOT / "codex_proxy" / "commands" / "units"
 

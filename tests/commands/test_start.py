@@ -8,7 +8,7 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.commands.terminal import CTRL_C, Terminal, terminal
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 _JSON = {"messages": [{"role": "user", "content": "go"}]}
 

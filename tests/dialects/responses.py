@@ -8,7 +8,7 @@ from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.objects import ReasoningEcho, Response, TextEcho
 from codex_proxy.dialects.responses.stream import ResponsesStream
 from tests.dialects.well_formed import Json, as_json
-from tests.transcripts import Transcript
+from tests.support.transcripts import Transcript
 
 BLANK = Response(
     id="resp_1",

@@ -7,9 +7,9 @@ import pytest
 from codex_proxy.dialects.chat.answer import Chunks, Completion
 from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure
 from codex_proxy.dialects.chat.objects import ChatCompletionChunk
-from tests import transcripts
 from tests.dialects.well_formed import Json, as_json, check_chunks, gathered
-from tests.transcripts import BROKE_OFF
+from tests.support import transcripts
+from tests.support.transcripts import BROKE_OFF
 
 _HEAD = ("chatcmpl-1", 1, "m")
 _CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}

@@ -5,8 +5,8 @@ import pytest
 from codex_proxy.dialects.chat.deltas import Call, ChatDeltas, Content, Delta, Failure, Finish, Reasoning
 from codex_proxy.dialects.chat.objects import FinishReason
 from codex_proxy.turns import Command, MessageDelta, MessageStarted, TurnCompleted, TurnFailed, TurnStarted, Waiting
-from tests import transcripts
-from tests.transcripts import BROKE_OFF, USAGE, Transcript, completed, message
+from tests.support import transcripts
+from tests.support.transcripts import BROKE_OFF, USAGE, Transcript, completed, message
 
 _DONE = Finish("stop", USAGE)
 

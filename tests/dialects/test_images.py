@@ -11,7 +11,7 @@ from codex_proxy.dialects.image_header import KINDS, size
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.history import Answered, Called, Image, Message, Part, Text
 from codex_proxy.wish import Wish
-from tests.pictures import DAMAGED, PIXEL, data_url, gif, jpeg, png, webp
+from tests.support.pictures import DAMAGED, PIXEL, data_url, gif, jpeg, png, webp
 
 _PLACE = "messages[0].content[1].image_url.url"
 _EXIF = b"\xff\xe1\x00\x06abcd"

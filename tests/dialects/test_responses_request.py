@@ -13,10 +13,10 @@ from codex_proxy.errors import InvalidRequest, ProxyError, UnsupportedParameter
 from codex_proxy.history import Answered, Called, History, Image, Message, Part, Reasoned, Text
 from codex_proxy.turns import Tool, ToolCalled, Turn
 from codex_proxy.wish import Wish
-from tests import transcripts
 from tests.dialects.responses import BLANK, output_of
-from tests.pictures import PIXEL
-from tests.transcripts import completed
+from tests.support import transcripts
+from tests.support.pictures import PIXEL
+from tests.support.transcripts import completed
 
 Json = dict[str, Any]  # Any: any JSON
 

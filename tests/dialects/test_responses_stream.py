@@ -19,10 +19,10 @@ from codex_proxy.turns import (
     TurnStarted,
     Waiting,
 )
-from tests import transcripts
 from tests.dialects.responses import BLANK, NOW, events_of, output_of, stream_of
 from tests.dialects.well_formed import Json, as_json, check_stream
-from tests.transcripts import BROKE_OFF, USAGE, completed, message
+from tests.support import transcripts
+from tests.support.transcripts import BROKE_OFF, USAGE, completed, message
 
 _USAGE = {
     "input_tokens": 100,

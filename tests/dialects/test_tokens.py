@@ -8,7 +8,7 @@ import pytest
 from codex_proxy.dialects import tokens
 from codex_proxy.dialects.responses import request
 from codex_proxy.history import Verbatim
-from tests.clients.exchange import PNG
+from tests.support.exchange import PNG
 
 _BARE = 3 + 3  # around one message, and before the answer
 

@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 
 from tests.e2e.browser import QUIET
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 LIMIT = 60.0  # seconds for what takes a fraction of one: the machines are noisy
 _KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, "Space": 32, "ArrowDown": 40}

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import trustme
 
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 NAME = "codex.example"  # as the examples are called
 _EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"

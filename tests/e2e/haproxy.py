@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.e2e.front import Front, example, running
-from tests.machine import free_port
+from tests.support.machine import free_port
 
 
 @asynccontextmanager

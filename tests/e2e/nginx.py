@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import trustme
 
 from tests.e2e.front import NAME, Front, certify, example, running
-from tests.machine import free_port
+from tests.support.machine import free_port
 
 _AROUND = """
 daemon off;

@@ -14,9 +14,9 @@ from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from codex_proxy.lifecycle.instance import LEASE
 from tests.conftest import RunningCommand
 from tests.e2e.test_two_instances import post
-from tests.machine import clock_ahead
-from tests.sessions import http_session
-from tests.store.redis_server import redis_server
+from tests.support.machine import clock_ahead
+from tests.support.redis_server import redis_server
+from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 _SLEEP = 2 * LEASE  # seconds

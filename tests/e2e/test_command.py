@@ -15,8 +15,8 @@ from codex_proxy import __version__
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import START_LIMIT, RunningCommand, children_of, ended, process_with, processes_with
-from tests.sessions import http_session
-from tests.streams import content_of
+from tests.support.sessions import http_session
+from tests.support.streams import content_of
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 GONE_LIMIT = 3.0  # seconds after which nothing of a turn may be alive; ours takes a tenth of one

@@ -21,8 +21,8 @@ from tests.clients.test_node_sdk import output_of
 from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
 from tests.e2e import console_script
 from tests.e2e.devtools import Browser, Page, browsing
-from tests.key_file import write_keys
-from tests.pictures import PIXEL
+from tests.support.key_file import write_keys
+from tests.support.pictures import PIXEL
 
 _PICTURES = os.environ.get("CONSOLE_PICTURES")
 

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ProxyStarter
 from tests.e2e.devtools import browsing
 from tests.e2e.front import NAME, running
-from tests.machine import free_port
+from tests.support.machine import free_port
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "CONSOLE.md"
 Start = Callable[[Path, str, int], AbstractAsyncContextManager[None]]

@@ -15,7 +15,7 @@ import pytest
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from tests.conftest import RunningCommand
-from tests.machine import free_port
+from tests.support.machine import free_port
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 

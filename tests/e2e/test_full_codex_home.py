@@ -9,7 +9,7 @@ from pathlib import Path
 
 from codex_proxy.demo.home import Home
 from tests.conftest import ProxyStarter, children_of, ended
-from tests.machine import small_disk_in
+from tests.support.machine import small_disk_in
 
 
 async def test_a_full_disk_under_codex_home_stops_no_turn_and_no_start(

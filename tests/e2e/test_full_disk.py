@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Proxy, ProxyStarter
-from tests.machine import small_disk_in
+from tests.support.machine import small_disk_in
 
 
 @pytest.fixture

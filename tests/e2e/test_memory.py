@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import RunningCommand, children_of, processes_with
-from tests.machine import little_memory
-from tests.sessions import http_session
+from tests.support.machine import little_memory
+from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 _BOMB = "python3 -c \"kept = []\nwhile True: kept.append(b'x' * (8 << 20))\"; echo the command ended with $?"

@@ -25,9 +25,9 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step
 from tests.conftest import START_LIMIT, Proxy, RunningCommand
-from tests.fresh_copy import ROOT, fresh_copy
-from tests.machine import free_port
-from tests.sessions import http_session
+from tests.support.fresh_copy import ROOT, fresh_copy
+from tests.support.machine import free_port
+from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 _BLOCK = re.compile(r"^<!-- tested: (\w+) -->\n```(\w+)\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)

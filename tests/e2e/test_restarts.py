@@ -17,7 +17,7 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import TURN_LIMIT, RunningCommand
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 ROUNDS = 50

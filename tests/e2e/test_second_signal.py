@@ -10,7 +10,7 @@ import pytest
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import RunningCommand, children_of, ended
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 WITHIN = 3.0  # seconds

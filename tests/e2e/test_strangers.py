@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from tests.conftest import START_LIMIT, TURN_LIMIT, RunningCommand
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 _KEY = "sk-proxy-0123456789"
 _ROOT = Path(__file__).parents[2]

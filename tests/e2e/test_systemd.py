@@ -18,8 +18,8 @@ import pytest
 from codex_proxy.codex.command import Command
 from codex_proxy.demo.home import Home
 from tests.conftest import START_LIMIT, RunningCommand, children_of
-from tests.notify_socket import NotifySocket
-from tests.sessions import http_session
+from tests.support.notify_socket import NotifySocket
+from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 _CHAT = {"messages": [{"role": "user", "content": "hello"}]}

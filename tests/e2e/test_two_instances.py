@@ -11,8 +11,8 @@ import aiohttp
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import RunningCommand
-from tests.sessions import http_session
-from tests.store.redis_server import redis_server
+from tests.support.redis_server import redis_server
+from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from codex_proxy.codex import warden
 from codex_proxy.demo.steps import Cut, Fail, ModelRequest, Refuse, Say, Step
 from tests.conftest import RunningCommand, children_of, processes_with
-from tests.store.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 PIECES = 12  # of an answer
 PACE = 0.01  # seconds between two of them

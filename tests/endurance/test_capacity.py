@@ -15,7 +15,7 @@ from codex_proxy.demo.steps import ModelRequest, Say, Step
 from codex_proxy.web.gates import descriptors
 from tests.conftest import RunningCommand
 from tests.endurance.figures import Use, disk_mb, use_of
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 IDLE, QUEUED, FOLLOWED = 1500, 400, 100

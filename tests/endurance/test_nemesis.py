@@ -25,9 +25,9 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from tests.conftest import RunningCommand, children_of
 from tests.endurance.nemesis import Model, Nemesis, pieces_of
-from tests.faults.answers import FORMS, Form, Seen, seen
-from tests.sessions import http_session
-from tests.store.redis_server import redis_server
+from tests.support.answers import FORMS, Form, Seen, seen
+from tests.support.redis_server import redis_server
+from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 CLIENTS, WORKERS = 20, 4

@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 
 from codex_proxy.demo.home import Home
-from tests import quiesce
 from tests.conftest import Proxy, ProxyStarter
-from tests.fakes import codex
-from tests.faults.answers import Form, ask
-from tests.sessions import http_session
+from tests.support import quiesce
+from tests.support.answers import Form, ask
+from tests.support.fakes import codex
+from tests.support.sessions import http_session
 
 
 class Faulty:

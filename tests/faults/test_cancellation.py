@@ -13,10 +13,10 @@ import pytest
 
 from codex_proxy import tasks
 from codex_proxy.demo.home import Home
-from tests.fakes import codex
-from tests.faults.answers import FORMS, Form, ask
 from tests.faults.conftest import Faulty, FaultyStarter
 from tests.faults.suspensions import Suspensions
+from tests.support.answers import FORMS, Form, ask
+from tests.support.fakes import codex
 
 HANDLER = "RequestHandler._handle_request"  # aiohttp's task of one request
 SUPERVISOR = "Supervisor.run"

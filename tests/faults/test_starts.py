@@ -14,8 +14,8 @@ from codex_proxy.codex.worker import Worker
 from codex_proxy.demo.home import Home
 from codex_proxy.errors import WorkerFailed
 from tests.conftest import children_of
-from tests.faults.answers import FORMS, ask
 from tests.faults.conftest import Faulty, FaultyStarter
+from tests.support.answers import FORMS, ask
 
 FATALS = ("exits_1", "is_killed", "closes_stdout", "sends_no_json", "leaves_a_daemon")
 HARMLESS = ("answers_twice", "asks_everything")

@@ -20,9 +20,9 @@ from redis.asyncio import Redis
 from codex_proxy.demo.model import ModelServer
 from tests.conftest import Proxy, ProxyStarter
 from tests.faults.under_way import Turns, UnderWay
-from tests.machine import small_disk_in
 from tests.store.distance import Distance, distance_to
-from tests.store.redis_server import RedisServer, redis_server
+from tests.support.machine import small_disk_in
+from tests.support.redis_server import RedisServer, redis_server
 
 Fault = AbstractAsyncContextManager[None]
 _SETTLED_WITHIN = 20.0  # seconds after the fault

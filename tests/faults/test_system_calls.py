@@ -19,9 +19,9 @@ import msgspec
 import pytest
 
 from codex_proxy.demo.home import Home
-from tests.fakes import codex
-from tests.faults.answers import FORMS, Form, ask
 from tests.faults.conftest import Faulty, FaultyStarter
+from tests.support.answers import FORMS, Form, ask
+from tests.support.fakes import codex
 
 TEXT = "".join(codex.WORDS)
 SOME = 2  # of the calls of a seam, in the quick run

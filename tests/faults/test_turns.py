@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import codex
-from tests.faults.answers import FORMS, Form, Seen, ask, leave
 from tests.faults.conftest import Faulty, FaultyStarter
+from tests.support.answers import FORMS, Form, Seen, ask, leave
+from tests.support.fakes import codex
 
 TEXT = "".join(codex.WORDS)
 TURN_TIMEOUT = 1.0  # seconds; the least that the setting takes

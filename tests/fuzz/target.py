@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from codex_proxy.demo.model import ModelServer
-from tests.web.refusals import Error
+from tests.support.refusals import Error
 
 KEY = "sk-fuzz"
 _TURNS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/responses/compact")

@@ -6,7 +6,7 @@ import pytest
 
 from codex_proxy.demo.model import ModelServer
 from tests.conftest import Proxy
-from tests.web.refusals import post, refusal
+from tests.support.refusals import post, refusal
 
 _WRONG_SCHEMAS: tuple[dict[str, Any], ...] = (  # Any: JSON
     {"type": "object", "properties": {}, "required": [1]},

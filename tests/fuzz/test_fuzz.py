@@ -27,7 +27,7 @@ from codex_proxy.web import openapi
 from tests.conftest import RunningCommand
 from tests.fuzz.mutations import damaged
 from tests.fuzz.target import ANSWERED_WITHIN, KEY, Target
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 _RECORDED = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "requests").glob("*.json"))}
 _PATHS = {

@@ -20,7 +20,7 @@ from codex_proxy.lifecycle.run import Run
 from codex_proxy.store.memory import MemoryStore
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.turns import MessageCompleted, MessageDelta, MessageStarted, Turn, TurnCompleted, TurnStarted
-from tests.lifecycle.failing_store import FailingStore
+from tests.support.failing_store import FailingStore
 
 OWNER = "anna"
 PIECES = tuple(f"piece{number} " for number in range(5))

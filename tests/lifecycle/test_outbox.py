@@ -4,7 +4,7 @@ import asyncio
 
 from codex_proxy.errors import StoreUnavailable
 from codex_proxy.lifecycle.outbox import Outbox
-from tests.lifecycle import virtual_time
+from tests.support import virtual_time
 
 
 class _Write:

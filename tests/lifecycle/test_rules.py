@@ -15,9 +15,9 @@ import pytest
 from codex_proxy.errors import IdempotencyConflict, ProxyError
 from codex_proxy.lifecycle import background
 from codex_proxy.store.base import RUNNING
-from tests.lifecycle import virtual_time
 from tests.lifecycle.bench import OWNER, Bench, Told
-from tests.lifecycle.failing_store import How
+from tests.support import virtual_time
+from tests.support.failing_store import How
 
 MINUTE = 60.0
 MOST = 12  # calls from the first one of a scenario on: later ones are the heart's

@@ -11,7 +11,7 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, Count, Cut, Fail, ModelRequest, Raw, Refuse, Say, Step, Think, words
 from tests.conftest import Proxy, ProxyStarter
-from tests.streams import chunks_of, content_of
+from tests.support.streams import chunks_of, content_of
 
 
 def command(text: str, call_id: str = "call_1") -> Call:

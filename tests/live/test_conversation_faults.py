@@ -20,7 +20,7 @@ from codex_proxy.settings import Settings
 from tests.conftest import Proxy, ProxyStarter, children_of, ended
 from tests.live.test_conversations import Chat, by_the_prompt, one_worker
 from tests.live.test_workers import leads_a_group
-from tests.machine import small_disk_in
+from tests.support.machine import small_disk_in
 
 __all__ = ["one_worker"]  # a fixture
 

@@ -15,8 +15,8 @@ from codex_proxy.web.server import Server
 from tests.conftest import Proxy, ProxyStarter
 from tests.e2e.test_two_instances import StartCommand
 from tests.live.test_conversations import Chat, by_the_prompt, cached_share
-from tests.sessions import http_session
-from tests.store.redis_server import redis_server
+from tests.support.redis_server import redis_server
+from tests.support.sessions import http_session
 
 TEXTS = ("Please run it.", "And then?", "At last?", "Really?")
 

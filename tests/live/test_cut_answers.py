@@ -10,8 +10,8 @@ import pytest
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, Count, ModelRequest, Say, Step, Think
 from tests.conftest import Proxy
-from tests.streams import chunks_of
-from tests.web.refusals import post
+from tests.support.refusals import post
+from tests.support.streams import chunks_of
 
 _PACE = 0.01  # seconds between deltas
 _PROMPT = "x" * 400

@@ -12,7 +12,7 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import ProxyStarter, RunningCommand, children_of, ended, processes_with
 from tests.e2e.test_command import StartCommand
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 GONE_LIMIT = 2.0  # seconds after a turn's end: SPEC 6
 KILLED_LIMIT = 5.0  # seconds for everything when the server itself is killed

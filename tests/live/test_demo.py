@@ -12,7 +12,7 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step
 from tests.conftest import Proxy
-from tests.pictures import PIXEL
+from tests.support.pictures import PIXEL
 
 
 async def _at_once(request: ModelRequest) -> AsyncIterator[Step]:

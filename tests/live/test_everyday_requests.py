@@ -13,8 +13,8 @@ from codex_proxy.codex.tools import to_model
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, Think, words
 from tests.conftest import Proxy, ProxyStarter
-from tests.pictures import PIXEL
-from tests.web.refusals import CHAT, RESPONSES, post, refusal
+from tests.support.pictures import PIXEL
+from tests.support.refusals import CHAT, RESPONSES, post, refusal
 
 Json = dict[str, Any]  # Any: any JSON
 

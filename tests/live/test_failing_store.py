@@ -20,9 +20,9 @@ from codex_proxy.web.app import create_app
 from codex_proxy.web.gates import connections
 from codex_proxy.web.server import SERVER
 from tests.conftest import START_LIMIT, TURN_LIMIT, Proxy
-from tests.lifecycle.failing_store import FailingStore
 from tests.live.test_kept_responses import ask, ended, events_of, read
-from tests.sessions import http_session
+from tests.support.failing_store import FailingStore
+from tests.support.sessions import http_session
 
 KEY = {"Idempotency-Key": "k1"}
 SOON = 10.0  # seconds; a beat of the heart is 4

@@ -9,8 +9,8 @@ import aiohttp
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import Proxy, ProxyStarter
-from tests.key_file import Bearer, write_keys
-from tests.web.refusals import post, refusal
+from tests.support.key_file import Bearer, write_keys
+from tests.support.refusals import post, refusal
 
 _LIMIT = 10.0  # seconds for what takes a fraction of one
 

@@ -9,9 +9,9 @@ import pytest
 
 from codex_proxy.demo.model import ModelServer
 from tests.conftest import Proxy
-from tests.pdfs import file_data, pdf
-from tests.pictures import PIXEL
-from tests.web.refusals import post, refusal
+from tests.support.pdfs import file_data, pdf
+from tests.support.pictures import PIXEL
+from tests.support.refusals import post, refusal
 
 _CHAT, _ITEMS = "chat/completions", "responses"
 _PDF = pdf(["Hello", "World"])

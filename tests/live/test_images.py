@@ -13,9 +13,9 @@ from aiohttp import web
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step
 from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
-from tests.picture_host import NAME, PictureHost
-from tests.pictures import DAMAGED, PIXEL
-from tests.streams import chunks_of
+from tests.support.picture_host import NAME, PictureHost
+from tests.support.pictures import DAMAGED, PIXEL
+from tests.support.streams import chunks_of
 
 _Json = dict[str, Any]  # Any: any JSON
 _LEFT_OUT = "image content omitted because it could not be processed"

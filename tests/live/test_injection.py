@@ -20,7 +20,7 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import Proxy, ProxyStarter, children_of
-from tests.web.refusals import CHAT, GOOD_BODY, RESPONSES, post, refusal
+from tests.support.refusals import CHAT, GOOD_BODY, RESPONSES, post, refusal
 
 _TEXTS = (
     *('"', "'", "\\", "`", '"""', "'''", "\n", "\r\n", "\0", "\t", "\x1b[2J", "\x7f"),

@@ -9,9 +9,9 @@ import pytest
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
 from tests.conftest import Proxy, ProxyStarter
-from tests.key_file import write_keys
 from tests.live.test_everyday_requests import told
-from tests.web.refusals import RESPONSES, post, refusal
+from tests.support.key_file import write_keys
+from tests.support.refusals import RESPONSES, post, refusal
 
 Json = dict[str, Any]  # Any: any JSON
 

@@ -19,9 +19,9 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Script, Step, words
 from tests.conftest import Proxy, ProxyStarter
-from tests.key_file import Bearer, write_keys
 from tests.live.recording import Recording, Said
-from tests.web.refusals import post, refusal
+from tests.support.key_file import Bearer, write_keys
+from tests.support.refusals import post, refusal
 
 _READ, _WRITE, _ONLINE, _DANGER = "read-only", "workspace-write", "workspace-write with network", "danger-full-access"
 _OFF, _FORBIDDEN = (400, "not_allowed"), (403, "sandbox_not_allowed")

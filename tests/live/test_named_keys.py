@@ -20,9 +20,9 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import Proxy, ProxyStarter, RunningCommand
-from tests.key_file import Bearer, bearer, write_keys
-from tests.sessions import http_session
-from tests.web.refusals import CHAT, RESPONSES, post, refusal
+from tests.support.key_file import Bearer, bearer, write_keys
+from tests.support.refusals import CHAT, RESPONSES, post, refusal
+from tests.support.sessions import http_session
 
 _LIMIT = 10.0  # seconds for what takes a fraction of one
 

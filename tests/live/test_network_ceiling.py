@@ -7,8 +7,8 @@ import pytest
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from tests.conftest import ProxyStarter
-from tests.key_file import write_keys
-from tests.web.refusals import post, refusal
+from tests.support.key_file import write_keys
+from tests.support.refusals import post, refusal
 
 _ASK = {"messages": [{"role": "user", "content": "Hello?"}]}
 

@@ -17,7 +17,7 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Script, Step
 from codex_proxy.web import app
 from tests.conftest import Proxy, ProxyStarter, RunningCommand
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 
 def runs(*commands: str, more: tuple[Step, ...] = ()) -> Script:

@@ -25,8 +25,8 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.errors import WorkerFailed
 from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
-from tests.key_file import write_keys
-from tests.machine import free_port
+from tests.support.key_file import write_keys
+from tests.support.machine import free_port
 
 _HOUR = 3600
 _LATER = int(time.time()) + _HOUR

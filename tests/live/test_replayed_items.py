@@ -9,8 +9,8 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.dialects.responses import replay
 from tests.conftest import Proxy
 from tests.live.test_everyday_requests import told
-from tests.pictures import PIXEL
-from tests.web.refusals import RESPONSES, post, refusal
+from tests.support.pictures import PIXEL
+from tests.support.refusals import RESPONSES, post, refusal
 
 Json = dict[str, Any]  # Any: any JSON
 

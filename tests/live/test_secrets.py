@@ -16,8 +16,8 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Step
 from tests.conftest import RunningCommand
 from tests.live.conftest import wrap
-from tests.pictures import PIXEL
-from tests.sessions import http_session
+from tests.support.pictures import PIXEL
+from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 

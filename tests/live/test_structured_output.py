@@ -10,8 +10,8 @@ import pytest
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step
 from tests.conftest import Proxy
-from tests.streams import chunks_of, content_of
-from tests.web.refusals import post
+from tests.support.refusals import post
+from tests.support.streams import chunks_of, content_of
 
 _CHAT, _ITEMS = "chat/completions", "responses"
 _OPTIONAL = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name"]}

@@ -7,8 +7,8 @@ from typing import Any
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Step, words
 from tests.conftest import Proxy
-from tests.pictures import PIXEL
-from tests.streams import chunks_of, content_of
+from tests.support.pictures import PIXEL
+from tests.support.streams import chunks_of, content_of
 
 
 def function(name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 from codex_proxy import __version__
 from tests.conftest import START_LIMIT
 from tests.packaging.conftest import Built
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 _PROBE = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"

@@ -13,7 +13,7 @@ from codex_proxy.history import PDF, Image, Part, Text
 from codex_proxy.pdf import reader
 from codex_proxy.pdf.reader import PdfReader
 from tests.conftest import children_of
-from tests.pdfs import PASSWORD, pdf
+from tests.support.pdfs import PASSWORD, pdf
 
 _PLACE = "input[0].content[1].file_data"
 

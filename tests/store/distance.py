@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.machine import free_port
+from tests.support.machine import free_port
 
 
 class Distance:

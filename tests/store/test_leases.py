@@ -12,12 +12,12 @@ import pytest
 from codex_proxy.store.base import Record, Store
 from codex_proxy.store.redis import RedisStore
 from codex_proxy.store.sqlite import SqliteStore
-from tests.machine import clock_ahead
 from tests.store import child
 from tests.store.child import LEASE
 from tests.store.contract import LIMIT, ROOMY, TTL
 from tests.store.processes import child_process, line_of
-from tests.store.redis_server import redis_server
+from tests.support.machine import clock_ahead
+from tests.support.redis_server import redis_server
 
 
 @pytest.fixture(params=["sqlite", "redis"])

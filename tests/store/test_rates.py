@@ -11,7 +11,7 @@ from codex_proxy.store.rates import Rates
 from codex_proxy.store.redis import RedisStore
 from tests.conftest import Proxy, ProxyStarter
 from tests.store.contract import ROOMY, TTL
-from tests.store.redis_server import RedisServer, redis_server
+from tests.support.redis_server import RedisServer, redis_server
 
 _WINDOW = 0.3  # seconds
 

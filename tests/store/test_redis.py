@@ -16,7 +16,7 @@ from codex_proxy.errors import StorageFull, StoreUnavailable
 from codex_proxy.store.base import Claim, Record, StoredEvent
 from codex_proxy.store.redis import RedisStore
 from tests.store.contract import Contract, Opener, change, claim, put
-from tests.store.redis_server import RedisServer, redis_server
+from tests.support.redis_server import RedisServer, redis_server
 
 _LIMIT = 5.0  # seconds
 _TTL = 3600.0

@@ -18,10 +18,10 @@ from codex_proxy.errors import StorageFull, StoreUnavailable
 from codex_proxy.store.base import Claim
 from codex_proxy.store.sqlite import SqliteStore
 from codex_proxy.store.sqlite_file import MIGRATIONS
-from tests.machine import small_disk_in
 from tests.store import child
 from tests.store.contract import LIMIT, NARROW, ROOMY, TTL, Opener, a_record, change, claim, ended, put, some_events
 from tests.store.processes import child_process, line_of
+from tests.support.machine import small_disk_in
 
 _START_LIMIT = 30.0  # seconds for a Python to start: the machines are noisy
 _WAL = 4 * 1024 * 1024  # bytes that the file beside may have

@@ -12,7 +12,7 @@ from codex_proxy.store.sqlite import SqliteStore
 from tests.conftest import ProxyStarter
 from tests.live.test_kept_responses import ask, ended
 from tests.store.contract import ROOMY, TTL, a_record, change, put, some_events
-from tests.store.redis_server import redis_server
+from tests.support.redis_server import redis_server
 
 _HISTORY = 900_000  # bytes
 _WORDS = 100

@@ -6,7 +6,7 @@ import pytest
 
 from codex_proxy.demo.model import ModelServer
 from tests.conftest import Proxy, ProxyStarter
-from tests.web.refusals import GOOD_BODY, post
+from tests.support.refusals import GOOD_BODY, post
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 
 from codex_proxy.dialects.chat.request import Body
 from tests.conftest import Proxy
-from tests.web.refusals import Body as AnyBody
-from tests.web.refusals import amiss, misplaced, post, refusal
+from tests.support.refusals import Body as AnyBody
+from tests.support.refusals import amiss, misplaced, post, refusal
 from tests.web.wrong_values import out_of_range, wrong_types
 
 _MESSAGES = [{"role": "user", "content": "hi"}]

@@ -23,8 +23,8 @@ from codex_proxy.dialects.responses.request import Body
 from codex_proxy.dialects.responses.tools import Custom, Function, Namespace
 from codex_proxy.dialects.responses.updates import ConfigurationUpdate, MoreTools
 from tests.conftest import Proxy
-from tests.web.refusals import RESPONSES, amiss, misplaced, post, refusal
-from tests.web.refusals import Body as AnyBody
+from tests.support.refusals import RESPONSES, amiss, misplaced, post, refusal
+from tests.support.refusals import Body as AnyBody
 from tests.web.wrong_values import out_of_range, wrong_types
 
 _ITEMS: dict[str, type] = {

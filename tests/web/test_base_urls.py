@@ -10,7 +10,7 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.web import app, refusals
 from codex_proxy.web.paths import Paths
 from tests.conftest import Proxy, ProxyStarter
-from tests.web.refusals import refusal
+from tests.support.refusals import refusal
 from tests.web.test_metrics import read
 
 _KEY = "sk-proxy-0123456789"

@@ -14,7 +14,7 @@ from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from codex_proxy.errors import RateLimited
 from codex_proxy.web.followers import Followers
 from tests.conftest import Proxy, ProxyStarter
-from tests.web.refusals import GOOD_BODY, Error, post, refusal
+from tests.support.refusals import GOOD_BODY, Error, post, refusal
 
 _MB = 1024 * 1024
 

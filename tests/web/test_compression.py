@@ -10,7 +10,7 @@ import pytest
 
 from codex_proxy.demo.model import ModelServer
 from tests.conftest import Proxy, ProxyStarter
-from tests.web.refusals import GOOD_BODY, post, refusal
+from tests.support.refusals import GOOD_BODY, post, refusal
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -15,7 +15,7 @@ from aiohttp import web
 from codex_proxy.web import errors
 from codex_proxy.web.gates import bodies, connections, limits
 from codex_proxy.web.gates.connections import Bounds
-from tests.web.refusals import Error
+from tests.support.refusals import Error
 
 _SOON = 0.2  # seconds: the bound of what is cut
 _MB = 1024 * 1024

@@ -5,7 +5,7 @@ from typing import Any
 
 from codex_proxy.demo.model import ModelServer
 from tests.conftest import Proxy, ProxyStarter
-from tests.key_file import write_keys
+from tests.support.key_file import write_keys
 from tests.web.test_openapi import answer_schema, errors_of
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from codex_proxy.web.console import pages
 from tests.conftest import Proxy, ProxyStarter
-from tests.sessions import http_session
+from tests.support.sessions import http_session
 
 _BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 _BUDGET = 84_000  # bytes of the console, before compression

@@ -15,8 +15,8 @@ import pytest
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step
 from tests.conftest import Proxy, ProxyStarter
-from tests.key_file import Bearer, write_keys
-from tests.sessions import http_session
+from tests.support.key_file import Bearer, write_keys
+from tests.support.sessions import http_session
 from tests.web.test_openapi import answer_schema, errors_of
 
 _LIMIT = 20.0  # seconds

@@ -13,8 +13,8 @@ import pytest
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.web import app
 from tests.conftest import Proxy, ProxyStarter
-from tests.sessions import http_session
-from tests.web.refusals import GOOD_BODY, post, refusal
+from tests.support.refusals import GOOD_BODY, post, refusal
+from tests.support.sessions import http_session
 
 _KEY = "sk-proxy-0123456789"
 _PAGE = "https://chat.example"

@@ -13,9 +13,9 @@ from codex_proxy.history import Image
 from codex_proxy.web import public_hosts
 from codex_proxy.web.image_fetch import ImageFetch
 from codex_proxy.web.public_hosts import Address, is_name, is_public
-from tests.machine import free_port
-from tests.picture_host import NAME, PictureHost
-from tests.pictures import PIXEL, png
+from tests.support.machine import free_port
+from tests.support.picture_host import NAME, PictureHost
+from tests.support.pictures import PIXEL, png
 
 _ADDRESS = f"https://{NAME}/a.png"
 _PLACE = "messages[0].content[0].image_url.url"

@@ -24,9 +24,9 @@ from codex_proxy.settings import load
 from codex_proxy.store.memory import MemoryStore
 from codex_proxy.web.app import create_app
 from tests.conftest import Proxy, ProxyStarter
-from tests.fresh_copy import ROOT
-from tests.sessions import http_session
-from tests.web.refusals import refusal
+from tests.support.fresh_copy import ROOT
+from tests.support.refusals import refusal
+from tests.support.sessions import http_session
 
 _LIMIT = 10.0  # seconds
 _KEY = "sk-proxy-0123456789"

@@ -15,9 +15,9 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step
 from codex_proxy.web.gates import bodies
 from codex_proxy.web.server import SocketTimes
-from tests.clients.exchange import HELLO
 from tests.conftest import Proxy, ProxyStarter
-from tests.sessions import http_session
+from tests.support.exchange import HELLO
+from tests.support.sessions import http_session
 
 _KEY = "sk-proxy-0123456789"
 _CREATE = {"type": "response.create", "model": "gpt-5.5 chat", "input": "go", "store": False}

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.machine import free_port
+from tests.support.machine import free_port
 
 _START_LIMIT = 30.0  # seconds; it takes 0.02
 
