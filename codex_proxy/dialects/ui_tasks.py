@@ -111,7 +111,8 @@ _MARKS = (
 
 def recognised(wish: Wish, *, streamed: bool) -> str | None:
     """Which task of which UI it is, as "Open WebUI: title"; None for what a person asks, or asks for in any way of his own."""
-    if wish.tools or wish.mode is not None or wish.sandbox is not None or not all(_plain(part) for part in wish.input):
+    chosen = wish.tools or wish.web_search or wish.mode is not None or wish.sandbox is not None
+    if chosen or not all(_plain(part) for part in wish.input):
         return None
     system = _text_of([item for item in wish.history if isinstance(item, Message) and item.role == "developer"])
     user = "".join(part.text for part in wish.input if isinstance(part, Text)).strip()

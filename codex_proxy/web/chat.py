@@ -9,14 +9,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 from aiohttp import web
 
-from codex_proxy.dialects import ui_tasks
 from codex_proxy.dialects.answer_filter import AnswerFilter
 from codex_proxy.dialects.chat import request as chat_request
 from codex_proxy.dialects.chat.answer import Chunks, Completion, GivenAnswer
 from codex_proxy.dialects.chat.deltas import ChatDeltas, Delta, Failure, Finish, Reasoning
 from codex_proxy.dialects.chat.request import ChatRequest
 from codex_proxy.dialects.completions.answer import Pieces, Whole
-from codex_proxy.errors import ProxyError
 from codex_proxy.history import History
 from codex_proxy.job import Job
 from codex_proxy.lifecycle.claims import Held
@@ -45,7 +43,7 @@ CHAT = Form("chatcmpl", chat_request.decode, Completion, Chunks)
 
 async def create(request: web.Request) -> web.StreamResponse:
     """Run one turn, and answer with a completion or a stream of chunks."""
-    who, body = await request.app[SERVER].admit_body(request, _is_task)
+    who, body = await request.app[SERVER].admit_body(request, lambda raw: chat_request.decode(raw).wish.task)
     return await answer(request, who, body, CHAT)
 
 
@@ -71,13 +69,6 @@ async def _create(request: web.Request, who: Caller, body: Body, form: Form, hel
         return await _Exchange(request, form, asked, job, functools.partial(server.remember, who, job)).run()
     finally:
         server.jobs.abandon(job)
-
-
-def _is_task(raw: bytes | bytearray) -> bool:
-    try:
-        return ui_tasks.looks_like_one(raw) and chat_request.decode(raw).wish.task is not None
-    except ProxyError:
-        return False  # it is told what is wrong when it is decoded for good
 
 
 class _Exchange:

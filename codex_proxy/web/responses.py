@@ -7,6 +7,7 @@ import functools
 import msgspec
 from aiohttp import web
 
+from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.errors import ProxyError
 from codex_proxy.lifecycle.claims import Held, KeptAnswer
@@ -23,7 +24,7 @@ from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers
 async def create(request: web.Request) -> web.StreamResponse:
     """Run one turn, and answer with a response object or a stream of events; in the background with a queued one."""
     server = request.app[SERVER]
-    who, body = await server.admit_body(request)
+    who, body = await server.admit_body(request, lambda raw: responses_request.decode(raw).continuing(()).ui_task)
 
     async def run(held: Held | None) -> web.StreamResponse:
         run = await make_run(server, who, body)
@@ -97,7 +98,11 @@ async def make_run(server: Server, who: Caller, body: Body, recent: RecentParts 
         else:
             asked = await continued.with_previous(server, who, asked, body.size, recent)
         asked = asked.with_images(await server.images_of(asked.wish, who))
+        if recent is None:  # no chat UI has its tasks done over a socket
+            asked = msgspec.structs.replace(asked, wish=msgspec.structs.replace(asked.wish, task=asked.ui_task))
         turn = await server.turn(asked.wish, who, body.size)
+        if turn.task is not None:
+            asked = asked.unstored()
     except BaseException:
         if part is not None:
             part.leave()

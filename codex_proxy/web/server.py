@@ -13,8 +13,9 @@ from codex_proxy import logs, policy
 from codex_proxy.catalog import Facts
 from codex_proxy.codex import tools
 from codex_proxy.codex.warm import StartWorker
+from codex_proxy.dialects import ui_tasks
 from codex_proxy.dialects.images import Read
-from codex_proxy.errors import NotReady
+from codex_proxy.errors import NotReady, ProxyError
 from codex_proxy.history import History, Image, Part
 from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
@@ -47,7 +48,7 @@ _QUIET = 1.0  # seconds; a health check comes about as often
 NOT_LOGGED_IN = "Codex is not logged in"
 _TASK_AT_MOST = 256 * 1024  # bytes of a chat UI's own request; what is larger is counted before it is read
 _TASKS_PER_REQUEST = 4  # that a chat UI sends for one message: title, tags, follow-ups, search queries
-IsTask = Callable[[bytes | bytearray], bool]
+TaskOf = Callable[[bytes | bytearray], str | None]  # the task of a chat UI that a body asks for
 _FOLLOWERS = 128, 32  # of background responses: of all callers, and of one
 _WATCHERS = 256, 64  # open consoles; 50 that have nothing to show cost about 1 % of a core
 _SOCKETS = (1024, 256)  # that are open
@@ -97,10 +98,10 @@ class Server:
         self.recent = Recent(_RECENT_BODIES * settings.max_body_mb * 1024 * 1024)
         self.rate = RateLimit(settings.rate_limit_per_minute, store)
 
-    async def admit_body(self, request: web.Request, is_task: IsTask = lambda _: False) -> tuple[Caller, Body]:
+    async def admit_body(self, request: web.Request, task_of: TaskOf = lambda _: None) -> tuple[Caller, Body]:
         """Key, rate and body of a request: who asks, and its bytes, to be let go of. Raises what is wrong with them.
 
-        What `is_task` knows for a chat UI's own doing is counted apart, and uses up nothing of a person's rate.
+        What `task_of` knows for a chat UI's own doing is counted apart, and uses up nothing of a person's rate.
         """
         self._last_asked = time.monotonic()
         if self.settings.ui_tasks != "chat" or (request.content_length or math.inf) > _TASK_AT_MOST:
@@ -108,7 +109,7 @@ class Server:
         who = self.identify(request)
         body = await self.bodies.read(request)
         try:
-            if is_task(body.content):
+            if _is_task(body.content, task_of):
                 await self.rate.count(request, f"{who.known_as} tasks", self.rate.of(who.rate_limit) * _TASKS_PER_REQUEST)
             else:
                 await self.rate.count(request, who.known_as, who.rate_limit)
@@ -156,7 +157,7 @@ class Server:
     async def turn(self, wish: Wish, who: Caller, size: int) -> Turn:
         """The turn that a wish of so many bytes becomes here, in the conversation that it continues. Raises what `decide` does."""
         turn = self.decide(wish, who)
-        if not self.traces.threads.enabled:
+        if not self.traces.threads.enabled or turn.task is not None:  # nothing goes on from a chat UI's own task
             return turn
         digests = await self.decoding.run(size, digest.of_turn, turn, who.owner, wish.apart)
         return await self.traces.continued(turn, digests, who.owner, private=wish.private)
@@ -208,6 +209,13 @@ def turn_headers(turn: Turn, ignored: tuple[str, ...]) -> dict[str, str]:
     told = {"x-codex-sandbox": "none: no command can run" if turn.mode == "chat" else sandbox}
     told |= {"x-codex-ui-task": turn.task} if turn.task else {}
     return told | ({"x-codex-ignored": ", ".join(ignored)} if ignored else {})
+
+
+def _is_task(raw: bytes | bytearray, task_of: TaskOf) -> bool:
+    try:
+        return ui_tasks.looks_like_one(raw) and task_of(raw) is not None
+    except ProxyError:
+        return False  # it is told what is wrong when it is decoded for good
 
 
 SERVER = web.AppKey("server", Server)

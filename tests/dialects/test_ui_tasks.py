@@ -8,6 +8,7 @@ import pytest
 
 from codex_proxy.dialects import ui_tasks
 from codex_proxy.dialects.chat import request
+from codex_proxy.dialects.responses import request as responses
 
 Json = dict[str, Any]  # Any: any JSON
 
@@ -94,6 +95,9 @@ def test_a_task_is_known_by_its_template(messages: list[Json], name: str) -> Non
     raw = msgspec.json.encode({"messages": messages})
     assert request.decode(raw).wish.task == name
     assert ui_tasks.looks_like_one(raw)
+    raw = msgspec.json.encode({"input": messages})
+    assert responses.decode(raw).continuing(()).ui_task == name
+    assert ui_tasks.looks_like_one(raw)
 
 
 _TOOL = {"type": "function", "function": {"name": "look"}}
@@ -123,6 +127,26 @@ _TOOL = {"type": "function", "function": {"name": "look"}}
 )
 def test_what_a_person_asks_is_no_task(body: Json) -> None:
     assert request.decode(msgspec.json.encode(body)).wish.task is None
+
+
+@pytest.mark.parametrize(
+    ("members", "name"),
+    [
+        ({"input": _TITLE}, "Open WebUI: title"),
+        ({"input": _TITLE, "instructions": "Be kind.", "store": False}, "Open WebUI: title"),
+        ({"input": "user: Hi", "instructions": _LOBE, "stream": True}, "LobeChat: title"),
+        ({"input": _TITLE, "stream": True}, None),
+        ({"input": _TITLE, "tools": [{"type": "function", "name": "look"}]}, None),
+        ({"input": _TITLE, "tools": [{"type": "web_search"}]}, None),
+        ({"input": _TITLE, "previous_response_id": "resp_1"}, None),
+        ({"input": _TITLE, "conversation": "conv_1"}, None),
+        ({"input": _TITLE, "background": True}, None),
+        ({"input": _TITLE, "store": True}, None),  # to be read later
+        ({"input": "### Task:\nGenerate a concise, 3-5 word title with an emoji."}, None),
+    ],
+)
+def test_a_task_is_known_in_the_responses_api(members: Json, name: str | None) -> None:
+    assert responses.decode(msgspec.json.encode(members)).continuing(()).ui_task == name
 
 
 def test_a_streamed_task_is_known_where_the_ui_streams_it() -> None:

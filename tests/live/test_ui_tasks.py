@@ -1,36 +1,51 @@
-"""The tasks of a chat UI on the real CLI: chat mode, lowest effort, outside of the rate, named in a header and the log."""
+"""The tasks of a chat UI on the real CLI: chat mode, lowest effort, not rated, not kept, named in a header and the log."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step
-from tests.conftest import TURN_LIMIT, ProxyStarter
+from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
 from tests.dialects.test_ui_tasks import _TITLE
 
 
+async def _ask(proxy: Proxy, route: str, prompt: str) -> aiohttp.ClientResponse:
+    if route == "chat/completions":
+        return await proxy.chat(prompt=prompt)
+    return await proxy.http.post(f"{proxy.base_url}/responses", json={"model": "gpt-5.5", "input": prompt})
+
+
+async def _nothing_is_kept(proxy: Proxy, answer: aiohttp.ClientResponse) -> None:
+    assert (await answer.json()).get("store", False) is False
+    assert (await proxy.server.store.latest("anybody", 1))[0] == []
+    assert len(proxy.server.traces.threads) == 0
+
+
+@pytest.mark.parametrize("route", ["chat/completions", "responses"])
 async def test_a_title_is_made_in_chat_mode_at_the_lowest_effort_and_does_not_use_up_the_rate(
-    start_proxy: ProxyStarter, environ: dict[str, str], model: ModelServer, caplog: pytest.LogCaptureFixture
+    route: str, start_proxy: ProxyStarter, environ: dict[str, str], model: ModelServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     environ |= {"RATE_LIMIT_PER_MINUTE": "1", "CODEX_SANDBOX_MODE": "workspace-write"}
     async with start_proxy() as proxy:
         for _ in range(4):
-            title = await proxy.chat(prompt=_TITLE)
+            title = await _ask(proxy, route, _TITLE)
             assert title.status == 200, await title.text()
         assert title.headers["x-codex-ui-task"] == "Open WebUI: title"
         assert title.headers["x-codex-sandbox"] == "none: no command can run"
         seen = model.requests[-1]
         assert "exec_command" not in seen.tool_names
         assert seen.body["reasoning"]["effort"] == "low"
-        assert (await proxy.chat(prompt=_TITLE)).status == 429
-        person = await proxy.chat(prompt="Hello")
+        await _nothing_is_kept(proxy, title)
+        assert (await _ask(proxy, route, _TITLE)).status == 429
+        person = await _ask(proxy, route, "Hello")
         assert person.status == 200
         assert "x-codex-ui-task" not in person.headers
-        assert (await proxy.chat(prompt="Hello")).status == 429
+        assert (await _ask(proxy, route, "Hello")).status == 429
     assert [getattr(record, "members", {}).get("ui_task") for record in caplog.records if record.message == "turn ended"] == [
         *["Open WebUI: title"] * 4,
         None,

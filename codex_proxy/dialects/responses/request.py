@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import body, bounds, foreign, images
+from codex_proxy.dialects import body, bounds, foreign, images, ui_tasks
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, XCodex, service_tier, told_apart
 from codex_proxy.dialects.output_format import OutputFormat
 from codex_proxy.dialects.responses import references, updates
@@ -130,6 +130,17 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     @property
     def background(self) -> bool:
         return self.body.background or False
+
+    @property
+    def ui_task(self) -> str | None:
+        """Which task of a chat UI it is, known once it is `continuing`; None for what is to be kept or goes on from another."""
+        body = self.body
+        kept = body.store is True or body.background or body.previous_response_id is not None or body.conversation is not None
+        return None if kept or self.offered.tools else ui_tasks.recognised(self.wish, streamed=self.stream)
+
+    def unstored(self) -> "ResponsesRequest":
+        """The request, of which nothing is kept."""
+        return msgspec.structs.replace(self, body=msgspec.structs.replace(self.body, store=False))
 
     def continuing(self, earlier: tuple[Given, ...]) -> "ResponsesRequest":
         """The request with the conversation that it continues, () for none, and the tools that both bring.
