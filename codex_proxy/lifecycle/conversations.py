@@ -15,6 +15,7 @@ import msgspec
 
 from codex_proxy.dialects import bounds
 from codex_proxy.dialects.responses import conversations as dialect
+from codex_proxy.dialects.responses import item_ids
 from codex_proxy.dialects.responses.conversations import Conversation
 from codex_proxy.dialects.responses.objects import Response
 from codex_proxy.errors import ConversationLocked, ConversationNotFound, InvalidRequest, ItemNotFound, StoreUnavailable
@@ -72,6 +73,11 @@ class Conversations:
                     return found
         raise ItemNotFound(f"Item with id {item[:100]!r} not found in conversation {name[:100]!r}.")
 
+    async def named(self, owner: str, name: str, wanted: frozenset[str]) -> list[StoredEvent]:
+        """Those of its items that have these ids; none of a conversation that is not there."""
+        async with self._reading:
+            return [one async for page in self._pages(owner, name) for one in page if one.type in wanted]
+
     async def _all(self, owner: str, name: str) -> list[StoredEvent]:
         async with self._reading:
             return [one async for page in self._pages(owner, name) for one in page]
@@ -105,7 +111,7 @@ class Conversations:
             kept = await self._all(owner, name)
             if tried and tried[0] in kept:
                 break
-            added = dialect.items(given, {one.type for one in kept}, lambda: uuid.uuid4().hex)
+            added = dialect.items(given, {one.type for one in kept}, functools.partial(_new_id, name))
             tried[:] = [StoredEvent(record.last_event + 1 + n, item.id, item.content) for n, item in enumerate(added)]
             if bounded:
                 _check_room([*kept, *tried])
@@ -177,6 +183,10 @@ class Part:
         """The response is not made after all."""
         release = functools.partial(self._conversations.store.release, self.key, self.holder)
         self._conversations.outbox.put(f"the release of {self._name}", release, _RELEASE_PATIENCE)
+
+
+def _new_id(conversation: str, prefix: str) -> str:
+    return item_ids.of_conversation(prefix, conversation, uuid.uuid4().hex[:16])
 
 
 def _amendment(

@@ -5,9 +5,19 @@ conversation, as after a new connection.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
 
-Parts = tuple[bytes, ...]  # as a store keeps the conversation of a response
+import msgspec
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A response as a store keeps it: its object, as JSON, and its conversation in parts."""
+
+    body: bytes
+    conversation: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + sum(map(len, self.conversation))
 
 
 class Recent:
@@ -15,21 +25,21 @@ class Recent:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: OrderedDict[tuple[str, str], tuple[str, Parts]] = OrderedDict()  # (socket, response) -> owner, conversation
+        self._kept: OrderedDict[tuple[str, str], tuple[str, Made]] = OrderedDict()  # (socket, response) -> owner, what it was
         self._bytes = Counter[str]()  # by owner
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def put(self, owner: str, socket: str, response_id: str, parts: Sequence[bytes]) -> None:
-        self._kept[socket, response_id] = (owner, tuple(parts))
-        self._bytes[owner] += _size(parts)
+    def put(self, owner: str, socket: str, response_id: str, made: Made) -> None:
+        self._kept[socket, response_id] = (owner, made)
+        self._bytes[owner] += made.size
         while self._bytes.total() > self._most:
             [(largest, _)] = self._bytes.most_common(1)
             self._drop(next(key for key, (whose, _) in self._kept.items() if whose == largest))
 
-    def get(self, socket: str, response_id: str) -> Parts | None:
-        """The conversation up to the end of a response."""
+    def get(self, socket: str, response_id: str) -> Made | None:
+        """A response that has ended."""
         if (socket, response_id) not in self._kept:
             return None
         self._kept.move_to_end((socket, response_id))
@@ -41,9 +51,5 @@ class Recent:
             self._drop(key)
 
     def _drop(self, key: tuple[str, str]) -> None:
-        owner, parts = self._kept.pop(key)
-        self._bytes[owner] -= _size(parts)
-
-
-def _size(parts: Sequence[bytes]) -> int:
-    return sum(map(len, parts))
+        owner, made = self._kept.pop(key)
+        self._bytes[owner] -= made.size

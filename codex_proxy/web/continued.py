@@ -1,14 +1,13 @@
 """A request of the Responses API with what it continues: a response that is kept, or nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from codex_proxy.dialects.responses import conversations, stored
 from codex_proxy.dialects.responses.request import ResponsesRequest
 from codex_proxy.errors import InvalidRequest, ResponseNotFound
 from codex_proxy.web.gates.auth import Caller
+from codex_proxy.web.referenced import Recently
 from codex_proxy.web.server import Server
-
-RecentParts = Callable[[str], Sequence[bytes] | None]  # the conversation of a response that is not stored
 
 
 async def with_history(server: Server, who: Caller, asked: ResponsesRequest, size: int) -> ResponsesRequest:
@@ -28,15 +27,14 @@ async def with_items(server: Server, asked: ResponsesRequest, items: list[bytes]
 
 
 async def with_previous(
-    server: Server, who: Caller, asked: ResponsesRequest, size: int, recent: RecentParts | None = None
+    server: Server, who: Caller, asked: ResponsesRequest, size: int, recent: Recently | None = None
 ) -> ResponsesRequest:
     """The request with the response that it continues, out of `recent` or the store. Raises ResponseNotFound and InvalidRequest."""
     previous = asked.body.previous_response_id
     if previous is None:
         return await server.decoding.run(size, asked.continuing, ())
-    parts = None if recent is None else recent(previous)
-    if parts is None:
-        parts = await _kept(server, who, previous)
+    made = None if recent is None else recent(previous)
+    parts = await _kept(server, who, previous) if made is None else made.conversation
     size += sum(map(len, parts))
     return await server.decoding.run(size, lambda: asked.continuing(stored.decode_conversation(parts)))
 

@@ -14,9 +14,9 @@ from codex_proxy.lifecycle.claims import Held, KeptAnswer
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.packing import pack
 from codex_proxy.web import continued, errors, idempotency, referenced, sse
-from codex_proxy.web.continued import RecentParts
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Body
+from codex_proxy.web.referenced import Recently
 from codex_proxy.web.responses_kept import follow, told_again
 from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers
 
@@ -81,12 +81,12 @@ async def _background(request: web.Request, who: Caller, run: Run, body: Body, h
     return answer
 
 
-async def make_run(server: Server, who: Caller, body: Body, recent: RecentParts | None = None) -> Run:
+async def make_run(server: Server, who: Caller, body: Body, recent: Recently | None = None) -> Run:
     """What a request asks for, with the conversation that it continues and what its images' addresses gave.
 
-    `recent` has the conversations of responses that are not stored, where those may be continued: they are recorded then.
+    `recent` has the responses that are not stored, where those may be continued: they are recorded then.
     """
-    asked = await referenced.decoded(server, who, body.content)
+    asked = await referenced.decoded(server, who, body.content, recent)
     body.decoded()
     if recent is not None:
         asked = msgspec.structs.replace(asked, wish=msgspec.structs.replace(asked.wish, record=True))

@@ -18,6 +18,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from codex_proxy.dialects.responses import socket_messages, stored
 from codex_proxy.dialects.responses.socket_messages import Create, ErrorEvent, ServerEvent, Steer
 from codex_proxy.errors import InvalidRequest, ProxyError, RateLimited, ResponseNotFound, ShuttingDown
+from codex_proxy.lifecycle.recent import Made
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.web import errors, refusals, responses
@@ -213,7 +214,8 @@ class Socket:
             await self._tell(run, stream_id)
             if not run.asked.store and run.stream.failure is None:
                 recorded = stored.encode_conversation(tuple(run.stream.recorded))
-                server.recent.put(who.owner, self._name, run.id, (given, recorded))
+                made = Made(msgspec.json.encode(run.stream.response), (given, recorded))
+                server.recent.put(who.owner, self._name, run.id, made)
             return await self._steering.ended(run)
         finally:
             if run is not None:

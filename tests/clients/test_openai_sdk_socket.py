@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import Call, Fail, ModelRequest, Say, Step, words
+from codex_proxy.demo.steps import Call, Fail, ModelRequest, Say, Step, Think, words
 from tests.conftest import Proxy, ended, process_with
 from tests.support.exchange import HELLO, TEXT, messages_in, think_and_answer
 
@@ -59,6 +59,26 @@ async def test_a_conversation_goes_on_by_previous_response_id(client: AsyncOpenA
     assert third.id != fork.id
     kept = (await client.responses.with_raw_response.retrieve(first.id)).status_code if stored else None
     assert kept == (200 if stored else None)
+
+
+async def test_items_of_what_is_not_stored_can_be_named_on_their_socket(client: AsyncOpenAI, model: ModelServer) -> None:
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        yield Think(("**Thinking**",), encrypted="gAAA")
+        yield Say(words("Blue."))
+
+    model.script = script
+    async with client.responses.connect() as connection:
+        first = await answered(connection, input="Which colour has the sky?", store=False)
+        references: Any = [{"type": "item_reference", "id": item.id} for item in first.output]
+        asked: Any = {"input": [*references, {"role": "user", "content": "And the sea?"}], "store": False}
+        await answered(connection, **asked)
+        assert [item.get("encrypted_content") for item in model.requests[-1].input if item["type"] == "reasoning"] == ["gAAA"]
+        assert [text for role, text in messages_in(model.requests[-1]) if role == "assistant"] == ["Blue."]
+        async with client.responses.connect() as other:
+            await other.response.create(model=MODEL, **asked)
+            error = (await told(other))[-1]
+            assert (error.status, error.error.param) == (404, "input")
+            assert error.error.message.startswith(f"Item with id '{first.output[0].id}' not found.")
 
 
 async def test_what_is_not_stored_is_gone_with_its_socket(client: AsyncOpenAI, proxy: Proxy) -> None:

@@ -86,6 +86,30 @@ async def test_an_input_item_can_be_named_too_and_what_is_kept_is_the_item(proxy
     assert [item["type"] for item in kept["data"]] == ["message"]
 
 
+async def _conversation(proxy: Proxy, *items: Json, headers: Json | None = None) -> tuple[str, list[Json]]:
+    """A new conversation's address, and its items."""
+    made = await (await post(proxy, {"items": list(items)}, headers, route="conversations")).json()
+    address = f"{proxy.base_url}/conversations/{made['id']}"
+    listed = await (await proxy.http.get(f"{address}/items?order=asc", headers=headers)).json()
+    return address, listed["data"]
+
+
+async def test_an_item_of_a_conversation_can_be_named(proxy: Proxy, talking: ModelServer) -> None:
+    call = {"type": "function_call", "call_id": "call_k", "name": "look", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "call_k", "output": "seen"}
+    address, items = await _conversation(proxy, _user("first"), call, output)
+    await _said(proxy, *({"type": "item_reference", "id": item["id"]} for item in items), _user("two"))
+    first, called, answered, last = told(talking.requests[-1], "reasoning", "function_call", "function_call_output")
+    assert (first["content"][0]["text"], called["name"], answered["output"]) == ("first", "look", "seen")
+    assert last["content"][0]["text"] == "two"
+    removed = f"{address}/items/{items[0]['id']}"
+    for url, gone in ((removed, items[0]), (address, items[1])):
+        assert (await proxy.http.delete(url)).status == 200
+        answer = await post(proxy, {"input": [{"id": gone["id"]}, _user("two")]}, route=RESPONSES)
+        assert answer.status == 404
+        assert (await refusal(answer)).message.startswith(f"Item with id '{gone['id']}' not found.")
+
+
 async def test_what_is_not_kept_is_not_found_in_openais_words(proxy: Proxy, talking: ModelServer) -> None:
     unstored = await _said(proxy, _user("one"), store=False)
     deleted = await _said(proxy, _user("one"))
@@ -109,6 +133,8 @@ async def test_an_item_belongs_to_the_key_that_made_it(
     async with start_proxy() as proxy:
         anna, bert = keys["anna"], keys["bert"]
         first = await (await post(proxy, {"input": "one"}, anna, route=RESPONSES)).json()
-        reference = {"input": [{"type": "item_reference", "id": first["output"][0]["id"]}, _user("two")]}
-        assert (await post(proxy, reference, bert, route=RESPONSES)).status == 404
-        assert (await post(proxy, reference, anna, route=RESPONSES)).status == 200
+        _, [item] = await _conversation(proxy, _user("one"), headers=anna)
+        for name in (first["output"][0]["id"], item["id"]):
+            reference = {"input": [{"type": "item_reference", "id": name}, _user("two")]}
+            assert (await post(proxy, reference, bert, route=RESPONSES)).status == 404
+            assert (await post(proxy, reference, anna, route=RESPONSES)).status == 200

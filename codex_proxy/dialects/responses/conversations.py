@@ -75,16 +75,16 @@ def decode_update(raw: bytes | bytearray) -> UpdateBody:
     return body.decode(raw, UpdateBody)
 
 
-def items(given: bytes, taken: set[str], new_id: Callable[[], str]) -> tuple[Item, ...]:
-    """Items out of a JSON array, as the API gives them back. Ids that are missing, or in `taken`, are made anew."""
+def items(given: bytes, taken: set[str], new_id: Callable[[str], str]) -> tuple[Item, ...]:
+    """Items out of a JSON array, as the API gives them back. Ids that are missing, or in `taken`, are made anew, with a prefix."""
     return tuple(_item(item, taken, new_id) for item in msgspec.json.decode(given, type=list[_Item]))
 
 
-def _item(item: _Item, taken: set[str], new_id: Callable[[], str]) -> Item:
+def _item(item: _Item, taken: set[str], new_id: Callable[[str], str]) -> Item:
     kind = item.get("type") or "message"
     name = item.get("id")
     if not isinstance(name, str) or not name or len(name) > _LONGEST_ID or name in taken:
-        name = f"{stored.PREFIXES.get(kind, 'item')}_{new_id()}"
+        name = new_id(stored.PREFIXES.get(kind, "item"))
     taken.add(name)
     whole = {"id": name, "type": kind} | stored.with_parts(item) | {"id": name, "type": kind}
     if kind in _WITH_STATUS and not item.get("status"):

@@ -1,9 +1,11 @@
-"""The ids of items: each says which response it is of, so that an item which is named by its id alone is found again."""
+"""The ids of items: each says what it is of, a response or a conversation, so that its id alone is enough to find it again."""
 
 import re
 
 _FORM = re.compile(r"[a-z]+_([0-9a-f]{32})_i?\d{1,6}(?:_(.{1,256}))?", re.ASCII)
+_CONVERSATIONS = re.compile(r"[a-z]+_([0-9a-f]{32})_c[0-9a-f]{16}", re.ASCII)
 _RESPONSE = "resp_"
+_CONVERSATION = "conv_"
 REASONING = "rs"
 
 
@@ -20,6 +22,17 @@ def of_reasoning(response_id: str, index: int, theirs: str) -> str:
 def of_input(prefix: str, response_id: str, number: int) -> str:
     """Of an item that the client gave without an id."""
     return f"{prefix}_{response_id.removeprefix(_RESPONSE)}_i{number}"
+
+
+def of_conversation(prefix: str, conversation_id: str, unique: str) -> str:
+    """Of an item that was added to a conversation without an id; `unique` is a number of 16 hexadecimal digits."""
+    return f"{prefix}_{conversation_id.removeprefix(_CONVERSATION)}_c{unique}"
+
+
+def conversation_of(item_id: str) -> str | None:
+    """The id of the conversation that an item was added to; None for any other item."""
+    found = _CONVERSATIONS.fullmatch(item_id)
+    return _CONVERSATION + found[1] if found else None
 
 
 def response_of(item_id: str) -> str | None:

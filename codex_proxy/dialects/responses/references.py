@@ -1,6 +1,9 @@
-"""Items that a request names by their ids alone: item_reference, also without its type. They stand for items of kept responses."""
+"""Items that a request names by their ids alone: item_reference, also without its type.
 
-from collections.abc import Iterable, Mapping, Sequence
+They stand for items of responses and conversations that are kept.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -53,11 +56,20 @@ def _kept(item: dict[str, Any], kept: Mapping[str, dict[str, Any]]) -> dict[str,
 
 def responses_of(names: Iterable[str]) -> dict[str, frozenset[str]]:
     """The responses that have these items, if they are kept: each with the names of its own."""
+    return _by_place(names, item_ids.response_of)
+
+
+def conversations_of(names: Iterable[str]) -> dict[str, frozenset[str]]:
+    """The conversations that these items were added to."""
+    return _by_place(names, item_ids.conversation_of)
+
+
+def _by_place(names: Iterable[str], place_of: Callable[[str], str | None]) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for name in names:
-        if response_id := item_ids.response_of(name):
-            found.setdefault(response_id, set()).add(name)
-    return {response_id: frozenset(theirs) for response_id, theirs in found.items()}
+        if place := place_of(name):
+            found.setdefault(place, set()).add(name)
+    return {place: frozenset(theirs) for place, theirs in found.items()}
 
 
 class _Response(msgspec.Struct):
@@ -109,7 +121,7 @@ def not_found(item: dict[str, Any]) -> ItemNotFound:
     """In OpenAI's words."""
     name = str(item.get("id"))[:100]
     return ItemNotFound(
-        f"Item with id {name!r} not found. Items are kept with the responses of your key that are stored: "
+        f"Item with id {name!r} not found. Items are kept with the stored responses and the conversations of your key: "
         "send the item itself, or use previous_response_id.",
         param="input",
     )
