@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import NoReturn
 
-from codex_proxy.dialects.responses.events import StreamEvent, TextDelta
+from codex_proxy.dialects.responses.events import Completed, Failed, Incomplete, StreamEvent, TextDelta
 from codex_proxy.errors import RecordEnded, ResponseNotFound, StorageFull, StoreUnavailable
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.store.base import Record, Store, StoredEvent
@@ -24,6 +24,7 @@ _CANCEL_CHECKED_EVERY = 0.3  # seconds at the least between two looks into the s
 _CANCEL_WAIT = 1.0  # seconds; then the record is looked at whether it has changed or not
 _CANCEL_TIMEOUT = 30.0  # seconds; then the answer is the response as it is
 _FOLLOW_WAIT = 15.0  # seconds; likewise
+_TERMINAL = frozenset(str(kind.__struct_config__.tag) for kind in (Completed, Failed, Incomplete))
 _PAUSE = 0.5  # seconds after a failure of the store; the job's channel is bounded, so the CLI waits in the end
 FOLLOW_PATIENCE = 20.0  # seconds that a follower waits for a store that fails
 
@@ -128,6 +129,8 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
         for event in events:
             yield event
             after = event.number
+        if events and events[-1].type in _TERMINAL:
+            return  # whatever has become of the record by now
         if not events:
             if record is None:
                 _gone(response_id)

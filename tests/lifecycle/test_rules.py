@@ -154,6 +154,22 @@ async def _until_final(bench: Bench, key: str | None = None, **members: object) 
     raise AssertionError("never answered")
 
 
+def test_a_follower_that_has_the_last_event_needs_the_record_no_more() -> None:
+    """A store that is full may evict it before the follower looks again."""
+
+    async def main() -> None:
+        async with Bench.at_work() as bench:
+            told = await bench.ask(background=True)
+            seen = []
+            async for event in background.follow(bench.memory, OWNER, str(told.response_id), -1):
+                seen.append(event.type)
+                if event.type in LAST:
+                    await bench.memory.delete(OWNER, str(told.response_id))
+            assert seen[-1] == "response.completed"
+
+    virtual_time.run(main())
+
+
 def _assert_begun_is_told(told: Told) -> None:
     if told.error is not None and not isinstance(told.error, IdempotencyConflict):
         assert told.error.begun == told.began, told.error
