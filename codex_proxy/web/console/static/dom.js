@@ -29,6 +29,11 @@ export function add(parent, ...children) {
   }
 }
 
+/** A button. @param {string} kind its class @param {() => unknown} act @param {...Child} children */
+export function button(kind, act, ...children) {
+  return h("button", {type: "button", class: kind || null, onclick: () => void act()}, ...children);
+}
+
 /** Set a text, and touch nothing when it is the same. @param {Node} node @param {string} text */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
@@ -74,14 +79,14 @@ export function mark(kind) {
 /** A button that copies. @param {() => string} text @param {string} [what] @param {string} [label] */
 export function copyButton(text, what = "", label = "Copy") {
   const words = h("span", {}, label);
-  const button = h("button", {type: "button", class: "plain copy", "aria-label": `${label} ${what}`.trim()}, icon("copy"), words);
-  button.addEventListener("click", async () => {
+  const copy = button("plain copy", async () => {
     const done = await copied(text());
     words.textContent = done ? "Copied" : "Press Ctrl+C";
     announce(done ? "Copied." : "Select it and press Ctrl+C.");
     setTimeout(() => { words.textContent = label; }, 1500);
-  });
-  return button;
+  }, icon("copy"), words);
+  copy.ariaLabel = `${label} ${what}`.trim();
+  return copy;
 }
 
 /** Also where there is no clipboard, as on http: and a name that is not localhost. @param {string} text */

@@ -1,7 +1,7 @@
 // History: the caller's kept responses, those of a conversation together, searchable, each opened as the conversation that it ends.
 
 import {json, sentence} from "./api.js";
-import {announce, field, h, icon, idButton} from "./dom.js";
+import {announce, button, field, h, icon, idButton} from "./dom.js";
 import {chain} from "./kept.js";
 import {keptTurn} from "./transcript.js";
 import {count, when} from "./times.js";
@@ -15,7 +15,8 @@ export function create() {
   const search = h("input", {type: "search", placeholder: "Search", autocomplete: "off"});
   const model = h("select", {}, h("option", {value: ""}, "all models"));
   const list = h("ul", {class: "kept"});
-  const more = h("button", {type: "button", hidden: true}, "Show more");
+  const more = button("", () => load(false), "Show more");
+  more.hidden = true;
   const note = h("p", {class: "empty", role: "status"});
   const listing = h("div", {class: "listing"}, h("div", {class: "filters"}, field("Text", search), field("Model", model)), note, list, more);
   const opened = h("div", {class: "opened"});
@@ -96,8 +97,7 @@ export function create() {
       const turns = await chain(id);
       if (selected !== id) return undefined;
       const last = turns[turns.length - 1];
-      const remove = h("button", {type: "button", class: "plain bad"}, "Delete");
-      remove.addEventListener("click", () => forget(id, remove));
+      const remove = button("plain bad", () => forget(id, remove), "Delete");
       const actions = h("div", {class: "tools"}, back, h("a", {href: `#playground/${id}`, class: "button"}, "Continue"), idButton(id), remove);
       opened.replaceChildren(actions, ...turns.map(({response, input}) =>
         keptTurn(response, input, response === last.response ? null : h("a", {href: `#playground/${response.id}`}, "Fork from here"))));
@@ -107,12 +107,12 @@ export function create() {
     return undefined;
   }
 
-  /** @param {string} id @param {HTMLButtonElement} button */
-  async function forget(id, button) {
-    if (button.dataset.sure !== "yes") {
-      button.dataset.sure = "yes";
-      button.textContent = "Delete for good?";
-      setTimeout(() => { delete button.dataset.sure; button.textContent = "Delete"; }, 4000);
+  /** @param {string} id @param {HTMLButtonElement} remove */
+  async function forget(id, remove) {
+    if (!remove.dataset.sure) {
+      remove.dataset.sure = "yes";
+      remove.textContent = "Delete for good?";
+      setTimeout(() => { delete remove.dataset.sure; remove.textContent = "Delete"; }, 4000);
       return;
     }
     try {
@@ -131,7 +131,6 @@ export function create() {
     timer = window.setTimeout(() => load(true), SEARCH_AFTER);
   });
   model.addEventListener("change", () => load(true));
-  more.addEventListener("click", () => load(false));
   return {node, show: (rest) => (load(true), open(rest), undefined)};
 }
 

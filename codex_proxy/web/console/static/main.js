@@ -1,7 +1,7 @@
 // The shell: places and their addresses, the server's state in two words, and what is shown when there is no server or no key.
 
 import {key} from "./api.js";
-import {announce, byId, h, icon, setText} from "./dom.js";
+import {announce, button, byId, h, icon, setText} from "./dom.js";
 import * as connect from "./connect.js";
 import * as history from "./history.js";
 import * as now from "./now.js";
@@ -71,10 +71,8 @@ function ask() {
 function wait() {
   shown = "";
   const gone = live.link === "lost";
-  const retry = h("button", {type: "button"}, "Try now");
-  retry.addEventListener("click", again);
   main.replaceChildren(gone
-    ? h("div", {class: "card"}, h("h1", {}, live.problem || "The server does not answer"), h("p", {}, "This page tries again by itself. Start the server with ", h("code", {}, "codex-proxy serve"), "."), retry)
+    ? h("div", {class: "card"}, h("h1", {}, live.problem || "The server does not answer"), h("p", {}, "This page tries again by itself. Start the server with ", h("code", {}, "codex-proxy serve"), "."), button("", again, "Try now"))
     : h("p", {class: "quiet pad"}, "Connecting…"));
 }
 

@@ -1,7 +1,7 @@
 // Now: whether it works and what to do if it does not; what runs on this machine at this second, and a stop for each.
 
 import {json, sentence} from "./api.js";
-import {announce, copyButton, h, mark, setText} from "./dom.js";
+import {announce, button, copyButton, h, mark, setText} from "./dom.js";
 import {live, serverNow, watch} from "./live.js";
 import {ago, duration, tick, until} from "./times.js";
 
@@ -50,15 +50,11 @@ export function create() {
   const sorting = {by: "time", down: true};
   /** @type {Map<string, Row>} */
   const known = new Map();
-  const heads = COLUMNS.map(([name, label]) => {
-    const button = h("button", {type: "button", class: "plain"}, label);
-    button.addEventListener("click", () => {
-      sorting.down = sorting.by === name ? !sorting.down : true;
-      sorting.by = name;
-      render();
-    });
-    return h("span", {role: "columnheader", "data-column": name, "aria-sort": "none"}, button);
-  });
+  const heads = COLUMNS.map(([name, label]) => h("span", {role: "columnheader", "data-column": name, "aria-sort": "none"}, button("plain", () => {
+    sorting.down = sorting.by === name ? !sorting.down : true;
+    sorting.by = name;
+    render();
+  }, label)));
   rows.append(h("div", {role: "row", class: "turn-row head"}, ...heads, h("span", {role: "columnheader"}, h("span", {class: "unseen"}, "Stop"))));
 
   function render() {
@@ -92,14 +88,14 @@ class Row {
   /** @param {TurnNow} turn */
   constructor(turn) {
     this.turn = turn;
-    const [cell, part] = [{role: "cell"}, (/** @type {string} */ kind) => h("span", {role: "cell", class: kind})];
+    const part = (/** @type {string} */ kind, /** @type {Node[]} */ ...children) => h("span", {role: "cell", class: kind}, ...children);
     this.key = part("key");
     this.model = part("model");
     this.doing = part("doing");
-    this.time = tick(h("span", {...cell, class: "time"}), () => duration(serverNow() - (this.turn.started_at ?? this.turn.submitted_at)));
-    this.stop = h("button", {type: "button", class: "plain stop", "aria-label": `Stop the turn of ${turn.key}`}, "Stop");
-    this.stop.addEventListener("click", () => this.end());
-    this.node = h("div", {role: "row", class: "turn-row"}, this.key, this.model, this.time, this.doing, h("span", {...cell, class: "act"}, this.stop));
+    this.time = tick(part("time"), () => duration(serverNow() - (this.turn.started_at ?? this.turn.submitted_at)));
+    this.stop = button("plain stop", () => this.end(), "Stop");
+    this.stop.ariaLabel = `Stop the turn of ${turn.key}`;
+    this.node = h("div", {role: "row", class: "turn-row"}, this.key, this.model, this.time, this.doing, part("act", this.stop));
   }
 
   /** @param {TurnNow} turn */

@@ -1,7 +1,7 @@
 // Playground: a conversation over the Responses API, in the background, so that it outlives a reload and a lost connection.
 
 import {ApiError, events, isGone, json, request, sentence} from "./api.js";
-import {announce, codeBlock, h, icon} from "./dom.js";
+import {announce, button, codeBlock, h, icon} from "./dom.js";
 import {live, watch} from "./live.js";
 import {asCurl, asPython} from "./snippets.js";
 import {AnswerView, ENDED, keptTurn, userMessage} from "./transcript.js";
@@ -17,24 +17,23 @@ const WAITS = [300, 1000, 2000, 4000, 8000]; // milliseconds between attempts to
 /** @returns {import("../types").Place} */
 export function create() {
   const log = h("div", {class: "log"});
-  const hello = h("div", {class: "hello"}, h("p", {}, "Ask Codex something. It works in the directory below, in its sandbox."), h("p", {class: "examples"}));
+  const examples = ["What is in this directory?", "Run `uname -a`", "Explain what you may do here."].map((text) => button("", () => { input.value = text; submit(); }, text));
+  const hello = h("div", {class: "hello"}, h("p", {}, "Ask Codex something. It works in the directory below, in its sandbox."), h("p", {class: "examples"}, ...examples));
   const input = h("textarea", {rows: "2", "aria-label": "Message", placeholder: "Ask Codex. Enter sends, Shift+Enter breaks the line, Escape stops."});
   const send = h("button", {type: "submit", class: "primary"}, "Send");
-  const fresh = h("button", {type: "button", class: "plain"}, "New");
-  const code = h("button", {type: "button", class: "plain"}, "As code");
-  const bottom = h("button", {type: "button", class: "bottom plain", hidden: true}, "Follow");
+  const fresh = button("plain", anew, "New");
+  const code = button("plain", showCode, "As code");
   const images = h("div", {class: "images"});
   const file = h("input", {type: "file", accept: "image/png,image/jpeg,image/webp,image/gif", class: "unseen", tabindex: "-1", "aria-label": "Image"});
-  const attach = h("button", {type: "button", class: "plain"}, icon("image"), h("span", {}, "Image"));
-  const selects = {model: h("select"), mode: h("select"), effort: h("select"), sandbox: h("select"), cwd: h("select")};
+  const attach = button("plain", () => file.click(), icon("image"), "Image");
+  const select = (/** @type {string} */ label) => h("select", {"aria-label": label, onchange: choose});
+  const selects = {model: select("Model"), mode: select("Mode"), effort: select("Effort"), sandbox: select("Sandbox"), cwd: select("Directory")};
   const status = h("span", {class: "status"});
-  const labels = {model: "Model", mode: "Mode", effort: "Effort", sandbox: "Sandbox", cwd: "Directory"};
-  for (const [name, label] of Object.entries(labels)) selects[/** @type {keyof typeof selects} */ (name)].setAttribute("aria-label", label);
   const form = h("form", {class: "composer", "aria-label": "Message to Codex"}, images, input,
     h("div", {class: "actions"}, h("div", {class: "choices"}, ...Object.values(selects)), status, attach, file, send));
   const dialog = h("dialog", {"aria-label": "The last request as code"});
-  const node = h("div", {class: "playground"}, h("div", {class: "top"}, h("h1", {}, "Playground"), h("div", {class: "tools"}, code, fresh)), hello, log, bottom, form, dialog);
-  const pinned = new Pinned(bottom);
+  const pinned = new Pinned();
+  const node = h("div", {class: "playground"}, h("div", {class: "top"}, h("h1", {}, "Playground"), h("div", {class: "tools"}, code, fresh)), hello, log, pinned.button, form, dialog);
 
   /** @type {{id: string | null, running: string | null, body: Body | null, control: AbortController, attached: string[], stop: boolean}} */
   const state = {id: null, running: null, body: null, control: new AbortController(), attached: [], stop: false};
@@ -71,13 +70,11 @@ export function create() {
 
   /** @param {Body} body @param {unknown} shown @param {AnswerView} view */
   function retry(body, shown, view) {
-    const button = h("button", {type: "button"}, "Try again");
-    button.addEventListener("click", () => {
+    return button("", () => {
       if (state.running !== null) return;
       view.node.parentElement?.remove();
       run(body, shown);
-    });
-    return button;
+    }, "Try again");
   }
 
   /** Follow a response to its end, whatever becomes of the connection. @param {AnswerView} view @param {Response} first */
@@ -150,6 +147,20 @@ export function create() {
 
   function chosen() {
     return /** @type {Record<keyof typeof selects, string>} */ (Object.fromEntries(Object.entries(selects).map(([name, select]) => [name, select.value])));
+  }
+
+  function choose() {
+    efforts();
+    localStorage.setItem(CHOICES, JSON.stringify(chosen()));
+  }
+
+  function anew() {
+    Object.assign(state, {id: null, body: null});
+    remember(null);
+    log.replaceChildren();
+    buttons();
+    input.focus();
+    if (location.hash !== "#playground") history.replaceState(null, "", "#playground");
   }
 
   /** @param {HTMLSelectElement} select @param {[string, string][]} options @param {string} [wanted] */
@@ -240,12 +251,11 @@ export function create() {
     const reader = new FileReader();
     reader.addEventListener("load", () => {
       const url = String(reader.result);
-      const picture = h("button", {type: "button", "aria-label": "Remove the image"}, h("img", {src: url, alt: ""}));
-      picture.addEventListener("click", () => {
+      const picture = button("", () => {
         state.attached = state.attached.filter((one) => one !== url);
         picture.remove();
         input.focus();
-      });
+      }, h("img", {src: url, alt: "Remove the image"}));
       state.attached.push(url);
       images.append(picture);
     });
@@ -255,9 +265,7 @@ export function create() {
 
   function showCode() {
     if (!state.body) return;
-    const close = h("button", {type: "button"}, "Close");
-    close.addEventListener("click", () => dialog.close());
-    dialog.replaceChildren(h("div", {class: "top"}, h("h2", {}, "The last request"), close),
+    dialog.replaceChildren(h("div", {class: "top"}, h("h2", {}, "The last request"), button("", () => dialog.close(), "Close")),
       h("h3", {}, "As curl"), codeBlock(asCurl(state.body), "curl"), h("h3", {}, "As Python"), codeBlock(asPython(state.body), "Python"));
     dialog.showModal();
   }
@@ -273,29 +281,7 @@ export function create() {
     if (event.key === "Escape" && !dialog.open) stop();
   });
   input.addEventListener("paste", (event) => [...(event.clipboardData?.files ?? [])].forEach(take));
-  attach.addEventListener("click", () => file.click());
   file.addEventListener("change", () => ([...(file.files ?? [])].forEach(take), (file.value = "")));
-  code.addEventListener("click", showCode);
-  fresh.addEventListener("click", () => {
-    Object.assign(state, {id: null, body: null});
-    remember(null);
-    log.replaceChildren();
-    buttons();
-    input.focus();
-    if (location.hash !== "#playground") history.replaceState(null, "", "#playground");
-  });
-  for (const select of Object.values(selects)) {
-    select.addEventListener("change", () => {
-      efforts();
-      localStorage.setItem(CHOICES, JSON.stringify(chosen()));
-    });
-  }
-  const examples = hello.querySelector(".examples");
-  for (const text of ["What is in this directory?", "Run `uname -a`", "Explain what you may do here."]) {
-    const button = h("button", {type: "button"}, text);
-    button.addEventListener("click", () => { input.value = text; submit(); });
-    examples?.append(button);
-  }
   watch(choices);
   buttons();
   let shown = "";
@@ -313,14 +299,11 @@ export function create() {
 
 /** Keeps the end of the page in sight while somebody is there, and not once they have scrolled away. */
 class Pinned {
-  /** @param {HTMLElement} button that leads back */
-  constructor(button) {
-    this.button = button;
-    this.on = true;
-    button.addEventListener("click", () => this.stick());
+  constructor() {
+    this.button = button("bottom plain", () => this.stick(), "Follow"); // leads back
+    this.button.hidden = this.on = true;
     addEventListener("scroll", () => {
-      this.on = innerHeight + scrollY >= document.documentElement.scrollHeight - 48;
-      button.hidden = this.on;
+      this.button.hidden = this.on = innerHeight + scrollY >= document.documentElement.scrollHeight - 48;
     }, {passive: true});
   }
 

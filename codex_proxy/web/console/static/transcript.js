@@ -1,9 +1,9 @@
 // A transcript: what was asked, what the agent did, what was answered. Fed by the events of a stream, or by a response as it is kept.
 
-import {h, mark} from "./dom.js";
+import {add, h, mark} from "./dom.js";
 import {Growing, clean, markdown} from "./markdown.js";
-import {duration, lasted, tick, tokens, when} from "./times.js";
-import {workRow} from "./work.js";
+import {count, duration, lasted, tick, tokens, when} from "./times.js";
+import {flat, line, showAll, workRow} from "./work.js";
 
 /** @typedef {import("../types").Item} Item */
 /** @typedef {import("../types").Answer} Answer */
@@ -44,11 +44,10 @@ export function userMessage(content) {
 export function inputNodes(items) {
   return items.flatMap((item) => {
     if (item.type === "message" && item.role === "assistant") {
-      const text = Array.isArray(item.content) ? item.content.map((part) => part.text ?? "").join("") : item.content ?? "";
-      return [markdown(clean(text))];
+      return [answerText(item)];
     }
     if (item.type === "message") return [userMessage(item.content)];
-    if (item.type.endsWith("_call_output")) return [h("div", {class: "work flat"}, h("span", {class: "verb"}, "got"), h("code", {class: "line"}, clean(String(typeof item.output === "string" ? item.output : JSON.stringify(item.output))).slice(0, 300)))];
+    if (item.type.endsWith("_call_output")) return [flat("got", line(String(typeof item.output === "string" ? item.output : JSON.stringify(item.output)).slice(0, 300), "code"))];
     return [];
   });
 }
@@ -139,10 +138,8 @@ export class AnswerView {
   close(item, live) {
     const known = this.items.get(item.id);
     if (item.type === "message") {
-      const text = Array.isArray(item.content) ? item.content.map((part) => part.text ?? "").join("") : "";
-      const node = answerText(text, item.phase);
       if (known) pending.delete(known.render);
-      this.put(known, node);
+      this.put(known, answerText(item));
     } else {
       const seconds = live && known ? (Date.now() - known.began) / 1000 : null;
       const node = workRow(item, seconds !== null && seconds >= 0.1 ? seconds : null);
@@ -163,41 +160,39 @@ export class AnswerView {
   /** @param {Answer} response */
   end(response) {
     this.response = response;
-    this.node.removeAttribute("aria-busy");
     const took = response.completed_at ? lasted(response.completed_at - response.created_at, this.live ? (Date.now() - this.began) / 1000 : null) : "";
-    const words = {
-      completed: [mark("good"), "Done"],
-      cancelled: [mark("wait"), "Stopped."],
-      failed: [mark("bad"), clean(response.error?.message ?? "The turn failed.")],
-      incomplete: [mark("warn"), response.max_output_tokens ? `This answer was cut at ${response.max_output_tokens.toLocaleString("en-US")} tokens.` : "This answer was cut."],
-    }[response.status] ?? [mark("wait"), response.status];
-    this.status.replaceChildren();
-    this.foot.className = response.status === "failed" ? "foot bad" : "foot";
-    this.foot.replaceChildren(words[0], h("span", {}, words[1]));
-    if (took && response.status === "completed") this.foot.append(h("span", {class: "clock"}, took));
-    if (response.usage) this.foot.append(h("span", {}, tokens(response.usage)));
-    this.onUpdate();
+    const [kind, words] = /** @type {Record<string, [Parameters<typeof mark>[0], string]>} */ ({
+      completed: ["good", "Done"],
+      cancelled: ["wait", "Stopped."],
+      failed: ["bad", response.error?.message ?? "The turn failed."],
+      incomplete: ["warn", response.max_output_tokens ? `This answer was cut at ${count(response.max_output_tokens)} tokens.` : "This answer was cut."],
+    })[response.status] ?? ["wait", response.status];
+    this.over(kind, words, took && response.status === "completed" ? h("span", {class: "clock"}, took) : null, response.usage ? h("span", {}, tokens(response.usage)) : null);
   }
 
   /** @param {string} message */
   fail(message) {
+    this.over("bad", message);
+  }
+
+  /** @param {Parameters<typeof mark>[0]} kind @param {string} words @param {...import("./dom.js").Child} more */
+  over(kind, words, ...more) {
     this.node.removeAttribute("aria-busy");
     this.status.replaceChildren();
-    this.foot.className = "foot bad";
-    this.foot.replaceChildren(mark("bad"), h("span", {}, clean(message)));
+    this.foot.className = kind === "bad" ? "foot bad" : "foot";
+    this.foot.replaceChildren();
+    add(this.foot, mark(kind), h("span", {}, clean(words)), ...more);
     this.onUpdate();
   }
 }
 
-/** @param {string} text @param {string} [phase] */
-function answerText(text, phase) {
-  const shown = clean(text);
+/** @param {Item} item a message */
+function answerText({content = "", phase}) {
+  const shown = clean(typeof content === "string" ? content : content.map((part) => part.text ?? "").join(""));
   const node = markdown(shown.slice(0, SHOWN));
   if (phase === "commentary") node.classList.add("commentary");
   if (shown.length > SHOWN) {
-    const more = h("button", {type: "button", class: "plain"}, `Show all (${Math.ceil(shown.length / 1000).toLocaleString("en-US")} kB)`);
-    more.addEventListener("click", () => node.replaceChildren(h("pre", {class: "output tall", tabindex: "0", "aria-label": "The whole answer"}, shown)));
-    node.append(more);
+    node.append(showAll(shown, () => node.replaceChildren(h("pre", {class: "output tall", tabindex: "0", "aria-label": "The whole answer"}, shown))));
   }
   return node;
 }

@@ -1,7 +1,8 @@
 // What the agent did, as quiet rows that open: a command with its output, a patch as a diff, a plan as a check list, a search.
 
-import {add, copyButton, h} from "./dom.js";
+import {add, button, codeBlock, h} from "./dom.js";
 import {clean, link, markdown} from "./markdown.js";
+import {count} from "./times.js";
 
 /** @typedef {import("../types").Item} Item */
 
@@ -15,11 +16,24 @@ export function output(text, label) {
     pre.append(shown);
     return pre;
   }
-  const all = h("button", {type: "button", class: "plain"}, `Show all (${Math.ceil(shown.length / 1000).toLocaleString("en-US")} kB)`);
   pre.append(shown.slice(0, SHOWN / 2), "\n⋯\n", shown.slice(-SHOWN / 2));
-  const box = h("div", {}, pre, all);
-  all.addEventListener("click", () => { pre.textContent = shown; all.remove(); });
-  return box;
+  const all = showAll(shown, () => { pre.textContent = shown; all.remove(); });
+  return h("div", {}, pre, all);
+}
+
+/** @param {string} text of which a part is shown @param {() => void} act */
+export function showAll(text, act) {
+  return button("plain", act, `Show all (${count(Math.ceil(text.length / 1000))} kB)`);
+}
+
+/** A row that does not open. @param {string} verb @param {import("./dom.js").Child[]} content */
+export function flat(verb, ...content) {
+  return h("div", {class: "work flat"}, h("span", {class: "verb"}, verb), ...content);
+}
+
+/** What a row is about, on one line. @param {string} text @param {"code" | "span"} [tag] */
+export function line(text, tag = "span") {
+  return h(tag, {class: "line"}, clean(text));
 }
 
 /** @param {string} verb @param {import("./dom.js").Child[]} summary @param {() => import("./dom.js").Child[]} content */
@@ -41,35 +55,33 @@ function parsed(text) {
 /** @param {Item} item @param {number | null} seconds that it took, where that is known */
 export function workRow(item, seconds) {
   const given = parsed(item.arguments);
-  const took = seconds === null ? "" : `${seconds.toFixed(1)} s`;
+  const took = h("span", {class: "took"}, seconds === null ? "" : `${seconds.toFixed(1)} s`);
   if (item.type === "reasoning") return thought(item, took);
   if (item.type === "web_search_call") return search(item);
   if (Array.isArray(given.plan)) return plan(given.plan);
   if (Array.isArray(given.changes)) return patch(item, given.changes);
   if (typeof given.command === "string" && item.name === "shell") return command(item, given.command, took);
-  if (item.name === "wait" && typeof given.for === "string") return h("div", {class: "work flat"}, h("span", {class: "verb"}, "waited"), h("span", {class: "line"}, `for ${clean(given.for)}`));
-  const problem = item.error?.content.map((part) => part.text).join(" ") ?? "";
-  const name = h("code", {class: "line"}, clean(item.name ?? item.type));
-  return row("called", [name, status(item, problem), h("span", {class: "took"}, took)], () => [
+  if (item.name === "wait" && typeof given.for === "string") return flat("waited", line(`for ${given.for}`));
+  return row("called", [line(item.name ?? item.type, "code"), status(item), took], () => [
     output(JSON.stringify(given, null, 2), "Arguments"), typeof item.output === "string" && item.output ? output(item.output, "Result") : null,
   ]);
 }
 
-/** @param {Item} item @param {string} problem */
-function status(item, problem) {
+/** @param {Item} item @param {string} [good] what it says when all is well */
+function status(item, good) {
+  const problem = item.error?.content.map((part) => part.text).join(" ");
   if (item.status === "in_progress") return h("span", {class: "tag"}, "running");
   if (item.status === "incomplete") return h("span", {class: "tag warn"}, "cut off");
-  return problem ? h("span", {class: "tag bad"}, clean(problem)) : null;
+  return problem ? h("span", {class: "tag bad"}, clean(problem)) : good ? h("span", {class: "tag"}, good) : null;
 }
 
-/** @param {Item} item @param {string} text @param {string} took */
+/** @param {Item} item @param {string} text @param {HTMLElement} took */
 function command(item, text, took) {
   const shown = clean(text);
-  const problem = item.error?.content.map((part) => part.text).join(" ") ?? "";
-  const line = h("code", {class: "line", title: shown.slice(0, 1000)}, `$ ${shown.split("\n", 1)[0]}`);
-  const end = item.status === "in_progress" || problem || item.status === "incomplete" ? status(item, problem) : h("span", {class: "tag"}, "exit code 0");
-  return row("ran", [line, end, h("span", {class: "took"}, took)], () => [
-    h("div", {class: "code"}, h("pre", {tabindex: "0", "aria-label": "Command"}, h("code", {}, shown)), copyButton(() => shown, "the command")),
+  const first = line(`$ ${shown.split("\n", 1)[0]}`, "code");
+  first.title = shown.slice(0, 1000);
+  return row("ran", [first, status(item, "exit code 0"), took], () => [
+    codeBlock(shown, "the command"),
     typeof item.output === "string" && item.output ? output(item.output, "Output") : h("p", {class: "quiet"}, item.status === "in_progress" ? "Running…" : "No output."),
   ]);
 }
@@ -89,8 +101,7 @@ function patch(item, changes) {
     const [more, less] = ["+", "-"].map((sign) => lines.filter((line) => line.sign === sign).length);
     return h("span", {class: "file"}, h("code", {}, path.split("/").pop() ?? path), h("span", {class: "plus"}, ` +${more}`), h("span", {class: "minus"}, ` −${less}`));
   });
-  const problem = item.error?.content.map((part) => part.text).join(" ") ?? "";
-  return row("edited", [h("span", {class: "line"}, ...counted.slice(0, 4), counted.length > 4 ? ` and ${counted.length - 4} more` : null), status(item, problem)], () =>
+  return row("edited", [h("span", {class: "line"}, ...counted.slice(0, 4), counted.length > 4 ? ` and ${counted.length - 4} more` : null), status(item)], () =>
     files.map(({path, kind, lines}) => {
       const pre = h("pre", {class: "diff", tabindex: "0", "aria-label": `Changes of ${path}`});
       for (const {sign, text} of lines.slice(0, 2000)) {
@@ -103,27 +114,22 @@ function patch(item, changes) {
 /** @param {{step: string, status: string}[]} steps */
 function plan(steps) {
   const done = steps.filter((step) => step.status === "completed").length;
-  const node = h("section", {class: "plan", "aria-label": "Plan"}, h("p", {class: "verb"}, `Plan, ${done} of ${steps.length} done`));
   const words = /** @type {Record<string, string>} */ ({completed: "done", in_progress: "in progress"});
-  const list = h("ul");
-  for (const step of steps) {
-    list.append(h("li", {class: step.status}, h("span", {class: "box", role: "img", "aria-label": words[step.status] ?? "to do"}), clean(String(step.step))));
-  }
-  node.append(list);
-  return node;
+  return h("section", {class: "plan", "aria-label": "Plan"}, h("p", {class: "verb"}, `Plan, ${done} of ${steps.length} done`), h("ul", {}, ...steps.map((step) =>
+    h("li", {class: step.status}, h("span", {class: "box", role: "img", "aria-label": words[step.status] ?? "to do"}), clean(String(step.step))))));
 }
 
-/** @param {Item} item @param {string} took */
+/** @param {Item} item @param {HTMLElement} took */
 function thought(item, took) {
   const text = (item.summary ?? []).map((part) => part.text).join("\n\n");
   const title = /\*\*([^*\n]+)\*\*/.exec(text)?.[1] ?? text.split("\n", 1)[0];
-  if (text.trim().replaceAll("*", "") === title) return h("div", {class: "work flat"}, h("span", {class: "verb"}, "thought"), h("span", {class: "line"}, clean(title)), h("span", {class: "took"}, took));
-  return row("thought", [h("span", {class: "line"}, clean(title)), h("span", {class: "took"}, took)], () => [markdown(clean(text))]);
+  if (text.trim().replaceAll("*", "") === title) return flat("thought", line(title), took);
+  return row("thought", [line(title), took], () => [markdown(clean(text))]);
 }
 
 /** @param {Item} item */
 function search(item) {
   const query = clean(item.action?.query ?? item.action?.url ?? "");
   const verb = item.action?.type === "open_page" ? "opened" : "searched";
-  return h("div", {class: "work flat"}, h("span", {class: "verb"}, verb), h("span", {class: "line"}, link(query) ?? (query || "…")), status(item, ""));
+  return flat(verb, h("span", {class: "line"}, link(query) ?? (query || "…")), status(item));
 }
