@@ -22,10 +22,12 @@ class _Payload(msgspec.Struct):
 
 
 class _Info(msgspec.Struct):
-    total_token_usage: "_SnakeTokens"
+    total_token_usage: "SnakeTokens"
 
 
-class _SnakeTokens(msgspec.Struct):
+class SnakeTokens(msgspec.Struct):
+    """Tokens as a rollout has them."""
+
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from codex_proxy.codex import wire
+from codex_proxy.codex import rollout, wire
 
 _RESPONSE_ENDS = "token_usage_record"  # from 0.163.0 on; it comes before the outputs of the response's calls
 
@@ -21,6 +21,10 @@ class _Marked(msgspec.Struct, rename={"stamp": wire.PRIVATE}):
 
 class _Item(msgspec.Struct):
     item: msgspec.Raw
+
+
+class _Ended(msgspec.Struct):
+    usage: rollout.SnakeTokens | None = None
 
 
 class _Line(msgspec.Struct):
@@ -48,7 +52,10 @@ class Tail:
 def _news(raw: bytes, turn_id: str | None) -> tuple[str, msgspec.Raw] | None:
     line = _line.decode(raw)
     if line.type == _RESPONSE_ENDS:
-        return "rawResponse/completed", msgspec.Raw(b"{}")
+        used = _ended.decode(line.payload).usage
+        return "rawResponse/completed", msgspec.Raw(
+            msgspec.json.encode(wire.ResponseNews(None if used is None else used.as_told()))
+        )
     if line.type != "response_item":
         return None
     params = msgspec.Raw(msgspec.json.encode(_Item(line.payload)))
@@ -57,4 +64,5 @@ def _news(raw: bytes, turn_id: str | None) -> tuple[str, msgspec.Raw] | None:
 
 
 _line = msgspec.json.Decoder(_Line)
+_ended = msgspec.json.Decoder(_Ended)
 _marked = msgspec.json.Decoder(_Marked)

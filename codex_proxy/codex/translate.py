@@ -91,6 +91,7 @@ class Translator:
             "item/mcpToolCall/progress": self._mcp_progress,
             "turn/plan/updated": self._plan,
             "rawResponseItem/completed": self._raw_item,
+            "rawResponse/completed": self._response_tokens,
             "thread/tokenUsage/updated": self._tokens,
         }
 
@@ -229,19 +230,21 @@ class Translator:
         """The model response that they were in is asked for again."""
         self.calls.clear()
 
+    def _response_tokens(self, params: msgspec.Raw) -> list[TurnEvent]:
+        """Count a model response at its end: of a turn that is interrupted then, the totals may never be told (0.163.0)."""
+        used = msgspec.json.decode(params, type=wire.ResponseNews).usage
+        return [] if used is None else self._count(self.totals.plus(used))
+
     def _tokens(self, params: msgspec.Raw) -> list[TurnEvent]:
-        total = msgspec.json.decode(params, type=wire.TokenNews).token_usage.total
+        return self._count(msgspec.json.decode(params, type=wire.TokenNews).token_usage.total)
+
+    def _count(self, total: wire.Tokens) -> list[TurnEvent]:
         if total != self.totals:
             self.latest = total.since(self.totals)
         self.totals = total
         used = total.since(self._before)
-        self.usage = Usage(
-            input=used.input_tokens,
-            cached=used.cached_input_tokens,
-            output=used.output_tokens,
-            reasoning=used.reasoning_output_tokens,
-            cache_write=used.cache_write_input_tokens,
-        )
+        cached, written = used.cached_input_tokens, used.cache_write_input_tokens
+        self.usage = Usage(used.input_tokens, cached, used.output_tokens, used.reasoning_output_tokens, cache_write=written)
         return []
 
 

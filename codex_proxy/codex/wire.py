@@ -134,7 +134,7 @@ class McpProgress(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Tokens(msgspec.Struct, frozen=True, rename="camel"):
-    """The totals of a thread."""
+    """The totals of a thread, or what one model response has used."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
@@ -144,6 +144,15 @@ class Tokens(msgspec.Struct, frozen=True, rename="camel"):
 
     def since(self, before: "Tokens") -> "Tokens":
         return Tokens(*(getattr(self, name) - getattr(before, name) for name in self.__struct_fields__))
+
+    def plus(self, more: "Tokens") -> "Tokens":
+        return Tokens(*(getattr(self, name) + getattr(more, name) for name in self.__struct_fields__))
+
+
+class ResponseNews(msgspec.Struct, frozen=True):
+    """rawResponse/completed. `usage` is that of one model response; None when the provider has told none."""
+
+    usage: Tokens | None = None
 
 
 class TokenTotals(msgspec.Struct, frozen=True):

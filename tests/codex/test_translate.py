@@ -143,6 +143,22 @@ def test_the_totals_of_the_thread_are_the_usage_of_the_turn() -> None:
     assert translator.usage == Usage(input=20, cached=8, output=6, reasoning=2, cache_write=5)
 
 
+def test_a_model_response_counts_at_its_end_and_once() -> None:
+    """A turn that is interrupted then, for a call of the client's, may end before its totals are told (0.163.0)."""
+    translator = Translator(TURN)
+    used = {"inputTokens": 10, "cachedInputTokens": 4, "outputTokens": 3, "reasoningOutputTokens": 1, "cacheWriteInputTokens": 5}
+    once = Usage(input=10, cached=4, output=3, reasoning=1, cache_write=5)
+    totals = line("thread/tokenUsage/updated", tokenUsage={"total": used})
+    for told, usage in (
+        (line("rawResponse/completed", usage=None), None),
+        (line("rawResponse/completed", usage=used), once),
+        (totals, once),
+    ):
+        translate(translator, [told])
+        assert translator.usage == usage
+    assert translator.latest.output_tokens == 3
+
+
 def test_what_is_unknown_is_no_event() -> None:
     lines = (
         line("item/started", item={"type": "somethingNew", "id": "x1", "text": 'a"b', "new": [1]}),
@@ -162,6 +178,7 @@ def test_what_is_unknown_is_no_event() -> None:
         ("turn/plan/updated", b'{"plan":null}'),
         ("thread/tokenUsage/updated", b'{"tokenUsage":{"total":{"inputTokens":"1"}}}'),
         ("rawResponseItem/completed", b"[]"),
+        ("rawResponse/completed", b'{"usage":{"inputTokens":"1"}}'),
     ],
 )
 def test_a_known_line_of_another_form_is_an_error(method: str, params: bytes) -> None:
