@@ -4,26 +4,23 @@ import asyncio
 import base64
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from codex_proxy.codex import orphans
 from codex_proxy.dialects.images import check_number
-from codex_proxy.errors import InvalidRequest, ServerFull
+from codex_proxy.errors import InvalidRequest
 from codex_proxy.history import Image, Part, Text
+from codex_proxy.pdf.places import Places
 
 MAX_FILES = 10  # in one conversation
 MAX_PAGES = 100  # of one file
 MAX_CHARACTERS = 500_000  # of one file; Codex takes a million in an input
 
 _CHILD = Path(__file__).with_name("child.py")
-_AT_ONCE = 2
 _TIMEOUT = 30.0  # seconds for one file; a page takes 0.05
-_WAIT_TIMEOUT = 20.0  # seconds for a place
-_RETRY_AFTER = 5.0  # seconds
 _MAX_ANSWER = 96 * 1024 * 1024  # bytes
 _CHUNK = 1024 * 1024  # bytes
 
@@ -39,14 +36,14 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class PdfReader:
-    """Reads two files at once at most."""
+    """Reads one file of a caller at a time, in one of its places."""
 
     def __init__(self, timeout: float = _TIMEOUT) -> None:
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self.places = Places()
         self._timeout = timeout
 
-    async def read(self, files: Sequence[Image], *, images: bool, beside: int = 0) -> dict[Image, tuple[Part, ...]]:
-        """What files say and, with `images`, how their pages look, as that many images `beside` those that are there already.
+    async def read(self, files: Sequence[Image], caller: str, *, images: bool, beside: int = 0) -> dict[Image, tuple[Part, ...]]:
+        """What a caller's files say and, with `images`, how their pages look, as that many images `beside` those that are there already.
 
         Raises InvalidRequest with the place of the first that is not let in, and ServerFull.
         """
@@ -56,31 +53,19 @@ class PdfReader:
         known: dict[str, list[_Page]] = {}
         for file in files:
             if file.url not in known:
-                known[file.url] = await self._pages(file)
+                known[file.url] = await self._pages(file, caller)
             beside += len(known[file.url]) if images else 0
             check_number(beside, file.place or "")
             read[file] = tuple(_parts(file, known[file.url], images=images))
         return read
 
-    async def _pages(self, file: Image) -> list[_Page]:
+    async def _pages(self, file: Image, caller: str) -> list[_Page]:
         content = base64.b64decode(file.url.partition(",")[2])
-        async with self._place():
+        async with self.places.one(caller):
             answer = await self._answer(content, file.place)
         if answer.problem is not None:
             raise InvalidRequest(answer.problem, param=file.place)
         return answer.pages
-
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(_WAIT_TIMEOUT):
-                await self._places.acquire()
-        except TimeoutError as error:
-            raise ServerFull("Too many PDF files are being read. Try again.", retry_after=_RETRY_AFTER) from error
-        try:
-            yield
-        finally:
-            self._places.release()
 
     async def _answer(self, content: bytes, place: str | None) -> _Answer:
         command = (sys.executable, "-I", str(_CHILD), str(MAX_PAGES), str(MAX_CHARACTERS))

@@ -152,7 +152,8 @@ class Server:
         model = self.facts().catalog.choose(self.decide(wish, who).model).model
         fetched = await self.image_fetch.fetch(links)
         read: dict[Image, tuple[Part, ...]] = {link: (Image(fetched[link.url], link.detail),) for link in links}
-        return read | await self.pdfs.read(wish.pdfs, images="image" in model.modalities, beside=len(wish.images))
+        images = "image" in model.modalities
+        return read | await self.pdfs.read(wish.pdfs, who.known_as, images=images, beside=len(wish.images))
 
     async def turn(self, wish: Wish, who: Caller, size: int) -> Turn:
         """The turn that a wish of so many bytes becomes here, in the conversation that it continues. Raises what `decide` does."""

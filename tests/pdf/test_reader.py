@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from codex_proxy.dialects.image_header import size
-from codex_proxy.errors import InvalidRequest
+from codex_proxy import tasks
+from codex_proxy.errors import InvalidRequest, ServerFull
 from codex_proxy.history import PDF, Image, Part, Text
 from codex_proxy.pdf import reader
+from codex_proxy.pdf.places import Places
 from codex_proxy.pdf.reader import PdfReader
 from tests.conftest import children_of
 from tests.support.pdfs import PASSWORD, pdf
@@ -24,7 +26,7 @@ def _file(content: bytes, name: str | None = "a.pdf") -> Image:
 
 async def _read(content: bytes, *, images: bool = True) -> tuple[Part, ...]:
     file = _file(content)
-    return (await PdfReader().read([file], images=images))[file]
+    return (await PdfReader().read([file], "anna", images=images))[file]
 
 
 @pytest.fixture(autouse=True)
@@ -83,26 +85,48 @@ async def test_what_cannot_be_read_is_refused_at_its_place(content: bytes, told:
 
 async def test_a_file_that_takes_too_long_is_given_up_and_its_process_ended() -> None:
     with pytest.raises(InvalidRequest, match=r"within 0\.05 s"):
-        await PdfReader(timeout=0.05).read([_file(pdf(["a"] * 100))], images=True)
+        await PdfReader(timeout=0.05).read([_file(pdf(["a"] * 100))], "anna", images=True)
 
 
 async def test_a_reader_that_is_cancelled_leaves_no_process() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
-            await PdfReader().read([_file(pdf(["a"] * 100))], images=True)
+            await PdfReader().read([_file(pdf(["a"] * 100))], "anna", images=True)
 
 
 async def test_a_conversation_has_a_bounded_number_of_files_and_pages() -> None:
     with pytest.raises(InvalidRequest, match="up to 10 PDF files"):
-        await PdfReader().read([_file(pdf(["a"]), str(number)) for number in range(11)], images=False)
+        await PdfReader().read([_file(pdf(["a"]), str(number)) for number in range(11)], "anna", images=False)
     with pytest.raises(InvalidRequest, match="100 images; this one has 101"):
-        await PdfReader().read([_file(pdf(["a"]))], images=True, beside=100)
+        await PdfReader().read([_file(pdf(["a"]))], "anna", images=True, beside=100)
 
 
 async def test_a_file_that_is_sent_twice_is_read_once() -> None:
     files = [_file(pdf(["a"]), name) for name in ("a.pdf", None)]
-    read = await PdfReader().read(files, images=False)
+    read = await PdfReader().read(files, "anna", images=False)
     assert read == {
         files[0]: (Text("File a.pdf, page 1 of 1:\na"),),
         files[1]: (Text("File without a name, page 1 of 1:\na"),),
     }
+
+
+async def test_a_caller_whose_file_takes_long_keeps_no_other_from_having_his_read() -> None:
+    pdfs = PdfReader()
+    async with pdfs.places.one("anna"):
+        more = [tasks.spawn("of anna", pdfs.read([_file(pdf([text]))], "anna", images=False)) for text in "abc"]
+        read = await pdfs.read([_file(pdf(["b"]))], "bert", images=False)
+        assert len(read) == 1
+        assert not any(task.done() for task in more)
+    for task in more:
+        assert len(await task) == 1
+
+
+async def test_who_waits_too_long_for_a_place_is_told_so_and_leaves_none_taken() -> None:
+    places = Places(wait_timeout=0.05)
+    async with places.one("anna"), places.one("bert"):
+        for caller in ("anna", "carl"):
+            with pytest.raises(ServerFull, match="one for each caller"):
+                async with places.one(caller):
+                    pass
+    async with places.one("anna"), places.one("carl"):
+        pass

@@ -1,0 +1,42 @@
+"""Places: how many PDF files are read at once, and by whom: a caller has one place, so no caller has all of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from codex_proxy.errors import ServerFull
+
+_AT_ONCE = 2
+_WAIT_TIMEOUT = 20.0  # seconds
+_RETRY_AFTER = 5.0  # seconds
+
+
+class Places:
+    """Those of all callers. Who waits for his own place takes none of the others'."""
+
+    def __init__(self, wait_timeout: float = _WAIT_TIMEOUT) -> None:
+        self._all = asyncio.Semaphore(_AT_ONCE)
+        self._own = WeakValueDictionary[str, asyncio.Semaphore]()  # of callers that read or wait
+        self._wait_timeout = wait_timeout
+
+    @asynccontextmanager
+    async def one(self, caller: str) -> AsyncIterator[None]:
+        """A place for one file. Raises ServerFull when none gets free in time."""
+        own = self._own.setdefault(caller, asyncio.Semaphore(1))
+        try:
+            async with asyncio.timeout(self._wait_timeout):
+                await own.acquire()
+                try:
+                    await self._all.acquire()
+                except BaseException:
+                    own.release()
+                    raise
+        except TimeoutError as error:
+            problem = f"Too many PDF files are being read: {_AT_ONCE} at once, and one for each caller. Try again."
+            raise ServerFull(problem, retry_after=_RETRY_AFTER) from error
+        try:
+            yield
+        finally:
+            self._all.release()
+            own.release()
