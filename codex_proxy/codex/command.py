@@ -41,9 +41,9 @@ _LOOPBACK = "localhost,127.0.0.1,::1"
 # Features belong to the process: in a thread's config they cost up to 300 ms of CPU. Those that an installed
 # version does not know are left out, because the CLI ends at an unknown name.
 # Sub-agents use models of their own choice, whatever the key allows, and their tokens are in no turn's usage (0.163.0). A goal
-# is pursued after its turn has ended.
+# is pursued after its turn has ended. MCP servers that a skill asks for would be installed into the operator's config.toml.
 _ON_THEIR_OWN = ("goals", "multi_agent", "multi_agent_v2", "multi_agent_mode", "enable_fanout", "agent_message_board")
-_OFF_ALWAYS = ("shell_snapshot", "plugins", "apps", *_ON_THEIR_OWN)
+_OFF_ALWAYS = ("shell_snapshot", "plugins", "apps", "skill_mcp_dependency_install", *_ON_THEIR_OWN)
 _OFF_FOR_CHAT = ("shell_tool", "unified_exec", "skill_search", "tool_search", "tool_suggest", "view_image")
 _CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false")
 # The CLI asks git about the directory of every thread and turn, outside of the sandbox, and `git status` runs the filters that
