@@ -43,7 +43,7 @@ class PdfReader:
         self._timeout = timeout
 
     async def read(self, files: Sequence[Image], caller: str, *, images: bool, beside: int = 0) -> dict[Image, tuple[Part, ...]]:
-        """What a caller's files say and, with `images`, how their pages look, as that many images `beside` those that are there already.
+        """What a caller's files say and, with `images`, how their pages look, beside that many images that are there already.
 
         Raises InvalidRequest with the place of the first that is not let in, and ServerFull.
         """

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from codex_proxy.dialects.image_header import size
 from codex_proxy import tasks
+from codex_proxy.dialects.image_header import size
 from codex_proxy.errors import InvalidRequest, ServerFull
 from codex_proxy.history import PDF, Image, Part, Text
 from codex_proxy.pdf import reader
