@@ -51,7 +51,7 @@ from codex_proxy.web import (
 from codex_proxy.web import socket as socket_route
 from codex_proxy.web.console import events, kept, pages, status, turns
 from codex_proxy.web.console.status import BOARD, Board
-from codex_proxy.web.gates import connections, deadline, descriptors, hosts, limits
+from codex_proxy.web.gates import connections, descriptors, hosts, limits
 from codex_proxy.web.metrics import METRICS, Metrics, Present
 from codex_proxy.web.paths import PATHS, Paths
 from codex_proxy.web.server import NOT_LOGGED_IN, SERVER, Server
@@ -97,9 +97,9 @@ ROUTES = (
 
 def create_app(settings: Settings, cli: Command, store: Store) -> web.Application:
     """The application; its workers start with it and end with it. The store is open as long as it lives."""
-    limit = settings.queue_timeout + settings.turn_timeout + deadline.BESIDE_THE_TURN
+    limit = settings.queue_timeout + settings.turn_timeout + limits.BESIDE_THE_TURN
     app = web.Application(
-        middlewares=[_identify, errors.answer_errors, deadline.bound(limit, but_for=socket_route.connect), hosts.guard(settings)],
+        middlewares=[_identify, errors.answer_errors, limits.deadline(limit, but_for=socket_route.connect), hosts.guard(settings)],
         client_max_size=settings.max_body_mb * 1024 * 1024,
     )
     proof = None if settings.sandbox == "danger-full-access" else Proof()

@@ -14,7 +14,7 @@ from codex_proxy.job import Job
 from codex_proxy.lifecycle.claims import Held
 from codex_proxy.packing import pack
 from codex_proxy.turns import Usage
-from codex_proxy.web import continued, errors, idempotency, referenced
+from codex_proxy.web import errors, idempotency, responses_input
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Body
 from codex_proxy.web.server import SERVER, Server, turn_headers, unix_now
@@ -35,9 +35,9 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 async def _create(server: Server, who: Caller, body: Body, held: Held | None) -> web.StreamResponse:
     raw = await server.decoding.run(body.size, compaction.as_request, body.content)
-    asked = await referenced.decoded(server, who, raw)
+    asked = await responses_input.decoded(server, who, raw)
     body.decoded()
-    asked = await continued.with_history(server, who, asked, body.size)
+    asked = await responses_input.with_history(server, who, asked, body.size)
     asked = asked.with_images(await server.images_of(asked.wish, who))
     name = uuid.uuid4().hex
     kept = compaction.kept(asked.given, name)

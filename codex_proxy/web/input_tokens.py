@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from codex_proxy.dialects import tokens
-from codex_proxy.web import continued, errors, referenced
+from codex_proxy.web import errors, responses_input
 from codex_proxy.web.server import SERVER
 
 
@@ -15,9 +15,9 @@ async def count(request: web.Request) -> web.Response:
     server = request.app[SERVER]
     who, body = await server.admit_body(request)
     try:
-        asked = await referenced.decoded(server, who, body.content)
+        asked = await responses_input.decoded(server, who, body.content)
         body.decoded()
-        asked = await continued.with_history(server, who, asked, body.size)
+        asked = await responses_input.with_history(server, who, asked, body.size)
         asked = asked.with_images(await server.images_of(asked.wish, who))
         server.decide(asked.wish, who)
         found = await asyncio.to_thread(tokens.count, asked.wish)

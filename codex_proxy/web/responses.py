@@ -13,10 +13,10 @@ from codex_proxy.errors import ProxyError
 from codex_proxy.lifecycle.claims import Held, KeptAnswer
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.packing import pack
-from codex_proxy.web import continued, errors, idempotency, referenced, sse
+from codex_proxy.web import errors, idempotency, responses_input, sse
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Body
-from codex_proxy.web.referenced import Recently
+from codex_proxy.web.responses_input import Recently
 from codex_proxy.web.responses_kept import follow, told_again
 from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers
 
@@ -31,7 +31,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         return await (_background if run.asked.background and not run.asked.prewarm else _foreground)(request, who, run, body, held)
 
     async def again(kept: KeptAnswer) -> web.StreamResponse:
-        asked = await referenced.decoded(server, who, body.content)
+        asked = await responses_input.decoded(server, who, body.content)
         return await told_again(request, who.owner, kept, stream=asked.stream)
 
     try:
@@ -86,7 +86,7 @@ async def make_run(server: Server, who: Caller, body: Body, recent: Recently | N
 
     `recent` has the responses that are not stored, where those may be continued: they are recorded then.
     """
-    asked = await referenced.decoded(server, who, body.content, recent)
+    asked = await responses_input.decoded(server, who, body.content, recent)
     body.decoded()
     if recent is not None:
         asked = msgspec.structs.replace(asked, wish=msgspec.structs.replace(asked.wish, record=True))
@@ -94,9 +94,9 @@ async def make_run(server: Server, who: Caller, body: Body, recent: Recently | N
     try:
         if (name := asked.conversation_id) is not None:
             part, items = await server.conversations.enter(who.owner, name)
-            asked = await continued.with_items(server, asked, items, body.size)
+            asked = await responses_input.with_items(server, asked, items, body.size)
         else:
-            asked = await continued.with_previous(server, who, asked, body.size, recent)
+            asked = await responses_input.with_previous(server, who, asked, body.size, recent)
         asked = asked.with_images(await server.images_of(asked.wish, who))
         if recent is None:  # no chat UI has its tasks done over a socket
             asked = msgspec.structs.replace(asked, wish=msgspec.structs.replace(asked.wish, task=asked.ui_task))

@@ -13,6 +13,7 @@ from codex_proxy import logs, policy
 from codex_proxy.catalog import Facts
 from codex_proxy.codex import tools
 from codex_proxy.codex.warm import StartWorker
+from codex_proxy.decoding import Decoding
 from codex_proxy.dialects import ui_tasks
 from codex_proxy.dialects.images import Read
 from codex_proxy.errors import NotReady, ProxyError
@@ -34,7 +35,6 @@ from codex_proxy.systemd import Systemd
 from codex_proxy.threads import digest
 from codex_proxy.threads.traces import Traces
 from codex_proxy.turns import Turn
-from codex_proxy.web.decoding import Decoding
 from codex_proxy.web.followers import Followers
 from codex_proxy.web.gates.auth import Caller, Callers
 from codex_proxy.web.gates.bodies import Bodies, Body

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from codex_proxy.web import errors, sse
-from codex_proxy.web.gates import connections, deadline
+from codex_proxy.web.gates import connections, limits
 from codex_proxy.web.gates.connections import Bounds
 
 _SOON = 0.3  # seconds
@@ -44,7 +44,7 @@ class Pouring:
 @asynccontextmanager
 async def _pouring(limit: float, stall_timeout: float) -> AsyncIterator[Pouring]:
     pouring = Pouring()
-    app = web.Application(middlewares=[errors.answer_errors, deadline.bound(limit)])
+    app = web.Application(middlewares=[errors.answer_errors, limits.deadline(limit)])
     app.add_routes([web.get("/pour", pouring.pour), web.get("/answer", pouring.answer)])
     runner = connections.Runner(app, Bounds(stall_timeout=stall_timeout), handler_cancellation=True)
     await runner.setup()

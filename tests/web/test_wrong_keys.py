@@ -5,13 +5,13 @@ import logging
 import pytest
 
 from codex_proxy.errors import RateLimited
-from codex_proxy.web.gates.wrong_keys import PER_MINUTE, WrongKeys
+from codex_proxy.web.gates.auth import WRONG_KEYS_PER_MINUTE, WrongKeys
 from tests.conftest import ProxyStarter
 
 
 def test_one_more_than_may_be_is_told_when_to_come_again() -> None:
     wrong_keys = WrongKeys()
-    for _ in range(PER_MINUTE):
+    for _ in range(WRONG_KEYS_PER_MINUTE):
         wrong_keys.count("198.51.100.1")
     with pytest.raises(RateLimited) as caught:
         wrong_keys.count("198.51.100.1")
@@ -24,7 +24,7 @@ def test_sources_beyond_the_bound_are_counted_as_one(caplog: pytest.LogCaptureFi
     wrong_keys = WrongKeys()
     for number in range(10_000):
         wrong_keys.count(str(number))
-    for number in range(10_000, 10_000 + PER_MINUTE):
+    for number in range(10_000, 10_000 + WRONG_KEYS_PER_MINUTE):
         wrong_keys.count(str(number))
     for number in range(20_000, 20_003):
         with pytest.raises(RateLimited):
@@ -41,7 +41,7 @@ async def test_the_right_key_is_served_from_an_address_that_guesses(environ: dic
             async with proxy.http.get(f"{proxy.base_url}/models", headers=headers) as answer:
                 return answer.status, answer.headers.get("Retry-After")
 
-        for _ in range(PER_MINUTE):
+        for _ in range(WRONG_KEYS_PER_MINUTE):
             assert await status("sk-guess", "198.51.100.1") == (401, None)
         refused, retry_after = await status("sk-guess", "198.51.100.1")
         assert refused == 429

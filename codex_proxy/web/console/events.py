@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from codex_proxy.web import sse
 from codex_proxy.web.console.status import BOARD, Board, Login, Queue, QuotaWindow, Status, TurnNow, View, Workers
 
-LIFE = 100.0  # seconds; less than the shortest deadline that a request can have here (web/gates/deadline.py)
+LIFE = 100.0  # seconds; less than the shortest deadline that a request can have here (web/gates/limits.py)
 _GATHERED_FOR = 0.2  # seconds: a person reads no faster
 _LOOK_AGAIN = 1.0  # seconds; workers and logins change without a ring
 _SHARED_AT_MOST = 64  # of each

@@ -1,16 +1,29 @@
-"""Who asks: the bearer token of a request, compared in constant time, as bytes."""
+"""Who asks: by the bearer token of a request, compared in constant time, as bytes, or by its address.
+
+The right key is never counted, so it is always served, however often its source is wrong.
+"""
 
 import hmac
+import logging
+import time
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import msgspec
 from aiohttp import web
 
-from codex_proxy.errors import InvalidApiKey
+from codex_proxy.errors import InvalidApiKey, RateLimited
 from codex_proxy.keys import Keyring, Scope, digest_of
 from codex_proxy.settings import Settings
-from codex_proxy.web.gates.peers import source
-from codex_proxy.web.gates.wrong_keys import WrongKeys
+from codex_proxy.settings_values import UNIX, Proxy
+from codex_proxy.web.rare_log import RareLog
 
+WRONG_KEYS_PER_MINUTE = 60
+_WINDOW = 60.0  # seconds
+_MOST_SOURCES = 10_000  # a megabyte
+_THE_REST = "the rest"
+_FORWARDED = "X-Forwarded-For"
+_HOST_BITS = 64  # of an IPv6 address: the holder of one has them all
 _SCHEME = "bearer "
 _MAIN, _NAMED, _ADDRESS = "key", "key ", "address "  # how `known_as` begins
 
@@ -71,3 +84,65 @@ class Callers:
         if known_as.startswith(_NAMED):
             return self.keyring.name_of(bytes.fromhex(known_as.removeprefix(_NAMED))) or "a revoked key"
         return "PROXY_API_KEY" if known_as == _MAIN else known_as.removeprefix(_ADDRESS) or "a local socket"
+
+
+class WrongKeys:
+    """How often a source may be wrong about its key within a minute. Sources beyond the ten thousandth are counted as one."""
+
+    def __init__(self) -> None:
+        self._log = RareLog(logging.getLogger(__name__))
+        self._counts: dict[str, int] = {}
+        self._ends = 0.0  # monotonic seconds
+
+    def count(self, source: str) -> None:
+        """Count a wrong or missing key. Raises RateLimited, with the seconds until the next is heard, when there were too many."""
+        now = time.monotonic()
+        if now >= self._ends:
+            self._counts.clear()
+            self._ends = now + _WINDOW
+        if source not in self._counts and len(self._counts) >= _MOST_SOURCES:
+            source = _THE_REST
+        self._counts[source] = self._counts.get(source, 0) + 1
+        if self._counts[source] > WRONG_KEYS_PER_MINUTE:
+            self._log.warning("too many wrong API keys from %s", source)
+            message = f"More than {WRONG_KEYS_PER_MINUTE} wrong API keys a minute from this address. Correct keys still work."
+            raise RateLimited(message, retry_after=self._ends - now)
+
+
+def source(request: web.Request, trusted: Sequence[Proxy]) -> str:
+    """The client: an IPv4 address or an IPv6 /64; of a Unix socket, unless its peer is trusted and tells, the empty text.
+
+    The header grows to the right, so its right-most address that is not a trusted proxy's was written by one that is.
+    """
+    address = _address(request.remote or "")
+    hops = ",".join(request.headers.getall(_FORWARDED, ())).split(",")
+    while hops and _trusts(trusted, address):
+        told = _address(hops.pop())
+        if told is None:
+            break
+        address = told
+    return "" if address is None else _line(address)
+
+
+def _trusts(trusted: Sequence[Proxy], address: IPv4Address | IPv6Address | None) -> bool:
+    return any(proxy == UNIX if address is None else not isinstance(proxy, str) and address in proxy for proxy in trusted)
+
+
+def _address(name: str) -> IPv4Address | IPv6Address | None:
+    """An address as proxies write it: bare, or with a port, in brackets if IPv6."""
+    name = name.strip()
+    if name.startswith("["):
+        name = name[1:].partition("]")[0]
+    elif name.count(":") == 1:
+        name = name.partition(":")[0]
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _line(address: IPv4Address | IPv6Address) -> str:
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(IPv6Network((int(address) >> _HOST_BITS << _HOST_BITS, 128 - _HOST_BITS)))

@@ -1,4 +1,4 @@
-"""How often a caller may ask: requests a minute."""
+"""How often a caller may ask: requests a minute; and how long one request may take."""
 
 import asyncio
 import logging
@@ -6,11 +6,13 @@ import math
 import time
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from codex_proxy.errors import RateLimited, StorageFull, StoreUnavailable
 from codex_proxy.store.base import Store
 from codex_proxy.store.rates import Hit, Rates
 
+BESIDE_THE_TURN = 120.0  # seconds: at most 30 for the body, 30 for images; the rest is for the events that wait for a slow reader
 _WINDOW = 60.0  # seconds
 _SHARED_TIMEOUT = 1.0  # seconds that a request waits for the count of all instances; then this one counts alone
 _ALONE_FOR = 5.0  # seconds until one request tries the common count again
@@ -78,6 +80,31 @@ class RateLimit:
             _log.warning("the store counts requests again")
         self._away = False
         return hit
+
+
+def deadline(limit: float, but_for: Handler | None = None) -> Middleware:
+    """The middleware that cuts off clients still being answered after `limit` seconds, but for those of one handler.
+
+    From the head of the request to its last byte: queue, turn, and what is left to write after it. A reader who takes a
+    little every now and then stalls no single write, and so meets no other bound.
+    """
+
+    @web.middleware
+    async def cut_off_late(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.match_info.handler is but_for:
+            return await handler(request)
+        try:
+            async with asyncio.timeout(limit) as bound:
+                return await handler(request)
+        except TimeoutError as error:
+            if not bound.expired():
+                raise
+            _log.info("%s %s was cut off: its client was still reading after %g s", request.method, request.path, limit)
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionAbortedError from error
+
+    return cut_off_late
 
 
 async def show_rate(request: web.Request, response: web.StreamResponse) -> None:
