@@ -1,11 +1,13 @@
 """Every kind of item that the official SDK knows as input: what the provider gets of it, on the real CLI."""
 
 import typing
+from collections.abc import AsyncIterator
 from typing import Any, get_args, get_type_hints
 
 from openai.types.responses import ResponseInputItemParam
 
 from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import ModelRequest, Say, Step
 from codex_proxy.dialects.responses import replay
 from tests.conftest import Proxy
 from tests.live.test_everyday_requests import told
@@ -268,8 +270,28 @@ async def test_an_effort_of_an_item_holds_until_another_one(proxy: Proxy, model:
     assert [request.body["reasoning"]["effort"] for request in model.requests] == ["low", "low", "high"]
 
 
+async def test_a_form_of_an_item_holds_until_another_one(proxy: Proxy, model: ModelServer) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        yield Say(('{"a":"b"}',))
+
+    model.script = script
+    form = {"type": "json_schema", "name": "a", "strict": True, "schema": schema}
+    update = {"type": "configuration_update", "text": {"format": form}}
+    body = {"model": "gpt-5.5 chat", "text": {"verbosity": "low"}}
+    first = await (await post(proxy, body | {"input": [update, _HI]}, route=RESPONSES)).json()
+    assert form.items() <= first["text"]["format"].items()
+    assert first["text"]["verbosity"] == "low"
+    assert (await post(proxy, body | {"input": "and?", "previous_response_id": first["id"]}, route=RESPONSES)).status == 200
+    plain = [update | {"text": {"format": {"type": "text"}}}, _HI]
+    last = await (await post(proxy, body | {"input": plain, "previous_response_id": first["id"]}, route=RESPONSES)).json()
+    assert last["text"]["format"] == {"type": "text"}
+    assert [request.body["text"].get("format", {}).get("schema") for request in model.requests] == [schema, schema, None]
+
+
 async def test_what_would_have_to_be_done_is_refused(proxy: Proxy, model: ModelServer) -> None:
-    json_form = {"type": "json_schema", "name": "a", "schema": {}}
+    form = {"type": "json_schema", "name": "a", "strict": True, "schema": {"type": "array", "items": {"type": "string"}}}
     rows: dict[str, tuple[Json, str]] = {
         "an approval that a call is to follow": (
             {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True},
@@ -279,11 +301,12 @@ async def test_what_would_have_to_be_done_is_refused(proxy: Proxy, model: ModelS
             {"type": "computer_call_output", "call_id": "c", "output": {"type": "computer_screenshot", "file_id": "file_1"}},
             "input[1].output",
         ),
-        "another form from here on": ({"type": "configuration_update", "text": {"format": json_form}}, "input[1].text.format"),
         "an unknown kind": ({"type": "smell"}, "input[1].type"),
     }
     for name, (item, place) in rows.items():
         answer = await post(proxy, {"input": [_HI, item]}, route=RESPONSES)
         assert answer.status == 400, name
         assert ((error := await refusal(answer)).param, error.code) == (place, "unsupported_parameter"), name
+    answer = await post(proxy, {"input": [_HI, {"type": "configuration_update", "text": {"format": form}}]}, route=RESPONSES)
+    assert (await refusal(answer)).param == "input[1].text.format.schema"
     assert model.calls == 0

@@ -37,23 +37,28 @@ class Echo(msgspec.Struct, frozen=True):
     tools: list[Any]  # Any: msgspec.Raw, where the answer has objects
 
 
-def output_format(text: TextOptions | None) -> OutputFormat:
+def output_format(text: TextOptions | None, place: str = "text.format") -> OutputFormat:
+    """The form; it stands at `place`. Raises InvalidRequest."""
     match text and text.format:
         case JsonObjectFormat():
             return json_object()
         case JsonSchemaFormat() as wanted:
-            return json_schema(wanted.schema, strict=wanted.strict or False, place="text.format.schema")
+            return json_schema(wanted.schema, strict=wanted.strict or False, place=f"{place}.schema")
         case _:
             return OutputFormat()
 
 
 def echo(text: TextOptions | None, choice: str | dict[str, Any] | None, tools: list[dict[str, Any]] | None) -> Echo:
-    options = text or TextOptions()
     return Echo(
-        text=TextEcho(_format_echo(options), options.verbosity or msgspec.UNSET),
+        text=text_echo(text),
         tool_choice=_raw(choice or "auto"),
         tools=[_raw(_tool_echo(tool)) for tool in tools or []],
     )
+
+
+def text_echo(text: TextOptions | None) -> TextEcho:
+    options = text or TextOptions()
+    return TextEcho(_format_echo(options), options.verbosity or msgspec.UNSET)
 
 
 def _raw(value: Any) -> msgspec.Raw:  # Any: JSON

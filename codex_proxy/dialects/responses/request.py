@@ -11,7 +11,7 @@ from codex_proxy.dialects.output_format import OutputFormat
 from codex_proxy.dialects.responses import references, updates
 from codex_proxy.dialects.responses import tools as responses_tools
 from codex_proxy.dialects.responses.objects import InConversation, ReasoningEcho, Response
-from codex_proxy.dialects.responses.output_text import Echo, TextOptions, echo, output_format
+from codex_proxy.dialects.responses.output_text import Echo, TextOptions, echo, output_format, text_echo
 from codex_proxy.dialects.responses.replay import check_calls, conversation
 from codex_proxy.dialects.responses.updates import Given, history_in
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
@@ -105,7 +105,6 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     echo: Echo
     show_activity: bool
     show_encrypted: bool  # also where nothing is stored, as in the API
-    json: bool  # the answer must be JSON and nothing else
     ignored: tuple[str, ...]
 
     @property
@@ -115,6 +114,11 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     @property
     def store(self) -> bool:
         return self.body.store is not False
+
+    @property
+    def json(self) -> bool:
+        """Whether the answer must be JSON and nothing else."""
+        return self.form.is_json
 
     @property
     def conversation_id(self) -> str | None:
@@ -143,7 +147,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, body=msgspec.structs.replace(self.body, store=False))
 
     def continuing(self, earlier: tuple[Given, ...]) -> "ResponsesRequest":
-        """The request with the conversation that it continues, () for none, and the tools that both bring.
+        """The request with the conversation that it continues, () for none, and what both bring of tools and settings.
 
         Raises InvalidRequest, also for calls without outputs.
         """
@@ -153,17 +157,22 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         offered = updates.offered(self.offered, given)
         responses_tools.check_number(len(offered.tools), "input")
         chosen = responses_tools.chosen(offered, self.choice)
+        text = updates.text(given, self.body.text)
+        form = self.form if text is self.body.text else output_format(text)
         wish = msgspec.structs.replace(
             self.wish,
             history=(*self.instructions, *history_in(given)),
             tools=chosen.tools,
             must_call=chosen.must_call,
             web_search=chosen.web_search,
-            note=(*self.wish.note, *((_SEARCH,) if chosen.must_search else ())),
+            note=(*form.as_history(), *((_SEARCH,) if chosen.must_search else ())),
+            output_schema=form.schema,
+            checked_schema=form.checked,
             effort=updates.effort(given) or self.wish.effort,
         )
         images.check_number(len(wish.images), "input")
-        return msgspec.structs.replace(self, wish=wish, given=given)
+        shown = self.echo if form is self.form else msgspec.structs.replace(self.echo, text=text_echo(text))
+        return msgspec.structs.replace(self, wish=wish, given=given, form=form, echo=shown)
 
     def with_images(self, read: images.Read) -> "ResponsesRequest":
         """The request with what its addresses and files gave, also for the continuation."""
@@ -231,7 +240,7 @@ def decode(raw: bytes | bytearray, kept: Mapping[str, dict[str, Any]] | None = N
     offered = responses_tools.gathered(asked.tools or [], "tools")
     idle = IGNORED if asked.prompt_cache_options and asked.prompt_cache_options.prewarm else (*IGNORED, "prompt_cache_options")
     return ResponsesRequest(
-        wish=_wish(asked, extra, prompt, form),
+        wish=_wish(asked, extra, prompt),
         body=asked,
         instructions=instructions,
         given=history,
@@ -241,21 +250,18 @@ def decode(raw: bytes | bytearray, kept: Mapping[str, dict[str, Any]] | None = N
         echo=echo(asked.text, asked.tool_choice, asked.tools),
         show_activity=extra.activity != "none",
         show_encrypted=_ENCRYPTED in (asked.include or ()),
-        json=form.is_json,
         ignored=(*body.ignored(raw, Body, idle), *offered.ignored),
     )
 
 
-def _wish(asked: Body, extra: XCodex, prompt: tuple[Part, ...], form: OutputFormat) -> Wish:
+def _wish(asked: Body, extra: XCodex, prompt: tuple[Part, ...]) -> Wish:
     reasoning = asked.reasoning or Reasoning()
     return Wish(
         model=asked.model,
-        history=(),  # `continuing` puts it together, and the tools
+        history=(),  # `continuing` puts it together, and the tools and the form
         input=prompt,
         record=asked.store is not False,
         one_call=asked.parallel_tool_calls is False,
-        output_schema=form.schema,
-        checked_schema=form.checked,
         effort=reasoning.effort or extra.reasoning_effort,
         effort_place="reasoning.effort" if reasoning.effort else "x_codex.reasoning_effort",
         mode=extra.mode,
@@ -268,7 +274,6 @@ def _wish(asked: Body, extra: XCodex, prompt: tuple[Part, ...], form: OutputForm
         verbosity=asked.text.verbosity if asked.text else None,
         service_tier=service_tier(asked.service_tier),
         web_search_place="tools",
-        note=form.as_history(),
         apart=told_apart(asked.user, asked.safety_identifier, asked.prompt_cache_key, extra),
         private=asked.store is False,
     )

@@ -1,4 +1,7 @@
-"""What items change for all that follows in a conversation: further tools, another effort. They are kept with its history."""
+"""What items change for all that follows in a conversation: further tools, another effort, another form of its answers.
+
+They are kept with its history.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +11,7 @@ import msgspec
 from codex_proxy.dialects import body
 from codex_proxy.dialects.common import Effort
 from codex_proxy.dialects.responses import tools
-from codex_proxy.errors import UnsupportedParameter
+from codex_proxy.dialects.responses.output_text import JsonObjectFormat, JsonSchemaFormat, TextFormat, TextOptions, output_format
 from codex_proxy.history import History
 from codex_proxy.turns import Tool
 
@@ -26,7 +29,13 @@ class EffortUpdate(msgspec.Struct, frozen=True, tag="effort_update"):
     effort: str
 
 
-Update = ToolsUpdate | EffortUpdate
+class FormUpdate(msgspec.Struct, frozen=True, tag="form_update"):
+    """The form of answers from here on, until another one: a `text.format`, as JSON text."""
+
+    format: str
+
+
+Update = ToolsUpdate | EffortUpdate | FormUpdate
 Given = History | Update
 
 
@@ -41,7 +50,7 @@ class _Reasoning(msgspec.Struct, frozen=True):
 
 
 class _Text(msgspec.Struct, frozen=True):
-    format: dict[str, Any]  # Any: only its type is read
+    format: TextFormat | JsonObjectFormat | JsonSchemaFormat
 
 
 class ConfigurationUpdate(msgspec.Struct, frozen=True):
@@ -56,11 +65,13 @@ def more_tools(item: dict[str, Any], place: str) -> list[Given]:
 
 def configuration(item: dict[str, Any], place: str) -> list[Given]:
     update = body.convert(item, ConfigurationUpdate, place)
-    if update.text is not None and update.text.format.get("type") != "text":
-        problem = "An answer's form can only be changed in the request, by 'text.format'."
-        raise UnsupportedParameter(problem, param=f"{place}.text.format")
-    effort = update.reasoning and update.reasoning.effort
-    return [EffortUpdate(effort)] if effort else []
+    found: list[Given] = []
+    if update.reasoning is not None and update.reasoning.effort:
+        found.append(EffortUpdate(update.reasoning.effort))
+    if update.text is not None:
+        output_format(TextOptions(update.text.format), f"{place}.text.format")
+        found.append(FormUpdate(msgspec.json.encode(update.text.format).decode()))
+    return found
 
 
 def history_in(given: Iterable[Given]) -> tuple[History, ...]:
@@ -84,3 +95,12 @@ def offered(first: tools.Offered, given: Iterable[Given]) -> tools.Offered:
 def effort(given: Iterable[Given]) -> str | None:
     """The latest, if there is one."""
     return next((item.effort for item in reversed([*given]) if isinstance(item, EffortUpdate)), None)
+
+
+def text(given: Iterable[Given], asked: TextOptions | None) -> TextOptions | None:
+    """What the request says of its text, with the latest form, if there is one."""
+    latest = next((item.format for item in reversed([*given]) if isinstance(item, FormUpdate)), None)
+    if latest is None:
+        return asked
+    form = msgspec.json.decode(latest, type=TextFormat | JsonObjectFormat | JsonSchemaFormat)
+    return msgspec.structs.replace(asked or TextOptions(), format=form)
