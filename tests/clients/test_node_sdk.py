@@ -1,9 +1,10 @@
-"""The official OpenAI SDK for Node.js, installed into a directory of the test's own: both routes in one script."""
+"""The OpenAI SDK for Node.js and the Vercel AI SDK, in a directory of the tests' own: a script for each test."""
 
 import asyncio
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
 from tests.conftest import TURN_LIMIT, Proxy
 from tests.support.exchange import COUNT, HELLO, REASONING, TEXT
 
-SCRIPT = Path(__file__).with_name("node_client.mjs")
-ROUTES = Path(__file__).with_name("node_routes.mjs")
-PACKAGES = ("openai@7", "ws@8")
-INSTALL_LIMIT = 60.0  # seconds: a package of some megabytes from a registry
+SCRIPTS = Path(__file__).parent
+PACKAGES = ("openai@7", "ws@8", "ai@6", "@ai-sdk/openai@3")
+INSTALL_LIMIT = 120.0  # seconds: packages of some megabytes from a registry
+
+pytestmark = pytest.mark.xdist_group("node")  # they share what is installed
 
 
 def missing(reason: str) -> None:
@@ -40,20 +42,24 @@ async def output_of(*command: str, cwd: Path, limit: float, **environ: str) -> t
     return process.returncode, output.decode(), problems.decode()
 
 
-@pytest.fixture
-async def workshop(tmp_path: Path) -> Path:
-    """A directory with the SDK in it, and the script."""
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the SDKs in it, and the scripts."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         missing("node and npm are not installed")
     assert npm is not None
     flags = ("--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1")
-    code, _, problems = await output_of(npm, "install", *flags, *PACKAGES, cwd=tmp_path, limit=INSTALL_LIMIT)
-    if code:
-        missing(f"npm could not install {PACKAGES}: {problems[-300:]}")
-    for script in (SCRIPT, ROUTES):
-        shutil.copy(script, tmp_path)
-    return tmp_path
+    place = tmp_path_factory.mktemp("node")
+    try:
+        subprocess.run([npm, "install", *flags, *PACKAGES], cwd=place, timeout=INSTALL_LIMIT, check=True, capture_output=True)
+    except subprocess.CalledProcessError as error:
+        missing(f"npm could not install {PACKAGES}: {error.stderr[-300:]!r}")
+    except subprocess.TimeoutExpired:
+        missing(f"npm did not install {PACKAGES} within {INSTALL_LIMIT:.0f} s")
+    for script in SCRIPTS.glob("*.mjs"):
+        shutil.copy(script, place)
+    return place
 
 
 async def answer_or_call(request: ModelRequest) -> AsyncIterator[Step]:
@@ -68,7 +74,7 @@ async def answer_or_call(request: ModelRequest) -> AsyncIterator[Step]:
 
 async def test_it_reads_streams_and_calls_of_both_routes(workshop: Path, proxy: Proxy, model: ModelServer) -> None:
     model.script = answer_or_call
-    code, output, problems = await output_of("node", SCRIPT.name, cwd=workshop, limit=TURN_LIMIT, BASE_URL=proxy.base_url)
+    code, output, problems = await output_of("node", "node_client.mjs", cwd=workshop, limit=TURN_LIMIT, BASE_URL=proxy.base_url)
     assert code == 0, problems
     assert json.loads(output) == {
         "pieces": list(words(TEXT)),
@@ -83,7 +89,7 @@ async def test_it_reads_streams_and_calls_of_both_routes(workshop: Path, proxy: 
 
 
 async def test_it_has_conversations_counts_compactions_and_the_socket(workshop: Path, proxy: Proxy) -> None:
-    code, output, problems = await output_of("node", ROUTES.name, cwd=workshop, limit=TURN_LIMIT, BASE_URL=proxy.base_url)
+    code, output, problems = await output_of("node", "node_routes.mjs", cwd=workshop, limit=TURN_LIMIT, BASE_URL=proxy.base_url)
     assert code == 0, problems
     assert json.loads(output) == {
         "kinds": ["user", "user", "assistant"],
@@ -92,3 +98,31 @@ async def test_it_has_conversations_counts_compactions_and_the_socket(workshop: 
         "compacted": ["message", "compaction"],
         "told": [[HELLO, False], [HELLO, True]],
     }
+
+
+async def think_and_answer_or_call(request: ModelRequest) -> AsyncIterator[Step]:
+    """A script: a thought, and then the client's tool where it is offered, once, or what that says, or TEXT."""
+    yield Think((REASONING,), encrypted=f"secret-{len(request.input)}")
+    if "get_weather" in request.tool_names and not request.outputs:
+        yield Call("get_weather", '{"city":"Rome"}', f"call_{len(request.input)}")
+    else:
+        yield Say(((request.outputs or [TEXT])[-1],))
+
+
+async def test_the_ai_sdk_refers_to_earlier_items_by_their_ids_and_the_model_gets_them(
+    workshop: Path, proxy: Proxy, model: ModelServer
+) -> None:
+    model.script = think_and_answer_or_call
+    code, output, problems = await output_of("node", "ai_sdk.mjs", cwd=workshop, limit=TURN_LIMIT, BASE_URL=proxy.base_url)
+    assert code == 0, problems
+    assert json.loads(output) == {
+        "said": [TEXT, "It is sunny in Rome.", TEXT],
+        "references": [0, 2, 3, 5],
+    }
+    kinds = [item.get("role", item["type"]) for item in model.requests[-1].input]
+    answered = ["user", "reasoning", "assistant"]
+    assert [kind for kind in kinds if kind != "developer"][1:] == [
+        *answered,
+        *("user", "reasoning", "function_call", "function_call_output", "reasoning", "assistant"),
+        "user",
+    ]
