@@ -5,8 +5,6 @@ handed over.
 """
 
 import asyncio
-import contextlib
-import ctypes
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +13,6 @@ from typing import ParamSpec, TypeVar
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _SWITCH_INTERVAL = 0.001  # seconds until the thread gives way to the loop, which asks for that at each call; usually 0.005
-_M_MMAP_THRESHOLD, _LARGE_BLOCK = -3, 1024 * 1024  # bytes
 _SMALL = 32_768  # bytes: some milliseconds of the loop, whatever is in them
 
 
@@ -24,7 +21,6 @@ class Decoding:
 
     def __init__(self) -> None:
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        _give_back_large_blocks()
         self._thread = ThreadPoolExecutor(1, "decoding")
 
     async def run(self, size: int, work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
@@ -35,9 +31,3 @@ class Decoding:
 
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
-
-
-def _give_back_large_blocks() -> None:
-    """Have the C library give each large block back as soon as it is free: by default glibc keeps them once it has seen a few."""
-    with contextlib.suppress(AttributeError, OSError):  # no glibc
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 from codex_proxy import errors
 from codex_proxy.dialects.common import ErrorBody, ErrorObject
 from codex_proxy.errors import ProxyError
-from codex_proxy.web import refusals, unserved
+from codex_proxy.web import paths, refusals
 from codex_proxy.web.paths import PATHS
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except ProxyError as error:
         return _refuse(request, error)
     except web.HTTPNotFound:
-        sentence = request.app[PATHS].instead(request.path) or unserved.sentence(request.path)
+        sentence = request.app[PATHS].instead(request.path) or paths.sentence(request.path)
         unknown = f"Unknown route: {request.method[:20]} {request.path[:200]}"
         return _refuse(request, errors.RouteNotFound(f"{unknown}. {sentence}" if sentence else unknown))
     except web.HTTPMethodNotAllowed as error:

@@ -1,10 +1,11 @@
-"""The paths that clients build from a base URL that is not quite right, and the routes that they mean by them.
+"""The paths that clients use and this server does not have: what is meant by them, or what there is instead.
 
 A base URL without /v1, with two of them, or with a slash at its end is served as if it were right: the request gets the route's
 own path before anything reads it, so key, limits, log and metrics are those of the route. It is never a redirect: clients follow
 one of a POST with a GET. Anything else that ends like a route is a 404 that names it.
 """
 
+import re
 from collections.abc import Callable, Iterable
 
 from aiohttp import web
@@ -12,6 +13,31 @@ from yarl import URL
 
 _VERSION = "v1"
 _BASE_URL = "The base URL of a client is this server's address with /v1 at its end."
+_V1 = re.compile(r"/v1(?=/)")
+_MEDIA = "This server generates text and no {}."
+_FILES = "This server stores no files. Send a file inside the request: text and PDF as file_data, an image as image_url."
+_SENTENCES = {
+    "embeddings": "This server makes no embeddings: Codex has no embedding model. Point the client's embedding provider elsewhere.",
+    "audio": "This server neither hears nor speaks: Codex has no audio model.",
+    "realtime": "This server has no realtime sessions. Use /v1/responses, also over a WebSocket.",
+    "live": "This server has no live sessions. Use /v1/responses, also over a WebSocket.",
+    "images": _MEDIA.format("images"),
+    "videos": _MEDIA.format("videos"),
+    "moderations": "This server has no moderation model.",
+    "files": _FILES,
+    "uploads": _FILES,
+    "vector_stores": "This server has no vector stores. An agent turn can search the files of its workspace.",
+    "containers": "This server has no containers. An agent turn runs its commands in the sandbox of its workspace.",
+    "batches": "This server runs no batches. Send single requests, with background=true if nobody should wait for them.",
+    "fine_tuning": "This server trains no models.",
+    "evals": "This server runs no evals.",
+    "assistants": "This server does not have the Assistants API. Use /v1/responses with /v1/conversations.",
+    "threads": "This server does not have the Assistants API. Use /v1/responses with /v1/conversations.",
+    "skills": "This server keeps no skills, and shows Codex none.",
+    "organization": "This server has no organizations. Its keys are kept by its operator (codex-proxy keys).",
+    "webhooks": "This server calls no webhooks. Poll or stream a background response instead.",
+    "chat": "This server does not store chat completions. Use /v1/responses, which it stores.",
+}
 
 
 class Paths:
@@ -72,3 +98,11 @@ def _without_version(path: str) -> tuple[str, ...]:
     while parts and parts[0] == _VERSION:
         del parts[0]
     return tuple(parts)
+
+
+def sentence(path: str) -> str | None:
+    """What to say of the path of a route that this server has not; None of one that nobody knows."""
+    name = _V1.sub("", path, count=1).split("/")[1] if path.startswith("/") else ""
+    if name == "chat" and not path.startswith("/v1/chat/completions/"):
+        return None
+    return _SENTENCES.get(name)
