@@ -1,6 +1,6 @@
-"""Api: a running server, asked over the standard library's HTTP client. An answer that is none becomes a sentence.
+"""Api: a client for a running server, on the standard library's HTTP client. Every failure becomes a readable message.
 
-The base URL ends in /v1, as every OpenAI client wants it; what lies beside /v1 is asked for by `beside=True`.
+The base URL ends in /v1, as OpenAI clients expect; pass `beside=True` for paths outside /v1.
 """
 
 import argparse
@@ -18,16 +18,16 @@ from codex_proxy.commands import place
 from codex_proxy.errors import CommandFailed
 
 _CONNECT_TIMEOUT = 5.0  # seconds
-_SILENCE = 60.0  # seconds without a byte; a stream has a comment every 15
-_ANSWER_TIMEOUT = 900.0  # seconds for an answer in one piece: the turn's own limits are the server's
+_SILENCE = 60.0  # seconds without a byte; a stream sends a comment every 15
+_ANSWER_TIMEOUT = 900.0  # seconds for a whole answer: the server enforces the turn's own limits
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 _USUAL_PORT = 8000
 
-Json = dict[str, Any]  # Any: what the server says, read member by member
+Json = dict[str, Any]  # Any: the server's JSON, read member by member
 
 
 class Refused(CommandFailed):
-    """The server has answered with an error."""
+    """The server answered with an error."""
 
     def __init__(self, status: int, code: str | None, message: str) -> None:
         super().__init__(message)
@@ -36,31 +36,31 @@ class Refused(CommandFailed):
 
 
 class Unreachable(CommandFailed):
-    """Nobody answers there."""
+    """No usable answer from the address."""
 
 
 class Api(msgspec.Struct, frozen=True):
-    """Where the server is and the key for it."""
+    """A server's base URL and the key to use with it."""
 
     base_url: str
     key: str | None = None
 
     @property
     def address(self) -> str:
-        """Without /v1."""
+        """The base URL without /v1."""
         return self.base_url.removesuffix("/v1")
 
     def get(self, path: str, *, beside: bool = False, timeout: float = _SILENCE) -> Json:
-        """Raises Refused, Unreachable."""
+        """GET a JSON answer. Raises Refused, Unreachable."""
         return self._whole("GET", path, None, beside=beside, timeout=timeout)
 
     def post(self, path: str, body: Mapping[str, Any], *, beside: bool = False) -> Json:
-        """Raises Refused, Unreachable."""
+        """POST a JSON body. Raises Refused, Unreachable."""
         return self._whole("POST", path, body, beside=beside, timeout=_ANSWER_TIMEOUT)
 
     @contextmanager
     def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[Iterator[Json]]:
-        """The events of a streamed answer, as they come; leaving early stops the turn. Raises Refused, Unreachable."""
+        """Yield the events of a streamed answer as they arrive; leaving early stops the turn. Raises Refused, Unreachable."""
         with self._asked("POST", path, body, beside=False, timeout=_SILENCE) as answer:
             yield self._events(answer)
 
@@ -109,8 +109,8 @@ class Api(msgspec.Struct, frozen=True):
             raise Unreachable(f"No server answers at {self.address}: {why}. {_REMEDY}") from error
         return connection
 
-    def _read(self, step: Any) -> Any:  # Any: a method of http.client, and what it gives
-        """Take one step; a connection that breaks becomes a sentence."""
+    def _read(self, step: Any) -> Any:  # Any: a method of http.client and its result
+        """Run one step of the exchange; raises Unreachable when the connection breaks."""
         try:
             return step()
         except (OSError, http.client.HTTPException, ssl.SSLError) as error:
@@ -122,14 +122,14 @@ _REMEDY = "Start one with: codex-proxy serve. For another server: --base-url URL
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that talks to a server."""
+    """Add the options shared by every command that talks to a server."""
     group = parser.add_argument_group("server")
     group.add_argument("--base-url", metavar="URL", help="the server's address (default: from PROXY_HOST and PROXY_PORT)")
     group.add_argument("--api-key", metavar="KEY", help="a key for it (default: PROXY_API_KEY)")
 
 
 def server(arguments: argparse.Namespace) -> Api:
-    """The server that is meant. Raises SettingsError, CommandFailed."""
+    """Return the server that the options or the settings select. Raises SettingsError, CommandFailed."""
     if arguments.base_url and arguments.api_key:
         return Api(_with_v1(arguments.base_url), arguments.api_key)
     chosen = place.read_settings()

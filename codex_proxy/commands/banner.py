@@ -1,6 +1,6 @@
-"""The start screen: what a person wants to know once the server listens. One line where nobody sees a screen.
+"""The start screen, shown once the server listens; a single line when stdout is not a terminal.
 
-It says "Ready" only when a turn could run; else why not, and what to do.
+It says "Ready" only if a turn could run; otherwise it says why not and what to do.
 """
 
 import shlex
@@ -18,7 +18,7 @@ _LABEL = 10  # columns
 
 
 def show(server: Server, address: str, *, cli: Command, demo: bool) -> None:
-    """Print it on stdout."""
+    """Print the start screen on stdout."""
     trouble = server.trouble()
     if sys.stdout.isatty():
         lines = _screen(server, address, cli, trouble, place.out_style(), demo=demo)
@@ -77,7 +77,7 @@ def _remedy(trouble: str) -> str:
 def _suggestions(chosen: Settings, address: str) -> list[str]:
     port = address.rpartition(":")[2]
     elsewhere = "" if port == "8000" else f" --base-url {address}/v1"
-    named = "YOUR_KEY" if chosen.has_keys and not chosen.api_key else None  # nobody but its holder knows a named key
+    named = "YOUR_KEY" if chosen.has_keys and not chosen.api_key else None  # only its holder knows a named key
     bearer = chosen.api_key or named
     key = f" -H {shlex.quote(f'Authorization: Bearer {bearer}')}" if bearer else ""
     given = f" --api-key {named}" if named else ""

@@ -1,4 +1,4 @@
-"""`codex-proxy chat`: a conversation in the terminal, or one answer for a pipe. Ctrl-C stops the turn and not the program."""
+"""`codex-proxy chat`: a conversation in the terminal, or a single answer in a pipe. Ctrl-C stops the turn, not the program."""
 
 import argparse
 import importlib
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _converse(talk: Conversation, style: Style) -> int:
-    models = talk.server.get("/models")["data"]  # a wrong key or address is told before anything is typed
+    models = talk.server.get("/models")["data"]  # report a wrong key or address before anything is typed
     named = talk.asking.model or (models[0]["id"] if models else "the server's model")
     print(f"{style.bold(named)} at {talk.server.base_url}  {style.dim('Ctrl-C stops an answer, Ctrl-D exits, /help says more')}")
     _edit_lines()
@@ -92,7 +92,7 @@ def _ask(talk: Conversation, prompt: str, style: Style) -> None:
 
 
 def _typed() -> str:
-    """What is typed next; a backslash at the end of a line continues it."""
+    """Read the next prompt; a backslash at the end of a line continues it."""
     line = input(_PROMPT)
     lines = [line]
     while line.endswith("\\"):
@@ -102,7 +102,7 @@ def _typed() -> str:
 
 
 def _edit_lines() -> None:
-    """Have input() edit lines and remember them, where Python was built with that."""
+    """Give input() line editing and history if Python was built with readline."""
     try:
         importlib.import_module("readline")
     except ImportError:
@@ -110,7 +110,7 @@ def _edit_lines() -> None:
 
 
 def _obey(typed: str, talk: Conversation) -> str:
-    """Do what a line that begins with a slash says; the answer to show."""
+    """Run a slash command; returns the text to show."""
     word, _, rest = typed.partition(" ")
     rest = rest.strip()
     if word == "/help":

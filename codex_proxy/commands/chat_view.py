@@ -1,6 +1,6 @@
-"""What is shown of a streamed response (the Responses API's events): all of it on a terminal, the answer alone in a pipe.
+"""What to show of a streamed response (events of the Responses API): everything on a terminal, only the answer in a pipe.
 
-What the model writes goes to the terminal without control characters: an answer must not move the cursor or set the title.
+The model's text is stripped of control characters, so that an answer cannot move the cursor or set the title.
 """
 
 import sys
@@ -14,7 +14,7 @@ from codex_proxy.outcome import brief
 
 Event = dict[str, Any]  # Any: the server's JSON, read member by member
 
-_OUTPUT_LINES = 6  # of a command's output
+_OUTPUT_LINES = 6  # of a command's output to show
 _PASSED = frozenset("\n\t")
 _COMMENTARY = "commentary"
 
@@ -25,11 +25,11 @@ class View(Protocol):
     def show(self, event: Event) -> None: ...
     def note(self, text: str) -> None: ...
     def end(self, seconds: float) -> bool:
-        """Nothing more comes; whether the response has ended well."""
+        """Finish the view. Returns True if the response ended well."""
 
 
 class Plain:
-    """The answer alone, on stdout; what went wrong, on stderr."""
+    """A view that writes only the answer to stdout, and problems to stderr."""
 
     def __init__(self) -> None:
         self._commentary: set[str] = set()
@@ -60,14 +60,14 @@ class Plain:
 
 
 class Screen:
-    """Everything, as it comes: the agent's work and its thoughts dimmed, then the answer."""
+    """A view that shows everything as it arrives: reasoning and the agent's work dimmed, then the answer."""
 
     def __init__(self, style: Style) -> None:
         self._style = style
-        self._column = 0  # 0: at the beginning of a line
+        self._column = 0  # 0 at the start of a line
         self._dimmed = False
         self._shown = False
-        self._work: dict[str, str] = {}  # the names of its calls, by item
+        self._work: dict[str, str] = {}  # item id -> name of the call
         self._wrapping = Wrapping()
         self._usage: dict[str, Any] = {}
         self._model = ""
@@ -87,7 +87,7 @@ class Screen:
                 self._done(event["item"])
             case "response.output_item.added" if event["item"]["type"] == "mcp_call":
                 self._work[event["item"]["id"]] = event["item"]["name"]
-            case "response.mcp_call_arguments.done":  # what is begun may take long
+            case "response.mcp_call_arguments.done":  # shown now: the call may take long
                 for line in work_begun(self._work.get(event["item_id"], ""), event["arguments"]):
                     self._line(line)
             case kind if kind in _LAST:
@@ -128,7 +128,7 @@ class Screen:
         self._wrapping.begin_line()
 
     def _flow(self, text: str, *, dimmed: bool) -> None:
-        """More of a text, whose lines break between words."""
+        """Write more text, wrapped between words."""
         safe = clean(text)
         if not safe:
             return
@@ -150,7 +150,7 @@ _LAST = ("response.completed", "response.incomplete", "response.failed", "respon
 
 
 def problem_of(event: Event) -> str | None:
-    """What a last event says went wrong; None where nothing did."""
+    """Return what a final event says went wrong; None if nothing did."""
     response = event.get("response") or {}
     match event["type"]:
         case "response.completed":
@@ -164,7 +164,7 @@ def problem_of(event: Event) -> str | None:
 
 
 def work_begun(name: str, arguments: str) -> list[str]:
-    """What the agent begins to do itself: a call of the server "codex"."""
+    """Describe a call of the server "codex", work that the agent is starting."""
     known = _decoded(arguments)
     if name == "wait":
         return [f"waiting for {known.get('for', 'the server')}"]
@@ -176,7 +176,7 @@ def work_begun(name: str, arguments: str) -> list[str]:
 
 
 def work_done(item: dict[str, Any]) -> list[str]:
-    """What came of it: the beginning of a command's output, and what went wrong."""
+    """Describe the outcome of a call: the first lines of a command's output, and any error."""
     output = (item.get("output") or "").rstrip().splitlines() if item["name"] == "shell" else []
     hidden = len(output) - _OUTPUT_LINES
     problem = " ".join(part["text"] for part in (item.get("error") or {}).get("content", ()))
@@ -185,7 +185,7 @@ def work_done(item: dict[str, Any]) -> list[str]:
 
 
 def clean(text: str) -> str:
-    """Without control characters, which a terminal would obey."""
+    """Remove the control characters, which a terminal would obey."""
     return "".join(char for char in text if char in _PASSED or char.isprintable() or char in "\u200d\u00ad")
 
 

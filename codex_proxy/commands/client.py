@@ -1,4 +1,4 @@
-"""`codex-proxy client NAME`: ready configuration of a client for this server's address and key."""
+"""`codex-proxy client NAME`: print a ready client configuration with this server's address and key."""
 
 import argparse
 import sys
@@ -58,7 +58,7 @@ def _values(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _first_model(server: api.Api) -> str:
-    """The server's default model; where none answers, a usual one."""
+    """Return the server's default model; a common one if no server answers."""
     try:
         return str(server.get("/models", timeout=_QUICK)["data"][0]["id"])
     except (CommandFailed, KeyError, IndexError):

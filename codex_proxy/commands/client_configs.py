@@ -1,7 +1,7 @@
-"""Ready configurations of clients that somebody else wrote, each with the place that it belongs to.
+"""Ready configurations for third-party clients, each with the place where it belongs.
 
-In a text URL, KEY, MODEL (Codex as the agent) and CHAT (the bare model, for a client that brings tools of its own) stand
-between at signs; they become JSON strings, which TOML, YAML, Python and JavaScript read alike; @=URL@ and so on become bare words.
+In a text, URL, KEY, MODEL (Codex as the agent) and CHAT (the bare model, for clients that bring their own tools) are written
+between at signs; they become JSON strings, which are also valid TOML, YAML, Python and JavaScript; @=URL@ etc. become bare words.
 """
 
 import re
@@ -12,7 +12,7 @@ _HOLE = re.compile(r"@(=?)(URL|KEY|MODEL|CHAT)@")
 
 
 class ClientConfig(msgspec.Struct, frozen=True):
-    """`kind` is the syntax of `text`; `where` it belongs; `note`: what else to know."""
+    """A client's configuration. `kind` is the syntax of `text`, `where` the place it belongs, `note` what else to know."""
 
     kind: str
     where: str
@@ -20,7 +20,7 @@ class ClientConfig(msgspec.Struct, frozen=True):
     note: str = ""
 
     def filled(self, values: dict[str, str]) -> str:
-        """The text with an address, a key and model names in it."""
+        """Return the text with the address, key and model names filled in."""
         return _HOLE.sub(lambda hole: values[hole[2]] if hole[1] else msgspec.json.encode(values[hole[2]]).decode(), self.text)
 
 

@@ -1,4 +1,4 @@
-"""`codex-proxy codex …`: the very CLI that the server uses, with its home."""
+"""`codex-proxy codex …`: run the same Codex CLI that the server uses, with the same home."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def become(words: Sequence[str]) -> NoReturn:
-    """Replace this process by the Codex CLI with these arguments. Raises SettingsError, CommandNotFound."""
+    """Replace this process with the Codex CLI and these arguments. Raises SettingsError, CommandNotFound."""
     chosen = place.read_settings()
     home.make_home(chosen)
     path = command.find(chosen).path

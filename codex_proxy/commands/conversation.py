@@ -1,6 +1,6 @@
-"""Conversation: what is being said with a running server. The server keeps it (previous_response_id).
+"""Conversation: a conversation with a running server, which stores it (previous_response_id).
 
-Here only the id of the latest response is kept, for `chat --continue`: no prompt and no answer.
+Only the id of the latest response is kept locally, for `chat --continue`; no prompts or answers.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _FORGOTTEN = ("response_not_found", "previous_response_not_found")
 
 
 class Asking(msgspec.Struct):
-    """How the next prompts are asked."""
+    """The options for the next prompts."""
 
     model: str | None = None
     effort: str | None = None
@@ -26,7 +26,7 @@ class Asking(msgspec.Struct):
     cwd: str | None = None
 
     def body(self, prompt: str, previous: str | None) -> dict[str, Any]:
-        """The request. What is not chosen is the server's to choose."""
+        """Return the request body. Options that are unset are left to the server."""
         extras = {"sandbox": self.sandbox, "cwd": self.cwd, "reasoning_effort": self.effort}
         chosen = {name: value for name, value in extras.items() if value}
         body: dict[str, Any] = {"input": prompt, "stream": True, "x_codex": chosen}
@@ -38,7 +38,7 @@ class Asking(msgspec.Struct):
 
 
 class Conversation:
-    """What has been said so far: the id of the latest response."""
+    """A conversation so far: the id of its latest response."""
 
     def __init__(self, server: Api, asking: Asking, latest: str | None) -> None:
         self.server = server
@@ -46,7 +46,7 @@ class Conversation:
         self.latest = latest
 
     def ask(self, prompt: str, view: View) -> bool:
-        """Ask, and show what comes; whether the turn ended well. Raises Refused, Unreachable, KeyboardInterrupt."""
+        """Ask and show the answer. Returns True if the turn ended well. Raises Refused, Unreachable, KeyboardInterrupt."""
         try:
             return self._ask(prompt, view)
         except Refused as refusal:
@@ -67,14 +67,14 @@ class Conversation:
 
     def _remember(self, latest: str) -> None:
         self.latest = latest
-        with contextlib.suppress(OSError):  # then --continue does not know it
+        with contextlib.suppress(OSError):  # without the file, --continue starts a new conversation
             memory = _memory()
             memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             whole_file.put(memory, msgspec.json.encode({**_remembered(), self.server.base_url: latest}))
 
 
 def latest_with(server: Api) -> str | None:
-    """The id of the latest response that this server gave to `chat`."""
+    """Return the id of the latest response that `chat` got from this server."""
     return _remembered().get(server.base_url)
 
 
@@ -84,7 +84,7 @@ def _memory() -> Path:
 
 
 def _remembered() -> dict[str, str]:
-    """The latest response of each server, by its base URL."""
+    """Map the base URL of each server to its latest response."""
     try:
         return msgspec.json.decode(_memory().read_bytes(), type=dict[str, str])
     except (OSError, msgspec.DecodeError, msgspec.ValidationError):

@@ -1,4 +1,4 @@
-"""`codex-proxy doctor`: the findings of `codex_proxy/doctor.py`, a line each, and what to make of them."""
+"""`codex-proxy doctor`: print the findings of `codex_proxy/doctor.py`, one per line, and a summary."""
 
 import argparse
 import asyncio
@@ -40,14 +40,14 @@ async def _examine(style: Style, *, as_json: bool) -> int:
 
 
 def line(finding: Finding, style: Style) -> str:
-    """One finding. What to do stands after it in bold."""
+    """Format one finding, followed by the remedy in bold."""
     shown = {"ok": style.good, "warning": style.warn, "failed": style.bad, "skipped": style.dim}[finding.status]
     remedy = f" {style.bold(finding.remedy)}" if finding.remedy else ""
     return f"{shown(finding.status.ljust(_STATUS))} {finding.check.ljust(_CHECK)} {finding.message}{remedy}"
 
 
 def summary(findings: Sequence[Finding], style: Style) -> str:
-    """What all of them together mean."""
+    """Summarize all findings."""
     failed = [finding.check for finding in findings if finding.status == "failed"]
     warned = [finding.check for finding in findings if finding.status == "warning"]
     skipped = [finding.check for finding in findings if finding.status == "skipped"]

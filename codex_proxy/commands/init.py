@@ -1,4 +1,4 @@
-"""`codex-proxy init`: a .env file after three questions, each with a default that Enter takes."""
+"""`codex-proxy init`: write a .env file after three questions, each with a default."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ from codex_proxy.roots import root_of
 from codex_proxy.settings import SettingsError
 
 _FILE = ".env"
-_PREFIX = "cpx_"  # as the named keys
+_PREFIX = "cpx_"  # like the named keys
 _NO_KEY = "none"
 _KEY_QUESTION = "Key that clients must send (none = open, on this machine only)"
 
@@ -60,7 +60,7 @@ def _answer(given: str | None, question: str, default: str, ask: bool) -> str:
 
 
 def _check(file: Path, lines: list[str]) -> None:
-    """Raises CommandFailed unless a server would start with these settings, in a file there."""
+    """Raise CommandFailed if a server would not start with these settings in `file`."""
     values = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
     if any(char in value for value in values.values() for char in "\n\r'\"#\\"):
         raise CommandFailed("A value must not contain quotes, backslashes, # or line breaks.")

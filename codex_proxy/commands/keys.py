@@ -1,4 +1,4 @@
-"""`codex-proxy keys`: the named keys of PROXY_API_KEYS_FILE."""
+"""`codex-proxy keys`: manage the named keys of PROXY_API_KEYS_FILE."""
 
 import argparse
 import os
@@ -82,7 +82,7 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _shown(value: Any) -> str:  # Any: of whatever type a member of a key is
+def _shown(value: Any) -> str:  # Any: the members of a key differ in type
     match value:
         case None:
             return "server's"

@@ -1,4 +1,4 @@
-"""`codex-proxy login`: the login of the Codex CLI that the server uses, in its home."""
+"""`codex-proxy login`: log in the Codex CLI that the server uses, in its home."""
 
 import argparse
 

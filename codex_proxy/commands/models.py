@@ -1,4 +1,4 @@
-"""`codex-proxy models`: what a running server offers; where none runs, what the installed CLI offers, asked of the CLI itself."""
+"""`codex-proxy models`: list the models of a running server, or of the installed CLI if none is running."""
 
 import argparse
 import asyncio
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class _Extras(msgspec.Struct):
-    """Of an entry of /v1/models, as is the next one."""
+    """The `x_codex` member of an entry of /v1/models."""
 
     model: str
     reasoning_effort: str | None
@@ -66,7 +66,9 @@ class _Entry(msgspec.Struct):
 
 
 def _of_the_server(arguments: argparse.Namespace) -> Catalog | None:
-    """The models that it lists for this key, its default first; None where none answers that could. One that is named must."""
+    """Return the models that the server lists for this key, default first; None if that fails, but raise for an explicit
+    --base-url.
+    """
     try:
         listed = api.server(arguments).get("/models", timeout=_QUICK)
         entries = msgspec.convert(listed["data"], list[_Entry])
@@ -76,7 +78,7 @@ def _of_the_server(arguments: argparse.Namespace) -> Catalog | None:
         if not isinstance(error, api.Unreachable):
             print(f"The running server did not list its models: {error} Asking the installed Codex CLI.", file=sys.stderr)
         return None
-    found = {one.x_codex.model: _model(one) for one in reversed(entries)}  # of several names of a model, the first
+    found = {one.x_codex.model: _model(one) for one in reversed(entries)}  # for a model with several names, keep the first
     models = tuple(reversed(found.values()))
     return Catalog(models, models[0].id if models else "")
 
@@ -101,7 +103,7 @@ async def _of_the_cli() -> Catalog:
 
 
 def _row(model: Model, catalog: Catalog) -> tuple[str, ...]:
-    """The cells; empty where the CLI does not say."""
+    """Return the cells of a row; empty where the CLI reports nothing."""
     efforts = ", ".join(f"{effort}*" if effort == model.default_effort else effort for effort in model.efforts)
     return (
         model.id,

@@ -1,4 +1,4 @@
-"""What every command knows of where it runs: settings, styles of its two streams, how it was called, short paths."""
+"""The environment of a command: settings, styles for stdout and stderr, the name it was called by, short paths."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ _NAME = "codex-proxy"
 
 
 def read_settings() -> Settings:
-    """Those of a command that is not the server: warnings go to stderr. Raises SettingsError."""
+    """Load the settings for a command other than the server; warnings go to stderr. Raises SettingsError."""
     chosen, warnings = settings.load(settings.os_environment(), Path.cwd())
     for warning in warnings:
         print(warning, file=sys.stderr)
@@ -29,7 +29,7 @@ def error_style() -> Style:
 
 
 def program() -> str:
-    """How to call this program from here: its name where PATH finds it, else its path as short as it can be."""
+    """Return how to call this program from here: its name if PATH finds it, else its shortest path."""
     called = Path(sys.argv[0])
     found = shutil.which(_NAME)
     if called.name != _NAME or (found and os.path.realpath(found) == os.path.realpath(called)):
@@ -42,7 +42,7 @@ def program() -> str:
 
 
 def short(path: Path) -> str:
-    """A path with ~ for the home directory."""
+    """Abbreviate the home directory in a path to ~."""
     try:
         return f"~/{path.relative_to(Path.home())}"
     except (ValueError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Whether a port can be had."""
+"""Checks for free ports."""
 
 import socket
 
@@ -7,7 +7,7 @@ _HIGHEST = 65_535
 
 
 def trouble(host: str, port: int) -> OSError | None:
-    """Why nobody could listen there now; None when somebody could."""
+    """Return the error that listening there would raise now; None if the port is free."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.create_server(address[:2], family=family):
@@ -17,7 +17,7 @@ def trouble(host: str, port: int) -> OSError | None:
 
 
 def next_free(host: str, first: int) -> int:
-    """The first free port from `first` on; 0 (any free one) where there is none among the next few."""
+    """Return the first free port from `first` on; 0 (any free port) if none of the next few is free."""
     for port in range(first, min(first + _TRIED, _HIGHEST + 1)):
         if trouble(host, port) is None:
             return port

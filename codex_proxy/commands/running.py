@@ -1,6 +1,6 @@
-"""Running one command: parse its arguments, call it, and turn what stops it into a sentence and an exit code.
+"""Run one command: parse its arguments, call it, and turn failures into a message and an exit code.
 
-0: ended as asked. 1: broke while it ran. 2: could not start, with one sentence that says why and what to do. 130: Ctrl-C.
+0: success. 1: failed while running. 2: could not start; one sentence says why and what to do. 130: Ctrl-C.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _CHOICE = re.compile(r"invalid choice: '([^']*)'")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, whose errors say what was probably meant."""
+    """An argparse parser whose errors suggest what was probably meant."""
 
     def error(self, message: str) -> NoReturn:
         if found := _UNKNOWN.search(message):
@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(NOT_STARTED, f"{self.prog}: {message}\nSee: {self.prog} --help\n")
 
     def _words(self, *, options: bool) -> Iterator[str]:
-        """All options, or all choices, of this parser and of those below it."""
+        """Yield all options, or all choices, of this parser and its subparsers."""
         for action in self._actions:
             choices: Iterable[Any] = action.choices or ()
             yield from action.option_strings if options else map(str, choices)
@@ -43,8 +43,8 @@ class Parser(argparse.ArgumentParser):
                     yield from below._words(options=options)
 
 
-def parser_of(module: str, prog: str, summary: str) -> tuple[Any, Parser]:  # Any: the module, one of this package
-    """The module of a command, and the parser of its arguments."""
+def parser_of(module: str, prog: str, summary: str) -> tuple[Any, Parser]:  # Any: a module of this package
+    """Return the module of a command and the parser for its arguments."""
     command = importlib.import_module(f"codex_proxy.commands.{module}")
     parser = Parser(
         prog=prog,
@@ -57,7 +57,7 @@ def parser_of(module: str, prog: str, summary: str) -> tuple[Any, Parser]:  # An
 
 
 def run(module: str, prog: str, summary: str, words: Sequence[str]) -> int:
-    """Run the command of a module with its arguments; its exit code."""
+    """Run a command with its arguments; returns its exit code."""
     command, parser = parser_of(module, prog, summary)
     arguments = parser.parse_args(words)
     try:
@@ -78,6 +78,6 @@ def run(module: str, prog: str, summary: str, words: Sequence[str]) -> int:
         return BROKE
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe has left; Python would complain when it flushes stdout at exit
+    except BrokenPipeError:  # the reader of a pipe has gone; Python would complain when flushing stdout at exit
         sys.stderr.close()
         return BROKE

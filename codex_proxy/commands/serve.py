@@ -1,4 +1,4 @@
-"""`codex-proxy serve`: the server itself, with its start screen."""
+"""`codex-proxy serve`: run the server, with its start screen."""
 
 import argparse
 import asyncio
@@ -49,7 +49,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
     own_process.keep_private()
     own_process.give_back_large_blocks()
     orphans.adopt()
-    faulthandler.enable()  # a watchdog's SIGABRT shows in the log where the program hangs
+    faulthandler.enable()  # a watchdog's SIGABRT then logs where the program hangs
     flags = {"PROXY_HOST": arguments.host, "PROXY_PORT": arguments.port}
     environ = settings.os_environment() | {name: value for name, value in flags.items() if value is not None}
     sockets = _passed_sockets(environ)
@@ -76,7 +76,7 @@ def _passed_sockets(environ: Mapping[str, str]) -> list[socket.socket]:
 
 
 def _where(sockets: Sequence[socket.socket]) -> dict[str, str]:
-    """The settings that say where `sockets` listen, if there are any; of several the one that others can reach."""
+    """Return the settings that name the address of `sockets`, if any; of several, the one that others can reach."""
     found = [("localhost", 0) if one.family == socket.AF_UNIX else one.getsockname()[:2] for one in sockets]
     found.sort(key=lambda address: address[0] == "localhost" or ipaddress.ip_address(address[0]).is_loopback)
     return {"PROXY_HOST": found[0][0], "PROXY_PORT": str(found[0][1])} if found else {}

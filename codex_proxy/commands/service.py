@@ -1,7 +1,7 @@
-"""`codex-proxy service`: a systemd unit for this installation: written, started, shown, removed.
+"""`codex-proxy service`: install, start, show and remove a systemd unit for this installation.
 
-As root a system service with its own user, otherwise a user service. The units are those of systemd/ and
-docs/examples/, with the paths of this installation in them.
+As root it is a system service with its own user, otherwise a user service. The units are those of systemd/ and docs/examples/, with
+this installation's paths.
 """
 
 import argparse
@@ -21,15 +21,15 @@ from codex_proxy.errors import CommandFailed
 
 _UNIT = "codex-proxy.service"
 _USER = "codex-proxy"
-_NOT_INSTALLED = 3  # as systemctl status says of a unit that is not active
-_HIDDEN = ("/home", "/root", "/run/user")  # from a system service, by ProtectHome=
+_NOT_INSTALLED = 3  # the exit code of systemctl status for a unit that is not active
+_HIDDEN = ("/home", "/root", "/run/user")  # hidden from a system service by ProtectHome=
 _EXEC = re.compile(r"^ExecStart=.*$", re.MULTILINE)
 _WORKDIR = re.compile(r"^Environment=CODEX_WORKDIR=.*$", re.MULTILINE)
 _HEAD = re.compile(r"\A(#[^\n]*\n)+\n")
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """Whose systemd: the system's, or one's own."""
+    """The systemd instance: the system's or the user's."""
 
     system: bool
 
@@ -110,33 +110,33 @@ def _status(scope: Scope, _: argparse.Namespace) -> int:
 
 
 def unit_text(scope: Scope, program: Path) -> str:
-    """The unit for a program of this installation."""
+    """Return the unit for a program of this installation."""
     name = _UNIT if scope.system else "codex-proxy.user.service"
     text = (resources.files("codex_proxy.commands") / "units" / name).read_text("utf-8")
     text = _HEAD.sub("# Written by: codex-proxy service install\n\n", text)
     text = _EXEC.sub(lambda _: f"ExecStart={_quoted(str(program))} serve", text)
     if scope.system:
         return text
-    environ = settings.os_environment()  # the manager's own PATH has no npm or pipx of the user's
+    environ = settings.os_environment()  # the manager's own PATH lacks the user's npm and pipx
     kept = {"CODEX_WORKDIR": "%h/codex-workspace"}
     kept |= {name: environ[name].replace("%", "%%") for name in ("PATH", "CODEX_HOME") if environ.get(name)}
     return _WORKDIR.sub(lambda _: "\n".join(f"Environment={_quoted(f'{name}={value}')}" for name, value in kept.items()), text)
 
 
 def _quoted(word: str) -> str:
-    """As systemd.syntax(7) reads one word."""
+    """Quote one word as in systemd.syntax(7)."""
     return word if re.fullmatch(r"[\w%@:=,./+-]+", word) else '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _program() -> Path:
-    """The command of this installation, not the link or shim by which it was called."""
+    """Return this installation's command, not the link or shim by which it was called."""
     beside = Path(sys.executable).parent / "codex-proxy"
     found = beside if beside.exists() else Path(shutil.which("codex-proxy") or sys.argv[0])
     return found.absolute()
 
 
 def _prepare_system(scope: Scope) -> None:
-    """What a system service needs: root, a program that it can see, a user."""
+    """Ensure what a system service needs: root, a program that it can see, a user."""
     if os.geteuid() != 0:
         raise CommandFailed("A system service needs root. Run: sudo codex-proxy service install --system, or leave out --system.")
     program = _program()

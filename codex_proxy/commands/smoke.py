@@ -1,4 +1,4 @@
-"""`codex-proxy smoke`: eight checks of a running server, end to end, a line each. They cost a few short turns."""
+"""`codex-proxy smoke`: eight end-to-end checks of a running server, one line each. They cost a few short turns."""
 
 import argparse
 import time
@@ -25,7 +25,7 @@ _SCHEMA = {
     "required": ["city", "population"],
     "additionalProperties": False,
 }
-# A red square of 8 by 8 pixels.
+# A red square of 8 × 8 pixels.
 _PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR42mP4z8CAFTEMLQkAKP8/wc53yE8AAAAASUVORK5CYII="
 
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Failed(Exception):
-    """What a check found wrong."""
+    """A failed check; the message says what is wrong."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             said, good = check(asked), True
         except (Failed, CommandFailed) as error:
             if isinstance(error, api.Unreachable) and not results and not arguments.json:
-                raise  # nobody is there: once is enough
+                raise  # no server: report it once, not for every check
             said, good = str(error), False
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             said, good = f"the answer does not have the form of the API: {error!r}", False
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Asked:
-    """The server, asked for small things."""
+    """A server to send small requests to."""
 
     def __init__(self, server: Api, model: str | None) -> None:
         self.server = server

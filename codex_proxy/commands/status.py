@@ -1,4 +1,4 @@
-"""`codex-proxy status`: whether a running server can run turns, and which it runs. It reads GET /x_codex/status."""
+"""`codex-proxy status`: whether a running server can run turns, and the turns it is running. It reads GET /x_codex/status."""
 
 import argparse
 import sys
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def screen(told: Json, address: str, style: Style) -> list[str]:
-    """What the server says, for a person."""
+    """Format the server's status for a person."""
     state = style.good("● Ready") if told["ready"] else style.bad(f"○ Not ready: {told['reason']}")
     up = duration(told["now"] - told["started_at"])
     workers, queue = told["workers"], told["queue"]
@@ -69,7 +69,7 @@ def _login(login: Json | None) -> str:
 
 def _turn(turn: Json, now: float) -> tuple[str, ...]:
     began = turn["started_at"] or turn["submitted_at"]
-    used = 64  # columns of the rest, about
+    used = 64  # approximate columns of the other cells
     model = turn["model"] + (f" {turn['effort']}" if turn["effort"] else "")
     sandbox = (turn["sandbox"] or "none") + (" + network" if turn["network"] else "")
     return turn["key"], model, turn["mode"], sandbox, duration(now - began), fitted(_doing(turn), max(20, columns() - used))
@@ -84,7 +84,7 @@ def _doing(turn: Json) -> str:
 
 
 def duration(seconds: float) -> str:
-    """0:42, 1:02:03, 2 d 3 h."""
+    """Format a duration: 0:42, 1:02:03, 2 d 3 h."""
     whole = max(0, int(seconds))
     hours, minutes = whole // 3600, whole // 60 % 60
     if hours >= 24:

@@ -1,6 +1,6 @@
-"""What a command writes: colours where a person sees them, and tables.
+"""Terminal output: colours and tables.
 
-Colour goes to a terminal only, and not where NO_COLOR is set (https://no-color.org) or TERM is dumb.
+Colour is used only on a terminal, and not if NO_COLOR is set (https://no-color.org) or TERM is dumb.
 """
 
 import shutil
@@ -14,7 +14,7 @@ _RESET = "\x1b[0m"
 
 
 class Style(msgspec.Struct, frozen=True):
-    """How to show words on one stream."""
+    """Text styles for one stream."""
 
     colour: bool = False
 
@@ -38,22 +38,22 @@ class Style(msgspec.Struct, frozen=True):
 
 
 def style_of(stream: TextIO, environ: Mapping[str, str]) -> Style:
-    """The style for a stream, as it is now."""
+    """Return the style for a stream, from its present state."""
     return Style(stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb")
 
 
 def columns() -> int:
-    """The width of the terminal; 80 where there is none."""
+    """Return the width of the terminal; 80 if there is none."""
     return shutil.get_terminal_size().columns
 
 
 def width(text: str) -> int:
-    """How many columns a terminal takes for it."""
+    """Return the number of terminal columns that `text` takes."""
     return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def fitted(text: str, room: int) -> str:
-    """The text, cut with an ellipsis where it does not fit in `room` columns."""
+    """Return `text`, cut with an ellipsis if it does not fit in `room` columns."""
     if width(text) <= room:
         return text
     kept = ""
@@ -65,7 +65,7 @@ def fitted(text: str, room: int) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], style: Style) -> str:
-    """Columns beside each other, two spaces between them; the last one may be as long as it is."""
+    """Format a table with two spaces between columns; the last column is not bounded."""
     widths = [max(map(width, column)) for column in zip(header, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
-"""Wrapping: text that comes in pieces, broken between words where a terminal would break it within one.
+"""Wrapping: break text that arrives in pieces between words, where a terminal would break within a word.
 
-What stands between code fences keeps its lines: it is copied, and a break would come with it.
+Code blocks keep their lines: a break would end up in copied code.
 """
 
 from codex_proxy.commands.terminal import columns, width
@@ -9,16 +9,16 @@ _FENCE = "```"
 
 
 class Wrapping:
-    """Of one stream of text on one terminal. A word is held back until it is whole, and the spaces before it with it."""
+    """Wraps one stream of text on one terminal. Each word is held back, with the spaces before it, until it is complete."""
 
     def __init__(self) -> None:
         self._column = 0
-        self._line = ""  # its beginning, as far as it tells a fence
+        self._line = ""  # start of the current line, long enough to recognize a fence
         self._spaces = self._word = ""
         self._code = False
 
     def feed(self, text: str) -> str:
-        """What can be written now."""
+        """Add text; returns what can be written now."""
         written = []
         for char in text:
             if char == "\n":
@@ -32,7 +32,7 @@ class Wrapping:
         return "".join(written)
 
     def flush(self) -> str:
-        """The word that is held back: nothing more of it comes."""
+        """Return the word held back; no more of it will come."""
         if not self._word:
             return ""
         spaces, word = self._spaces, self._word
@@ -46,6 +46,6 @@ class Wrapping:
         return spaces + word
 
     def begin_line(self) -> None:
-        """The line has been ended."""
+        """Start a new line."""
         self._code ^= self._line == _FENCE
         self._column, self._line, self._spaces = 0, "", ""
