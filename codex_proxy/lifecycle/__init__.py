@@ -1,5 +1,5 @@
-"""The life of a response from its acceptance to its stored end, whatever the store does. Knows no HTTP.
+"""The life of a response from acceptance to its stored end, whatever the store does. Knows no HTTP.
 
-Rule: what a client is told is what happened. A record is there before its turn begins, an end is told only once it is
-written, and whatever could not be written is tried again until the store has taken it.
+Rule: clients are told only what has happened. A record exists before its turn begins, an end is reported only after it is written,
+and failed writes are retried until the store accepts them.
 """

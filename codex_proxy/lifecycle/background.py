@@ -1,6 +1,6 @@
-"""Backgrounds: responses that are made whether anybody listens or not, and following one from the store.
+"""Backgrounds: responses that are generated whether or not a client is listening, and followers that read them from the store.
 
-What a follower sees comes from the store, so it may follow on another instance, late, or again from where it was cut.
+Followers read events from the store, so they can follow from another instance, start late, or resume where they were cut off.
 """
 
 import asyncio
@@ -18,19 +18,19 @@ from codex_proxy.tasks import see_out, spawn
 _log = logging.getLogger(__name__)
 
 _GATHERED_FOR = 0.05  # seconds, at most
-_GATHERED_MORE = 0.005  # seconds, with each write: the first text is not kept waiting
-_BEFORE_TEXT = 0.03  # seconds, until there is text: what comes before it goes with its write, and does not keep it waiting
-_CANCEL_CHECKED_EVERY = 0.3  # seconds at the least between two looks into the store
-_CANCEL_WAIT = 1.0  # seconds; then the record is looked at whether it has changed or not
-_CANCEL_TIMEOUT = 30.0  # seconds; then the answer is the response as it is
-_FOLLOW_WAIT = 15.0  # seconds; likewise
+_GATHERED_MORE = 0.005  # seconds, added with each write, so that the first text is not delayed
+_BEFORE_TEXT = 0.03  # seconds, before the first text: earlier events are written together with it and must not delay it
+_CANCEL_CHECKED_EVERY = 0.3  # seconds, at least, between two reads of the store
+_CANCEL_WAIT = 1.0  # seconds; then the record is read whether it has changed or not
+_CANCEL_TIMEOUT = 30.0  # seconds; then the response is returned as it is
+_FOLLOW_WAIT = 15.0  # seconds; then the record is read again
 _TERMINAL = frozenset(str(kind.__struct_config__.tag) for kind in (Completed, Failed, Incomplete))
-_PAUSE = 0.5  # seconds after a failure of the store; the job's channel is bounded, so the CLI waits in the end
-FOLLOW_PATIENCE = 20.0  # seconds that a follower waits for a store that fails
+_PAUSE = 0.5  # seconds after a store failure; the job's channel is bounded, so in the end the CLI waits
+FOLLOW_PATIENCE = 20.0  # seconds that a follower waits for a failing store
 
 
 class Backgrounds:
-    """The responses that this instance makes in the background."""
+    """The background responses of this instance."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -38,18 +38,18 @@ class Backgrounds:
 
     @property
     def open(self) -> int:
-        """How many there are."""
+        """The number of background responses that have not ended."""
         return len(self._tasks)
 
     def start(self, run: Run) -> None:
-        """Make a response whose record is there and whose turn is on its way."""
+        """Start generating a response whose record exists and whose turn is queued."""
         run.first()
         task = spawn(f"background {run.id}", self._make(run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def over(self) -> None:
-        """Wait until all have ended; their jobs have, by then."""
+        """Wait until all have ended; by then their jobs have ended too."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -57,23 +57,23 @@ class Backgrounds:
         watching = spawn(f"cancel of {run.id}", self._stop_when_wanted(run))
         try:
             await _keep(run)
-            writes = 0  # since there is text
+            writes = 0  # since the first text
             while not run.state.ended:
                 seconds = min(_GATHERED_FOR, writes * _GATHERED_MORE) if writes else _BEFORE_TEXT
                 has_text = await _gather(run, seconds, for_text=not writes)
                 writes += has_text or writes > 0
-                if not run.state.ended:  # the end is kept by the run itself
+                if not run.state.ended:  # the run itself writes the end
                     await _keep(run)
-        except RecordEnded:  # by an instance that took us for dead: it stays so
+        except RecordEnded:  # by an instance that took this one for dead; its end stands
             _log.warning("background response %s was ended by another instance", run.id)
         finally:
             await see_out(watching)
             run.leave()
 
     async def _stop_when_wanted(self, run: Run) -> None:
-        """Stop it when somebody has asked for that, on whatever instance, or has deleted the record."""
+        """Stop the run once it is cancelled, on any instance, or its record is deleted."""
         while True:
-            with contextlib.suppress(StorageFull, StoreUnavailable):  # it is asked again
+            with contextlib.suppress(StorageFull, StoreUnavailable):  # retried in the next round
                 record = await self._store.get(run.owner, run.id)
                 if record is None or record.cancel_wanted:
                     return run.stop("it was cancelled" if record else "it was deleted")
@@ -82,9 +82,9 @@ class Backgrounds:
 
 
 async def _gather(run: Run, seconds: float, *, for_text: bool) -> bool:
-    """What comes next, and what comes within a moment after it: a write for each token would be too many.
+    """Wait for the next events, and gather those that follow shortly after: one write per token would be too many.
 
-    With `for_text` the first text ends the moment. Whether there was text.
+    With `for_text`, the first text ends the gathering. Returns True if there was text.
     """
     has_text = _has_text(await run.next())
     with contextlib.suppress(TimeoutError):
@@ -99,7 +99,7 @@ def _has_text(found: list[StreamEvent]) -> bool:
 
 
 async def _keep(run: Run) -> None:
-    """Try to keep what there is; what the store does not take goes with the next try."""
+    """Try to store what there is; whatever the store rejects is part of the next try."""
     try:
         await run.keep()
     except (StorageFull, StoreUnavailable) as error:
@@ -108,10 +108,10 @@ async def _keep(run: Run) -> None:
 
 
 async def follow(store: Store, owner: str, response_id: str, after: int) -> AsyncGenerator[StoredEvent]:
-    """The events of a background response after number `after`, each once and in order, up to its end.
+    """Yield the events of a background response after number `after`, each once and in order, up to its end.
 
-    Raises ResponseNotFound when the record is gone before, and StoreUnavailable when the store fails for too long or has
-    lost some of them.
+    Raises ResponseNotFound if the record disappears before then, and StoreUnavailable if the store fails for too long or has lost
+    events.
     """
     failing_since: float | None = None
     clock = asyncio.get_running_loop().time
@@ -130,7 +130,7 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
             yield event
             after = event.number
         if events and events[-1].type in _TERMINAL:
-            return  # whatever has become of the record by now
+            return  # regardless of what has become of the record
         if not events:
             if record is None:
                 _gone(response_id)
@@ -143,7 +143,7 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
 
 
 async def cancelled(store: Store, owner: str, record: Record) -> Record:
-    """Have a running response stopped, and wait for its end; as it is by then. Raises ResponseNotFound when it goes meanwhile."""
+    """Cancel a running response and return its record once it has ended. Raises ResponseNotFound if it is deleted meanwhile."""
     if record.running and not await store.want_cancel(owner, record.id):  # it has ended since it was read
         return await store.get(owner, record.id) or _gone(record.id)
     if record.running:

@@ -1,7 +1,7 @@
-"""Claims: the same Idempotency-Key and body give the same answer for a day, without a second turn; another body is refused.
+"""Claims: a repeated Idempotency-Key and body get the same answer for a day, without a second turn; a different body is refused.
 
-A claim is one request's. Until its turn is about to begin it is a lease, which runs out by itself; from then on it is bound,
-and says what became of the turn: its answer, or the record that tells. A refusal that came before the turn began frees it.
+A claim belongs to one request. Until its turn is about to begin it is a lease, which expires; from then on it is bound, and records
+what became of the turn: its answer, or the response record that has it. A refusal before the turn begins frees the claim.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from codex_proxy.store.base import RUNNING, Claim, Store
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_FOR = 24 * 3600.0  # seconds
-_LEASE = 60.0  # seconds: images are fetched for 30, and the record is created
-_LOOKED_EVERY = 0.5  # seconds, while the first request with this key still runs
-_ANSWER_LATE = 3.0  # seconds after the end of its record in which an answer should be there
-LARGEST = 16 * 1024 * 1024  # bytes of an answer that are kept
+_LEASE = 60.0  # seconds: fetching images takes up to 30, then the record is created
+_LOOKED_EVERY = 0.5  # seconds, while the first request with this key is still running
+_ANSWER_LATE = 3.0  # seconds within which an answer should follow the end of its record
+LARGEST = 16 * 1024 * 1024  # bytes: the largest answer that is stored
 
 _ANOTHER_BODY = "This Idempotency-Key was already used with a different request."
 _BROKEN_OFF = "The first request with this Idempotency-Key was cancelled by its client; it is not run again."
@@ -32,9 +32,9 @@ TOO_LARGE = "The answer to the first request with this Idempotency-Key was too l
 
 
 class KeptAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An answer to give again: its status, its headers, and its body or, of a stream, its frames (event or None, data).
+    """An answer to replay: its status, its headers, and its body or, for a stream, its frames (event or None, data).
 
-    `follows`: the id of the response whose record is the answer. `refused`: why there is no answer to give.
+    `follows` is the id of the response whose record is the answer; `refused` says why there is no answer to give.
     """
 
     status: int = 200
@@ -46,28 +46,30 @@ class KeptAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Held:
-    """A claim that is ours, to be bound before its turn begins and closed when its request ends."""
+    """A claim that this request holds: bound before its turn begins, closed when the request ends."""
 
     def __init__(self, store: Store, outbox: Outbox, key: str) -> None:
         self.holder = uuid.uuid4().hex
-        self.job: Job | None = None  # what was begun under it
+        self.job: Job | None = None  # the job started under the claim
         self._store = store
         self._outbox = outbox
         self._key = key
         self._answered = False
-        self._bound = False  # perhaps: its answer may get lost
+        self._bound = False  # or possibly bound: the store's reply can get lost
 
     async def claim(self, owner: str, fingerprint: str) -> Claim | None:
         return await self._store.claim(self._key, owner, fingerprint, self.holder, _LEASE)
 
     async def bind(self, response_id: str | None) -> None:
-        """The turn is about to begin. Raises IdempotencyConflict when the lease has run out, and somebody else has the key."""
+        """Bind the claim; call before the turn begins. Raises IdempotencyConflict if the lease expired and another request has the
+        key.
+        """
         self._bound = True
         if not await self._store.bind(self._key, self.holder, _KEPT_FOR, response_id):
             raise _conflict("Another request with this Idempotency-Key came first.")
 
     def answer(self, answer: KeptAnswer) -> None:
-        """Keep the answer. The first one counts."""
+        """Store the answer. Only the first call has an effect."""
         if self._answered:
             return
         self._answered = True
@@ -77,21 +79,21 @@ class Held:
         self._outbox.put("an answer", lambda: self._store.answer(self._key, self.holder, content), _KEPT_FOR)
 
     def free(self) -> None:
-        """Nothing was done for it, and nothing will be."""
+        """Free the key: nothing was done under it, and nothing will be."""
         if not self._answered:
             self._answered = True
-            patience = _KEPT_FOR if self._bound else 2 * _LEASE  # a lease runs out by itself
+            patience = _KEPT_FOR if self._bound else 2 * _LEASE  # a lease expires by itself
             self._outbox.put("the release of a key", lambda: self._store.release(self._key, self.holder), patience)
 
     def close(self) -> None:
-        """The request is over; without an answer it was broken off."""
+        """End the request; without an answer, the claim records that it was broken off."""
         if self.job is None or (self.job.ended and not self.job.begun):
             self.free()
         self.answer(KeptAnswer(refused=_BROKEN_OFF))
 
 
 class Claims:
-    """Of one instance. `patience`: how long a repetition waits for the end of the first request, in seconds."""
+    """The claims of one instance. `patience` is how many seconds a repetition waits for the first request to end."""
 
     def __init__(self, store: Store, outbox: Outbox, patience: float) -> None:
         self._store = store
@@ -99,7 +101,7 @@ class Claims:
         self._patience = patience
 
     async def enter(self, owner: str, path: str, given: str, fingerprint: str) -> Held | KeptAnswer:
-        """The claim of a request with this key, or what the first one was answered, waiting for it.
+        """Claim a key, or wait for and return the answer to the first request with this key.
 
         Raises InvalidRequest, IdempotencyConflict, StoreUnavailable, StorageFull.
         """
@@ -110,10 +112,10 @@ class Claims:
         try:
             async with asyncio.timeout(self._patience):
                 found = await self._first_answer(held, key, owner, fingerprint)
-        except TimeoutError:  # its server died, say: nobody knows how far it came
+        except TimeoutError:  # its server may have died: nobody knows how far it got
             held.free()
             raise _conflict(_NO_ANSWER) from None
-        except BaseException:  # a claim that failed, or was cancelled, may have been made all the same
+        except BaseException:  # a claim that failed or was cancelled may still have been stored
             held.free()
             raise
         if found is not None and found.refused is not None:
@@ -134,7 +136,7 @@ class Claims:
                     return KeptAnswer(refused=_NOT_KEPT)
                 if stored.is_background(record.body):
                     return KeptAnswer(follows=record.id)
-                if record.status not in RUNNING:  # its answer comes in a moment, unless its server died
+                if record.status not in RUNNING:  # its answer follows shortly, unless its server died
                     late_at = late_at or clock() + _ANSWER_LATE
                     if clock() > late_at:
                         return KeptAnswer(follows=record.id)
@@ -144,5 +146,5 @@ class Claims:
 
 def _conflict(message: str) -> IdempotencyConflict:
     error = IdempotencyConflict(message, param="Idempotency-Key")
-    error.begun = True  # the first request's turn: a repetition would change nothing
+    error.begun = True  # refers to the first request's turn: retrying would change nothing
     return error

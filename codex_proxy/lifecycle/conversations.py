@@ -1,7 +1,7 @@
-"""Conversations in the store: their items, and the one response at a time that may be made in each.
+"""Conversations in the store: their items, and the single response that may be generated in each at a time.
 
-A change is made to a conversation as it was read, and read again when somebody else was faster. A response adds its items
-when it has ended, before its end is told.
+Changes are optimistic: a conversation is read again if another writer changed it first. A response adds its items when it has
+ended, before its end is reported.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from codex_proxy.store.base import CONVERSATION, Amendment, Record, Store, Store
 
 _log = logging.getLogger(__name__)
 
-_READERS = 2  # of whole conversations at a time: each may be as large as a body
-_TRIES = 20  # of a change; somebody else's comes first in each
-_RELEASE_PATIENCE = 60.0  # seconds; the lock runs out by itself
+_READERS = 2  # conversations read whole at a time: each may be as large as a body
+_TRIES = 20  # tries for a change; each one can lose to another writer
+_RELEASE_PATIENCE = 60.0  # seconds; the lock expires by itself
 _RETRY_AFTER = 3.0  # seconds
 _LARGEST = 64 * 1024 * 1024  # bytes of a conversation: a turn takes all of it
 _ENDED_WELL = ("completed", "incomplete")
 
 
 class Conversations:
-    """Those of a store. `lock_time`: seconds that a response in one may take, with its wait in the queue."""
+    """The conversations in a store. `lock_time` is how many seconds a response may hold one, including its wait in the queue."""
 
     def __init__(self, store: Store, outbox: Outbox, lock_time: float) -> None:
         self.store = store
@@ -42,7 +42,9 @@ class Conversations:
         self._reading = asyncio.Semaphore(_READERS)
 
     async def create(self, owner: str, metadata: dict[str, str], items: bytes) -> bytes:
-        """A new conversation with the items of a JSON array; its object, as JSON. Raises StorageFull and StoreUnavailable."""
+        """Create a conversation with the items of a JSON array; returns its object as JSON. Raises StorageFull and
+        StoreUnavailable.
+        """
         now = int(time.time())
         conversation = Conversation(f"conv_{uuid.uuid4().hex}", now, metadata)
         body = msgspec.json.encode(conversation)
@@ -53,28 +55,28 @@ class Conversations:
         return body
 
     async def get(self, owner: str, name: str, param: str | None = None) -> Record:
-        """Raises ConversationNotFound; `param` is where the request has the name."""
+        """Return the record. Raises ConversationNotFound; `param` is the request member that named the conversation."""
         record = await self.store.get(owner, name)
         if record is None or record.status != CONVERSATION:
             raise ConversationNotFound(f"Conversation with id {name[:100]!r} not found.", param=param)
         return record
 
     async def items(self, owner: str, name: str, param: str | None = None) -> list[StoredEvent]:
-        """All items, in order; the type of each is its id. Raises ConversationNotFound."""
+        """Return all items in order; an item's id is the event's type. Raises ConversationNotFound."""
         await self.get(owner, name, param)
         return await self._all(owner, name)
 
     async def item(self, owner: str, name: str, item: str) -> StoredEvent:
-        """Raises ConversationNotFound and ItemNotFound."""
+        """Return one item. Raises ConversationNotFound and ItemNotFound."""
         await self.get(owner, name)
         async with self._reading:
-            async for page in self._pages(owner, name):  # not the whole at once
+            async for page in self._pages(owner, name):  # page by page, to save memory
                 if (found := next((one for one in page if one.type == item), None)) is not None:
                     return found
         raise ItemNotFound(f"Item with id {item[:100]!r} not found in conversation {name[:100]!r}.")
 
     async def named(self, owner: str, name: str, wanted: frozenset[str]) -> list[StoredEvent]:
-        """Those of its items that have these ids; none of a conversation that is not there."""
+        """Return the items with these ids; empty if there is no such conversation."""
         async with self._reading:
             return [one async for page in self._pages(owner, name) for one in page if one.type in wanted]
 
@@ -89,7 +91,7 @@ class Conversations:
             after = page[-1].number
 
     async def update(self, owner: str, name: str, metadata: dict[str, str]) -> bytes:
-        """Other metadata; the object as it is then. Raises ConversationNotFound."""
+        """Replace the metadata; returns the changed object as JSON. Raises ConversationNotFound."""
         for _ in range(_TRIES):
             record = await self.get(owner, name)
             conversation = msgspec.json.decode(record.body, type=Conversation)
@@ -99,13 +101,13 @@ class Conversations:
         raise _too_busy()
 
     async def add(self, owner: str, name: str, given: bytes) -> list[StoredEvent]:
-        """Add the items of a JSON array at the end. Raises ConversationNotFound, and InvalidRequest when there is no room."""
+        """Append the items of a JSON array. Raises ConversationNotFound, and InvalidRequest if there is no room."""
         return await self.append(owner, name, given, [], bounded=True)
 
     async def append(
         self, owner: str, name: str, given: bytes, tried: list[StoredEvent], *, bounded: bool = False
     ) -> list[StoredEvent]:
-        """`tried` is what an earlier call may have added, though it did not hear of its success; and of the next call this one."""
+        """Append items. `tried` holds what an earlier call may have written without hearing of its success, and is updated."""
         for _ in range(_TRIES):
             record = await self.get(owner, name)
             kept = await self._all(owner, name)
@@ -122,7 +124,7 @@ class Conversations:
         return tried
 
     async def remove(self, owner: str, name: str, item: str) -> Record:
-        """Remove an item. Raises ConversationNotFound and ItemNotFound."""
+        """Remove an item; returns the record as it was before. Raises ConversationNotFound and ItemNotFound."""
         for _ in range(_TRIES):
             record = await self.get(owner, name)
             found = await self.item(owner, name, item)
@@ -131,12 +133,14 @@ class Conversations:
         raise _too_busy()
 
     async def delete(self, owner: str, name: str) -> None:
-        """Raises ConversationNotFound."""
+        """Delete a conversation. Raises ConversationNotFound."""
         await self.get(owner, name)
         await self.store.delete(owner, name)
 
     async def enter(self, owner: str, name: str) -> tuple["Part", list[bytes]]:
-        """A response's part in a conversation, and its items. Raises ConversationNotFound, ConversationLocked, InvalidRequest."""
+        """Lock a conversation for a response; returns its part and the items. Raises ConversationNotFound, ConversationLocked,
+        InvalidRequest.
+        """
         await self.get(owner, name, "conversation")
         part = Part(self, owner, name)
         try:
@@ -152,19 +156,19 @@ class Conversations:
 
 
 class Part:
-    """What one response has to do with its conversation."""
+    """One response's hold on its conversation."""
 
     def __init__(self, conversations: Conversations, owner: str, name: str) -> None:
         self.key = f"conversation {name}"
         self.holder = uuid.uuid4().hex
-        self.given: bytes | None = None  # the input items, of a response that is not stored
+        self.given: bytes | None = None  # the input items, for a response that is not stored
         self._conversations = conversations
         self._owner = owner
         self._name = name
         self._tried: list[StoredEvent] = []
 
     async def close(self, response: Response) -> None:
-        """Add the items of a response that has ended, unless it failed or was cancelled. Twice does no harm.
+        """Add the items of an ended response, unless it failed or was cancelled, and release the lock. Idempotent.
 
         Raises StorageFull and StoreUnavailable.
         """
@@ -180,7 +184,7 @@ class Part:
         await store.release(self.key, self.holder)
 
     def leave(self) -> None:
-        """The response is not made after all."""
+        """Release the lock without adding anything."""
         release = functools.partial(self._conversations.store.release, self.key, self.holder)
         self._conversations.outbox.put(f"the release of {self._name}", release, _RELEASE_PATIENCE)
 

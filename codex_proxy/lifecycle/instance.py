@@ -1,8 +1,7 @@
-"""Instance: this server in the store: its name there, its live runs, and the heart that keeps its promises.
+"""Instance: this server's presence in the store: its name there, its live runs, and its heartbeat.
 
-With each beat it renews its lease, has the outbox try again, fails the records of dead instances, and those of its own
-that no live run owns: a create that was answered too late, or not at all, may have been done all the same. A record that
-was failed so is never run a second time.
+Each beat renews the lease, makes the outbox retry, and fails the records of dead instances and those of its own that no live run
+owns: a create that was answered too late, or not at all, may still have succeeded. A record failed this way is never run again.
 """
 
 import asyncio
@@ -22,10 +21,10 @@ from codex_proxy.tasks import see_out, spawn
 
 _log = logging.getLogger(__name__)
 
-LEASE = 15.0  # seconds that an instance may be silent before it counts as dead
+LEASE = 15.0  # seconds of silence after which an instance counts as dead
 BEAT = 4.0  # seconds
 _SWEPT_EVERY = 15  # beats
-_LAST_WRITES = 10.0  # seconds that a stop waits for what the store has not taken
+_LAST_WRITES = 10.0  # seconds that shutdown waits for writes that the store has not accepted
 _RESTARTED = ("server_restarted", "The server was restarted while it was generating this response.")
 _LOST = ("server_error", "The response store failed while this response was being generated.")
 
@@ -34,11 +33,11 @@ class Live(Protocol):
     """A run, as the instance sees it."""
 
     def stop(self, reason: str) -> None:
-        """Have its turn end early."""
+        """End the run's turn early."""
 
 
 class Instance:
-    """`live`: the runs that are being made here, or whose end is not written yet, by the id of their response."""
+    """This server as a holder of records. `live` maps response ids to the runs in progress or whose end is not yet written."""
 
     def __init__(self, store: Store) -> None:
         self.name = uuid.uuid4().hex
@@ -48,7 +47,7 @@ class Instance:
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[None]:
-        """Live in the store until the block ends. Raises StoreUnavailable, StorageFull when it cannot begin."""
+        """Keep the instance alive in the store until the block ends. Raises StoreUnavailable, StorageFull if it cannot begin."""
         await self._beat()
         heart = spawn("heart of the instance", self._beat_for_ever())
         try:
@@ -56,11 +55,11 @@ class Instance:
         finally:
             await self.outbox.close(_LAST_WRITES)
             await see_out(heart)
-            with contextlib.suppress(StorageFull, StoreUnavailable):  # the next instance does it
+            with contextlib.suppress(StorageFull, StoreUnavailable):  # left to the next instance
                 await self._fail_lost()
 
     def stop(self, response_id: str, reason: str) -> None:
-        """Have a run of this instance end early; does nothing when it has none of this id."""
+        """End a run of this instance early; a no-op for an unknown id."""
         if (run := self.live.get(response_id)) is not None:
             run.stop(reason)
 
@@ -94,6 +93,6 @@ class Instance:
         event = StoredEvent(number, "response.failed", stored.failed_event(body, number))
         try:
             await self.store.update(Change(id=record.id, status="failed", body=body, events=(event,)))
-        except RecordEnded:  # meanwhile
+        except RecordEnded:  # it has ended meanwhile
             return
         _log.warning("response %s reads failed: %s", record.id, code)

@@ -1,6 +1,6 @@
-"""Outbox: writes that must reach the store, though their request may end first or the store may fail for a while.
+"""Outbox: writes that must reach the store, even if their request ends first or the store fails for a while.
 
-Each is tried at once, a moment later, and then with every beat of the instance's heart until the store has taken it.
+Each write is tried at once, again shortly after, and then on every beat of the instance until the store accepts it.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable
 from codex_proxy.errors import StorageFull, StoreUnavailable
 from codex_proxy.tasks import see_out, spawn
 
-_SECOND_TRY = 0.1  # seconds after the first; what is a hiccup is over by then
+_SECOND_TRY = 0.1  # seconds after the first; a short hiccup is over by then
 _log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Of one instance. A write may be repeated after it was done: the store says that its answer can get lost."""
+    """The pending writes of one instance. A write may be repeated after it succeeded, because the store's reply can get lost."""
 
     def __init__(self) -> None:
         self._writing: set[asyncio.Task[None]] = set()
@@ -25,22 +25,22 @@ class Outbox:
 
     @property
     def size(self) -> int:
-        """Writes that the store has not taken yet."""
+        """The number of writes that the store has not accepted yet."""
         return len(self._writing)
 
     def put(self, what: str, write: Callable[[], Awaitable[object]], patience: float = math.inf) -> None:
-        """Have something written. After `patience` seconds it does not matter any more."""
+        """Queue a write. It is given up after `patience` seconds."""
         task = spawn(f"write {what}", self._until_done(what, write, patience))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
     def beat(self) -> None:
-        """The store answers: try again what it has not taken."""
+        """Retry the pending writes: the store is answering."""
         self._beat.set()
         self._beat = asyncio.Event()
 
     async def close(self, patience: float) -> None:
-        """Try all once more; what is not written after `patience` seconds is given up."""
+        """Retry all pending writes, and give up those not done within `patience` seconds."""
         self.beat()
         if self._writing:
             await asyncio.wait(self._writing, timeout=patience)

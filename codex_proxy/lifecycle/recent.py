@@ -1,7 +1,7 @@
-"""Recent: the responses that are not stored, as long as the socket that they were made on is open.
+"""Recent: responses that are not stored, kept while the socket that they were generated on is open.
 
-A client may go on from one there without sending it again. In memory only, and bounded: who finds one gone sends the whole
-conversation, as after a new connection.
+A client can continue from one on that socket without resending it. They are kept in memory only, and bounded; a client whose
+response is gone resends the whole conversation, as after a reconnect.
 """
 
 from collections import Counter, OrderedDict
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A response as a store keeps it: its object, as JSON, and its conversation in parts."""
+    """A response as a store would keep it: its object as JSON, and its conversation in parts."""
 
     body: bytes
     conversation: tuple[bytes, ...]
@@ -21,11 +21,11 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class Recent:
-    """Of all sockets, at most `most` bytes; the largest owner's longest unused goes first."""
+    """The recent responses of all sockets, at most `most` bytes; the least recently used of the largest owner is evicted first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: OrderedDict[tuple[str, str], tuple[str, Made]] = OrderedDict()  # (socket, response) -> owner, what it was
+        self._kept: OrderedDict[tuple[str, str], tuple[str, Made]] = OrderedDict()  # (socket, response) -> owner, response
         self._bytes = Counter[str]()  # by owner
 
     def __len__(self) -> int:
@@ -39,14 +39,14 @@ class Recent:
             self._drop(next(key for key, (whose, _) in self._kept.items() if whose == largest))
 
     def get(self, socket: str, response_id: str) -> Made | None:
-        """A response that has ended."""
+        """Return a response that has ended and is still kept."""
         if (socket, response_id) not in self._kept:
             return None
         self._kept.move_to_end((socket, response_id))
         return self._kept[socket, response_id][1]
 
     def forget(self, socket: str) -> None:
-        """The socket is closed."""
+        """Drop the responses of a socket that has closed."""
         for key in [key for key in self._kept if key[0] == socket]:
             self._drop(key)
 

@@ -1,10 +1,10 @@
-"""Run: one response while it is made: its turn's job, its stream of events, its record in the store.
+"""Run: one response in progress: its turn's job, its stream of events, its record in the store.
 
     queued -> running -> unwritten -> written        a state says why it is what it is
        `---------------------^                       left, cancelled or refused before Codex was told of the turn
 
-There is one way out, `_end`: whatever ended it, the end goes to the outbox, and stays there until the store has it. What is
-told as done is written before it is told.
+The only way out is `_end`: however the run ended, its end goes to the outbox and stays there until the store accepts it.
+Completion is written before it is reported.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.store.base import Change, Record, StoredEvent, StoredPart
 from codex_proxy.turns import MessageCompleted, ReasoningCompleted, Turn, TurnCompleted, Usage, WorkCompleted
 
-_WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: a beat, and a call of the store that hangs
+_WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: one beat, and one store call that hangs
 
 _NO_TOKENS = Usage(0, 0, 0, 0)
-_BOUNDARIES = (MessageCompleted, ReasoningCompleted)  # where a turn may end for what its client adds; and behind work
+_BOUNDARIES = (MessageCompleted, ReasoningCompleted)  # where a turn may end for a steering input; also after work
 
 Remember = Callable[[Job, tuple[History, ...]], None]
 
 
 class State(msgspec.Struct, frozen=True):
-    """How far a run is. `unwritten` and `written`: it has ended, and whether its record says so."""
+    """The phase of a run. `unwritten` and `written` mean that it has ended, and whether its record says so."""
 
     phase: Literal["queued", "running", "unwritten", "written"]
     reason: str
@@ -50,7 +50,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Run:
-    """For one reader, which is its request or, in the background, a task."""
+    """A response in progress, with one reader: its request or, in the background, a task."""
 
     def __init__(
         self,
@@ -62,7 +62,9 @@ class Run:
         remember: Remember,
         part: Part | None = None,
     ) -> None:
-        """`remember` is told of an answer before its reader has the last of it; `part`: in a conversation."""
+        """`remember` is called with an answer before the reader gets the last of it; `part` is the hold on its conversation, if
+        any.
+        """
         self.id = f"resp_{uuid.uuid4().hex}"
         self.owner = owner
         self.asked = asked
@@ -83,33 +85,33 @@ class Run:
         self._part = part
         self._filter = AnswerFilter(turn.mode, json=asked.json, optional=asked.form.optional)
         self._steered = self._behind_work = False
-        self._stopped: str | None = None  # why somebody wants it to end early
+        self._stopped: str | None = None  # why it should end early
         self._ready: list[StreamEvent] = []
-        self._unkept: list[StoredEvent] = []  # events that the store does not have yet
-        self._kept_items = 0  # recorded items that the store has
+        self._unkept: list[StoredEvent] = []  # events not yet stored
+        self._kept_items = 0  # number of recorded items that are stored
         self._written = asyncio.Event()
-        self._lost: str | None = None  # how the record ended otherwise
+        self._lost: str | None = None  # how the record ended instead
 
     def __repr__(self) -> str:
         return f"<Run {self.id} {self.state.phase}: {self.state.reason}>"
 
     @property
     def told(self) -> bool:
-        """Whether it has ended and `next` has given its last events."""
+        """True once the run has ended and `next` has returned its last events."""
         return self.state.ended and not self._ready
 
     @property
     def stored_id(self) -> str | None:
-        """The id of its record, None when there is none."""
+        """The id of the record; None if there is none."""
         return self.id if self.asked.store else None
 
     def given(self) -> tuple[bytes, bytes]:
-        """The input and the conversation before the answer, as they are kept."""
+        """Return the input and the conversation before the answer, as they are stored."""
         asked = self.asked
         return stored.input_items(asked.body.input, self.id), stored.encode_conversation(asked.conversation(()))
 
     async def create(self, given: bytes, conversation: bytes) -> None:
-        """Make the record, before the turn begins. Raises StorageFull and StoreUnavailable."""
+        """Create the record, before the turn begins. Raises StorageFull and StoreUnavailable."""
         if self.asked.store:
             self._instance.live[self.id] = self
             response = self.stream.response
@@ -124,24 +126,24 @@ class Run:
             await self._instance.store.create(record, given, conversation)
 
     def forget_conversation(self, turn: Turn) -> None:
-        """The record has it, and the turn that will be run; `turn` is that without it."""
+        """Drop the conversation, which the record and the queued turn have; `turn` is the turn without it."""
         if self._part is not None and not self.asked.store:
             self._part.given = stored.input_items(self.asked.body.input, self.id)
         self.asked = self.asked.without_conversation()
         self.turn = turn
 
     def start(self, job: Job) -> None:
-        """Its turn is on its way."""
+        """Attach the job of the queued turn."""
         self.job = job
 
     def first(self) -> list[StreamEvent]:
-        """The events before all others."""
+        """Return the events that precede all others."""
         return self._noted(self.stream.first())
 
     async def next(self) -> list[StreamEvent]:
-        """What comes next, at least one event; the last ones when it has ended. Cancelled while it waits, it loses nothing.
+        """Wait for the next events, at least one; the last ones when the run has ended. No events are lost on cancellation.
 
-        Raises StoreUnavailable, as begun, when the end cannot be written in time: the outbox goes on trying.
+        Raises StoreUnavailable, with `begun` set, if the end is not written in time; the outbox keeps trying.
         """
         if self.asked.prewarm and not self.state.ended:
             self._ready += self._noted(self.stream.feed(TurnCompleted(_NO_TOKENS), _now()))
@@ -158,7 +160,7 @@ class Run:
             self._ready += self._noted([told for event in self._filter.feed(event) for told in self.stream.feed(event, _now())])
             if self._steered and (self._behind_work or isinstance(event, _BOUNDARIES)):
                 self.stream.steered = True
-            self._behind_work = isinstance(event, WorkCompleted)  # Codex has its output in the history with the next event
+            self._behind_work = isinstance(event, WorkCompleted)  # with the next event, Codex has its output in the history
             if self.stream.enough or self.stream.steered:
                 self.job.interrupt()
             if self.job.read:
@@ -171,9 +173,9 @@ class Run:
         return ready
 
     async def keep(self) -> None:
-        """Bring the record up to date, with the events that may be asked for again. What the store does not take is kept for later.
+        """Bring the record up to date, including the events that may be replayed. What the store rejects is kept for the next call.
 
-        Raises StorageFull, StoreUnavailable, and RecordEnded when somebody else has ended it.
+        Raises StorageFull, StoreUnavailable, and RecordEnded if someone else has ended the record.
         """
         events, items = self._unkept, len(self.stream.recorded)
         self._unkept = []
@@ -185,17 +187,17 @@ class Run:
         self._kept_items = items
 
     def stop(self, reason: str) -> None:
-        """Somebody wants it to end early; its end still comes."""
+        """End the turn early; the stream still gets its end."""
         if self.job is not None and self._stopped is None:
             self._stopped = reason
             self._jobs.stop(self.job)
 
     def steer(self) -> None:
-        """Its client has more to say: have the turn end as soon as what it is at is done."""
+        """End the turn as soon as its present step is done: the client has more to say."""
         self._steered = True
 
     def leave(self) -> None:
-        """The reader is done with it, or has left: then the turn is interrupted, and the record says so."""
+        """Release the run when its reader is done or gone; a turn still running is interrupted, and the record says so."""
         if self.job is None:
             if not self.state.ended:
                 self._drop()
@@ -206,7 +208,7 @@ class Run:
                 self._end("its reader has left")
 
     def _drop(self) -> None:
-        """Its turn was refused before it was submitted: nothing is left of it."""
+        """Undo everything: the turn was refused before it was submitted."""
         if self.asked.store:
             self._instance.outbox.put(f"the end of {self.id}", lambda: self._instance.store.delete(self.owner, self.id), 60.0)
         if self._part is not None:
@@ -214,7 +216,7 @@ class Run:
         self._over("its turn was refused")
 
     def _end(self, reason: str) -> None:
-        """The way out."""
+        """End the run."""
         if self.asked.store or self._part is not None:
             self.state = State("unwritten", reason)
             self._instance.outbox.put(f"the end of {self.id}", self._write_end)
@@ -259,7 +261,7 @@ class Run:
         return error
 
     def _noted(self, events: Sequence[StreamEvent]) -> list[StreamEvent]:
-        """The same events; those of a background response must be stored."""
+        """Return the events; those of a background response are also queued for the store."""
         if self.asked.background:
             self._unkept += [stored_event(event) for event in events]
         return list(events)

@@ -1,1 +1,1 @@
-"""The stores of responses. Rule: nothing here knows HTTP, Codex or a dialect; the contents are opaque bytes."""
+"""Stores of responses. Rule: nothing here knows HTTP, Codex or a dialect; the contents are opaque bytes."""

@@ -1,8 +1,8 @@
-"""Store: what every store of responses can do; `memory`, `sqlite` and `redis` are the stores.
+"""Store: the interface that the stores `memory`, `sqlite` and `redis` implement.
 
-Rules: a record belongs to its owner, and to everybody else it does not exist. A record that runs has a holder, the
-instance that runs it; a holder that does not renew its lease is dead, and what it held is failed, never run again.
-Every call is one atomic step, and raises StoreUnavailable or StorageFull when it cannot be done.
+Rules: a record belongs to its owner and does not exist for anyone else. A running record has a holder, the instance that runs it; a
+holder that does not renew its lease is dead, and its records are failed, never run again. Every call is one atomic step, and raises
+StoreUnavailable or StorageFull if it cannot be done.
 """
 
 from collections import Counter
@@ -14,12 +14,12 @@ import msgspec
 from codex_proxy.store.rates import Hit
 
 RUNNING = ("queued", "in_progress")
-CONVERSATION = "conversation"  # the status of a record that is a conversation: its items are its events
+CONVERSATION = "conversation"  # the status of a record that is a conversation: its events are its items
 ENDED_MESSAGE = "The response has ended already."
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
-    """One event of a stream: its sequence number, its type, its JSON."""
+    """An event of a stream: sequence number, type, JSON."""
 
     number: int
     type: str
@@ -27,17 +27,17 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 class StoredPart(msgspec.Struct, frozen=True):
-    """A part of a conversation that a response has added, as a JSON array; `number` is that of its first item."""
+    """A part that a response added to its conversation, a JSON array; `number` is that of the first item."""
 
     number: int
     content: bytes
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What changes of a response while it is made, and whose it is.
+    """The mutable state of a response, and its owner.
 
-    `status` and `body` are the response object's, as of its last change. `cancel_wanted`: somebody wants the holder to stop
-    it. `last_event`: the highest number of its events, by the store's count; fewer means that some are lost.
+    `status` and `body` are those of the response object, as of its last change. `cancel_wanted` asks the holder to stop it.
+    `last_event` is the highest number that an event was stored with; if that event is missing, events were lost.
     """
 
     id: str
@@ -59,9 +59,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a running record. What was written once is not written again: `body` is None while it is the same.
+    """A change to a running record. What is stored is not written again: `body` is None if unchanged.
 
-    A part or an event of a number that is there already replaces it, so a change whose answer got lost can be made again.
+    A part or an event replaces the stored one with its number, so a change whose reply got lost can be retried.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size(self) -> int:
-        """Bytes that the parts and events add."""
+        """The bytes that the parts and events add."""
         return sum(len(part.content) for part in self.parts) + sum(len(event.content) for event in self.events)
 
     @property
@@ -81,14 +81,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Amendment(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a conversation at a time; `body` is None while it is the same.
+    """A change to a conversation; `body` is None if unchanged.
 
-    An item is an event: its number is its place, its type its id. `after` is the number of the last event as the caller
-    has read it, and those that are added come after it; `removed` are events as they were read.
+    An item is an event: its number is its position, its type its id. `after` is the number of the last event that the caller has
+    read, and added events come after it; `removed` are events as they were read.
     """
 
     id: str
-    at: int  # seconds since the epoch; from now on it is as old as if it had been created then
+    at: int  # seconds since the epoch; the conversation now counts as created at that time
     after: int
     body: bytes | None = None
     added: Sequence[StoredEvent] = ()
@@ -100,16 +100,16 @@ class Amendment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A record in a list of them, with its input items."""
+    """An entry of a list: a record and its input items."""
 
     record: Record
     input_items: bytes
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """An idempotency key in use: the hash of the body that it came with, and the answer once there is one.
+    """An idempotency key in use: the hash of its request body, and the answer once there is one.
 
-    `response_id` is that of the record which says how it went; b"" is an answer that there was and is no longer kept.
+    `response_id` names the record that tells how the request went; an answer of b"" means that it is no longer stored.
     """
 
     fingerprint: str
@@ -118,7 +118,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class StoredTrace(msgspec.Struct, frozen=True):
-    """What is kept of a conversation under the first of some names; `ambiguous`: under which two conversations are."""
+    """The trace found under the first unambiguous name; `ambiguous` are the names that two conversations share."""
 
     name: str = ""
     content: bytes = b""
@@ -126,97 +126,97 @@ class StoredTrace(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Durations are seconds; `now` is seconds since the epoch. `failures` counts the errors met, by our code."""
+    """A store of responses. Durations are in seconds; `now` is in seconds since the epoch. `failures` counts errors by code."""
 
     failures: Counter[str]
 
     async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
-        """Keep a new record; one of this id that is there already stays as it is.
+        """Create a record; an existing one with this id is left unchanged.
 
-        `input_items` are the request's, as a JSON array, and `conversation` is what its turn begins with, as a JSON array.
+        `input_items` are those of the request, and `conversation` is what its turn begins with, both as JSON arrays.
         """
 
     async def update(self, change: Change) -> bool:
-        """Change a running record; False when it has been deleted meanwhile.
+        """Change a running record. Returns False if it has been deleted.
 
-        Raises RecordEnded, and writes nothing, when the record has ended. The same end again, status and body, is no
-        error: a writer that did not hear of its success may write it again.
+        Raises RecordEnded, without writing anything, if the record has ended. Repeating the same end, status and body, is not an
+        error: a writer that did not learn of its success may retry.
         """
 
     async def amend(self, owner: str, amendment: Amendment) -> bool:
-        """Change the owner's conversation; False when there is none, or its last event is not the caller's any more."""
+        """Change the owner's conversation. Returns False if there is none, or its last event is no longer the caller's."""
 
     async def get(self, owner: str, record_id: str) -> Record | None:
-        """The owner's record."""
+        """Return the owner's record."""
 
     async def input_items(self, owner: str, record_id: str) -> bytes | None:
-        """As `create` got them."""
+        """Return the input items as given to `create`."""
 
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
-        """All that a continuation needs: what `create` got, and the parts in order."""
+        """Return all that a continuation needs: the conversation given to `create`, then the parts in order."""
 
     async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
-        """The owner's responses, latest first, and where to go on: the next call's `after`, empty when there are no more.
+        """Return the owner's responses, latest first, and the `after` of the next page, empty if there are no more.
 
-        There may be fewer than `limit` and still more to come. A place is digits with at most one point in them.
+        A page may hold fewer than `limit` responses and not be the last. `after` consists of digits and at most one point.
         """
 
     async def delete(self, owner: str, record_id: str) -> bool:
-        """Forget a record and its events; False when there was none."""
+        """Delete a record and its events. Returns False if there was none."""
 
     async def want_cancel(self, owner: str, record_id: str) -> bool:
-        """Have the holder of a running record stop it; False when there is no such record that runs."""
+        """Ask the holder of a running record to stop it. Returns False if there is no such running record."""
 
     async def events(self, owner: str, record_id: str, after: int) -> list[StoredEvent]:
-        """The events of a record whose number is greater than `after`, in order; of a bounded number of them at most."""
+        """Return a bounded number of a record's events numbered above `after`, in order."""
 
     async def changed(self, record_id: str, timeout: float) -> None:
-        """Wait until a record or a claim (by its key) has been changed, by whatever instance, but not longer than `timeout`.
+        """Wait until a record, or a claim (by its key), is changed by any instance, at most `timeout` seconds.
 
-        May come back early, so that a change between the caller's look and its wait is not missed.
+        May return early, so that no change between the caller's read and its wait is missed.
         """
 
     async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
-        """Claim an idempotency key for one request, its holder, for `lease` seconds.
+        """Claim an idempotency key for `holder`, which stands for one request, for `lease` seconds.
 
-        None: it is the holder's, also when it was already. Else: what it was claimed for.
+        Returns None if the holder has it now, even if it had it before; otherwise the existing claim.
         """
 
     async def bind(self, key: str, holder: str, ttl: float, response_id: str | None) -> bool:
-        """Before anything is done for it: have a claim last `ttl` seconds from now. False: it is no longer the holder's."""
+        """Extend a claim to `ttl` seconds from now; call before acting on it. Returns False if the holder no longer has it."""
 
     async def answer(self, key: str, holder: str, answer: bytes) -> None:
-        """Keep the answer of a key, if it is the holder's."""
+        """Store the answer of a key, if the holder has it."""
 
     async def release(self, key: str, holder: str) -> None:
-        """Give up a key, if it is the holder's and has no answer, because nothing was done for it."""
+        """Release a key that nothing was done for, if the holder has it and there is no answer."""
 
     async def keep_trace(self, owner: str, name: str, identity: str, content: bytes, ttl: float, instead: str) -> None:
-        """Keep what is left of a conversation under a name, for `ttl` seconds; nothing any more under the name `instead`.
+        """Keep the trace of a conversation under `name` for `ttl` seconds, and drop the one under `instead`.
 
-        What is there already with another identity is another conversation: from then on the name is ambiguous.
+        A trace under `name` with another identity is another conversation: the name is then ambiguous.
         """
 
     async def trace(self, owner: str, names: Sequence[str]) -> StoredTrace:
-        """Of the owner's traces, the one under the first of these names that is not ambiguous."""
+        """Return the owner's trace under the first of these names that is not ambiguous."""
 
     async def renew(self, holder: str, lease: float) -> None:
-        """Say that an instance lives, for `lease` seconds from now."""
+        """Renew an instance's lease for `lease` seconds from now."""
 
     async def orphans(self) -> list[Record]:
-        """The running records whose holder is dead. The caller fails them by `update`."""
+        """Return the running records whose holder is dead. The caller fails them with `update`."""
 
     async def held(self, holder: str) -> list[Record]:
-        """The running records of a holder."""
+        """Return a holder's running records."""
 
     async def hit(self, caller: str, amount: int, window: float) -> Hit | None:
-        """Count a request of a caller among all instances, if there were fewer than `amount` in the last `window` seconds.
+        """Count a caller's request across all instances, if there were fewer than `amount` in the last `window` seconds.
 
-        None: no other instance counts with us.
+        Returns None if the store has no count shared by instances.
         """
 
     async def sweep(self, now: int) -> None:
-        """Forget what is too old, and the oldest of what is too much."""
+        """Forget what is too old, and the oldest records beyond the size bound."""
 
     async def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""

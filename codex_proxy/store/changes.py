@@ -1,22 +1,22 @@
-"""Changes: who waits for news of which record or claim, and what has changed lately; `redis` hears the news."""
+"""Changes: waiters for changes of a record or claim, and recent changes; `redis` feeds it."""
 
 import asyncio
 from collections.abc import Iterable
 
-_RECHECK = 0.5  # a wait that may have missed its change is no longer than this
-_MISSED = 30.0  # a change may be missed by who has read before it and waits after it: as long as a slow client takes
+_RECHECK = 0.5  # seconds, the longest wait that may have missed its change
+_MISSED = 30.0  # seconds between a caller's read and its wait in which it may miss a change: as long as a slow client takes
 
 
 class Changes:
-    """Who waits for which name, and which names have changed lately."""
+    """Waiters by name, and the names that changed recently."""
 
     def __init__(self) -> None:
-        self.listening = False  # else every wait may miss its change
+        self.listening = False  # if False, any wait may miss its change
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._lately: dict[str, float] = {}  # name -> time of its last change, oldest first
 
     def begin(self) -> None:
-        """From now on every change is heard; those of before may have been missed."""
+        """Start hearing every change; earlier ones may have been missed."""
         self.listening = True
         for waiting in self._waiting.values():
             _wake(waiting)

@@ -1,7 +1,7 @@
-"""Locks beside a file, which the kernel lets go of when their process dies, however it dies.
+"""Locks beside a file, which the kernel releases when their process dies, however it dies.
 
-One says whether another process has the file open, so that after a crash the only instance knows at once that it is alone.
-One for each holder says whether the holder's process is there, though it may be stopped, or have slept.
+One tells whether another process has the file open, so that after a crash a lone instance knows at once that it is alone. One per
+holder tells whether the holder's process exists, even if it is stopped or was asleep.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from pathlib import Path
 
 @contextmanager
 def held(path: Path) -> Iterator[bool]:
-    """Hold a shared lock beside `path` until the block ends; yields whether nobody else held one. Raises OSError."""
+    """Hold a shared lock beside `path` until the block ends; yields True if nobody else held one. Raises OSError."""
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -32,21 +32,21 @@ def held(path: Path) -> Iterator[bool]:
 
 
 class HolderLocks:
-    """Of the holders of one process."""
+    """The locks of the holders in one process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptors: dict[str, int] = {}
 
     def hold(self, holder: str) -> None:
-        """Lock it until `close`, if it is not. Raises OSError."""
+        """Lock a holder until `close`; a no-op if it is locked already. Raises OSError."""
         if holder not in self._descriptors:
             descriptor = os.open(self._file(holder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._descriptors[holder] = descriptor
 
     def held(self, holder: str) -> bool:
-        """Whether anybody has locked it, we included."""
+        """Return whether any process, including this one, has locked the holder."""
         try:
             descriptor = os.open(self._file(holder), os.O_RDWR | os.O_CLOEXEC)
         except OSError:

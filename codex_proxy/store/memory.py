@@ -32,13 +32,13 @@ EVENTS_AT_ONCE = 1000
 
 
 class _Claimed(msgspec.Struct):
-    """A claim, whose it is, and when it ends by the monotonic clock."""
+    """A claim with its owner, its holder, and its end on the monotonic clock."""
 
     owner: str
     holder: str
     ends_at: float
     claim: Claim
-    number: int = 0  # of its answer, by its coming
+    number: int = 0  # order of arrival of the answer
 
     @property
     def size(self) -> int:
@@ -46,7 +46,7 @@ class _Claimed(msgspec.Struct):
 
 
 class MemoryStore:
-    """Within `ttl` seconds and `max_bytes`, the oldest of the largest owner goes first."""
+    """A store in memory. Beyond `ttl` seconds or `max_bytes`, the oldest records of the largest owner go first."""
 
     def __init__(self, ttl: float, max_bytes: int) -> None:
         self.failures = Counter[str]()
@@ -55,7 +55,7 @@ class MemoryStore:
         self._kept: dict[str, _Kept] = {}  # oldest first
         self._claims: dict[str, _Claimed] = {}
         self._leases: dict[str, float] = {}  # holder -> end of its lease
-        self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # of records that somebody waits for
+        self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # by record or claim that someone waits for
         self._bytes = Counter[str]()  # by owner
         self._traces = MemoryTraces(self._bytes)
         self._numbers = itertools.count(1)
@@ -226,7 +226,7 @@ class MemoryStore:
                 largest = iter(self._bytes.most_common())
 
     def _forget_oldest(self, owner: str) -> bool:
-        """Forget a trace of an owner, else a record that has ended, or an answer; False when there is none."""
+        """Forget a trace of an owner, or else an ended record or an answer. Returns False if there is none."""
         if self._traces.forget_oldest(owner):
             return True
         kept = next((one for one in self._kept.values() if one.record.owner == owner and not one.record.running), None)
@@ -240,16 +240,16 @@ class MemoryStore:
 
 
 class _Kept:
-    """A record and all that belongs to it."""
+    """A record and everything that belongs to it."""
 
     def __init__(self, record: Record, input_items: bytes, conversation: bytes, number: int) -> None:
         self.record = record
-        self.number = number  # by its coming
+        self.number = number  # order of arrival
         self.input_items = input_items
         self.conversation = conversation
-        self.parts: list[StoredPart] = []  # by number, as the events
+        self.parts: list[StoredPart] = []  # sorted by number, like the events
         self.events: list[StoredEvent] = []
-        self.size = len(record.body) + len(input_items) + len(conversation)  # bytes that count for the bound
+        self.size = len(record.body) + len(input_items) + len(conversation)  # bytes that count toward the bound
 
     def take(self, change: Change) -> None:
         body = self.record.body if change.body is None else change.body
@@ -279,7 +279,7 @@ def _number(one: StoredPart | StoredEvent) -> int:
 
 
 def _put(kept: list[_Numbered], new: _Numbered) -> int:
-    """Put one in its place, or in that of another with its number; returns the bytes that it adds."""
+    """Insert an entry in order, replacing one with its number; returns the bytes added."""
     place = bisect.bisect_left(kept, new.number, key=_number)
     replaced = kept[place : place + 1] if place < len(kept) and kept[place].number == new.number else []
     kept[place : place + len(replaced)] = [new]

@@ -10,16 +10,16 @@ from codex_proxy.store.base import StoredTrace
 
 
 class _Trace(msgspec.Struct, frozen=True):
-    """`identity` empty: two conversations have this name."""
+    """A trace. An empty `identity` means that two conversations share the name."""
 
     owner: str
     identity: str
     content: bytes
-    ends_at: float  # by the monotonic clock
+    ends_at: float  # on the monotonic clock
 
 
 class MemoryTraces:
-    """Its bytes are counted in those of the store, by owner."""
+    """The traces of a memory store. `sizes` is the store's count of bytes by owner."""
 
     def __init__(self, sizes: Counter[str]) -> None:
         self._all: dict[str, _Trace] = {}  # oldest first
@@ -51,7 +51,7 @@ class MemoryTraces:
             self._forget(name)
 
     def forget_oldest(self, owner: str) -> bool:
-        """Forget the oldest of an owner's; False when there is none."""
+        """Forget an owner's oldest trace. Returns False if there is none."""
         name = next((name for name, one in self._all.items() if one.owner == owner and one.content), None)
         if name is not None:
             self._forget(name)

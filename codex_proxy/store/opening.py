@@ -1,4 +1,4 @@
-"""Which store a setting asks for: PROXY_STORE -> an open Store."""
+"""Opening the store that PROXY_STORE selects."""
 
 import importlib
 import shlex
@@ -15,7 +15,7 @@ from codex_proxy.store.sqlite import SqliteStore
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """The store, until the block ends. Raises SettingsError, StoreUnavailable, StorageFull."""
+    """Open the store until the block ends. Raises SettingsError, StoreUnavailable, StorageFull."""
     ttl, max_bytes = settings.store_ttl_hours * 3600.0, settings.store_max_mb * 1_000_000
     if settings.store == "memory":
         yield MemoryStore(ttl, max_bytes)
@@ -23,7 +23,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
         async with SqliteStore.opened(path, ttl, max_bytes) as store:
             yield store
     else:
-        try:  # the library is an extra, so its store is only looked at where it is asked for
+        try:  # the library is an extra, so the module is imported only when needed
             redis = importlib.import_module("codex_proxy.store.redis")
         except ImportError as error:
             command = f"{shlex.quote(sys.executable)} -m pip install redis"
@@ -33,7 +33,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
 
 
 async def check(settings: Settings) -> None:
-    """Whether the store could be opened, as far as can be seen without making or changing anything. Raises as `open_store` does."""
+    """Check that the store could be opened, as far as possible without changing anything. Raises as `open_store` does."""
     if (path := settings.store_file) is not None:
         sqlite_file.check(path)
     elif settings.store != "memory":

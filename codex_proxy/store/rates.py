@@ -1,4 +1,4 @@
-"""Rates: how many requests of a caller there were in the last minute, of this process alone, by the monotonic clock."""
+"""Rates: requests per caller in the last minute, of this process alone, on the monotonic clock."""
 
 import time
 from collections import deque
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """A request that was counted, or refused. `reset`: seconds until the oldest of the window leaves it."""
+    """A counted or refused request. `reset` is the seconds until the oldest request leaves the window."""
 
     granted: bool
     remaining: int
@@ -15,14 +15,14 @@ class Hit(msgspec.Struct, frozen=True):
 
 
 class Rates:
-    """Requests in a window of time that moves."""
+    """Counts requests in a sliding window."""
 
     def __init__(self, window: float) -> None:
         self._window = window
-        self._times: dict[str, deque[float]] = {}  # the latest caller is last
+        self._times: dict[str, deque[float]] = {}  # the most recent caller is last
 
     def hit(self, caller: str, amount: int) -> Hit:
-        """Count a request, if there were fewer than `amount` in the window."""
+        """Count a request if there were fewer than `amount` in the window."""
         now = time.monotonic()
         times = self._of(caller, now)
         granted = len(times) < amount
@@ -31,7 +31,7 @@ class Rates:
         return Hit(granted, max(0, amount - len(times)), times[0] + self._window - now if times else 0.0)
 
     def note(self, caller: str) -> None:
-        """Count a request that somebody else has granted."""
+        """Count a request that was granted elsewhere."""
         now = time.monotonic()
         self._of(caller, now).append(now)
 

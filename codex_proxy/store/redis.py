@@ -1,6 +1,6 @@
-"""The store for several instances: one Redis server, not a cluster, that all of them share. Needs the extra `redis`.
+"""The store for several instances that share one Redis server (not a cluster). Needs the extra `redis`.
 
-Every step is one script of `redis_scripts`. No command is ever sent twice: a claim, asked for again, would find itself.
+Every step is one script of `redis_scripts`. No command is ever sent twice: a repeated claim would find itself.
 """
 
 import asyncio
@@ -27,18 +27,21 @@ from codex_proxy.store.rates import Hit
 
 EVENTS_AT_ONCE = 1000
 _CONNECT_TIMEOUT = 3.0
-_SOCKET_TIMEOUT = 5.0  # the slowest step, a sweep's, is 0.1 s of the server
-_CONNECTIONS = 32  # of one instance; a call waits for a free one, not longer than for an answer
-_LOOKED_AT = 1000  # records of anybody's, for a list of one's own
+_SOCKET_TIMEOUT = 5.0  # the slowest step, a sweep, takes 0.1 s on the server
+_CONNECTIONS = 32  # per instance; a call waits for a free one no longer than for an answer
+_LOOKED_AT = 1000  # records of any owner that one page of a list looks at
 _SWEPT_AT_ONCE = 1000  # records; Redis serves nobody else meanwhile
-_EXPIRY_GRACE = 3600.0  # `sweep` forgets by the caller's clock and keeps the books; what nobody sweeps expires by itself
-_HEARTBEAT = 15.0  # the listener asks whether the server is there when it has heard nothing for so long
-_LISTEN_AGAIN = 0.5  # the server is back: so soon it is noticed
+_EXPIRY_GRACE = 3600.0  # `sweep` forgets by the caller's clock and keeps the books; without sweeps, keys expire by themselves
+_HEARTBEAT = 15.0  # silence after which the listener pings the server
+_LISTEN_AGAIN = 0.5  # between attempts to reconnect
 _log = logging.getLogger(__name__)
 
 
 class RedisStore:
-    """Within `ttl` seconds and `max_bytes`, the oldest of the largest owner goes first. All instances have the same bounds."""
+    """A store in Redis. Beyond `ttl` seconds or `max_bytes`, the oldest records of the largest owner go first.
+
+    All instances must have the same bounds.
+    """
 
     def __init__(self, client: Redis, password: str | None, ttl: float, max_bytes: int) -> None:
         self.failures = Counter[str]()
@@ -55,7 +58,7 @@ class RedisStore:
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str, ttl: float, max_bytes: int) -> AsyncIterator["RedisStore"]:
-        """Connect to the server of a redis://, rediss:// or unix:// URL. Raises StoreUnavailable when there is none."""
+        """Connect to the server of a redis://, rediss:// or unix:// URL. Raises StoreUnavailable if it does not answer."""
         try:
             pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
                 url,
@@ -65,10 +68,10 @@ class RedisStore:
                 socket_timeout=_SOCKET_TIMEOUT,
                 socket_keepalive=True,
                 protocol=2,
-                encoding_errors="surrogateescape",  # a key is what a client sent in a header
+                encoding_errors="surrogateescape",  # a key is whatever a client sent in a header
                 retry=Retry(NoBackoff(), 0),
             )
-        except ValueError:  # its text may quote the password
+        except ValueError:  # the error's text may quote the password
             raise StoreUnavailable("The store is not available.", detail="PROXY_STORE is not the URL of a Redis server") from None
         store = cls(Redis.from_pool(pool), pool.connection_kwargs.get("password"), ttl, max_bytes)
         try:
@@ -127,7 +130,7 @@ class RedisStore:
         return [msgspec.msgpack.decode(event, type=StoredEvent) for event in found]
 
     async def changed(self, record_id: str, timeout: float) -> None:
-        """May return early, and does so within 0.5 s where a change can have slipped by before the wait began."""
+        """May return early; does so within 0.5 s if a change may have been missed before the wait began."""
         await self._changes.wait(record_id, timeout)
 
     async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
@@ -183,7 +186,7 @@ class RedisStore:
         await self._client.aclose()
 
     async def _run_with_room(self, script: str, *arguments: str | bytes | float) -> Any:
-        """Where the server is full, what is old makes room for what is new; Redis does nothing of a step that it refuses."""
+        """Run a script; if the server is full, old entries make room for new ones. Redis does nothing of a step that it refuses."""
         while True:
             try:
                 return await self._run(script, *arguments)
@@ -191,12 +194,12 @@ class RedisStore:
                 if not await self._run(redis_scripts.MAKE_ROOM):
                     raise
 
-    async def _run(self, script: str, *arguments: str | bytes | float) -> Any:  # Any: each script has its own answer
+    async def _run(self, script: str, *arguments: str | bytes | float) -> Any:  # Any: each script has its own result
         with self._in_our_words():
             return await self._client.register_script(redis_scripts.SHARED + script)(args=arguments)
 
     async def _load(self) -> None:
-        """So that no first call of a script sends its arguments twice."""
+        """Load all scripts, so that no first call sends its arguments twice."""
         async with self._client.pipeline(transaction=False) as pipeline:
             for script in (*redis_scripts.ALL, *redis_claims.ALL, *redis_conversations.ALL, *redis_traces.ALL):
                 pipeline.script_load(redis_scripts.SHARED + script)
@@ -205,7 +208,7 @@ class RedisStore:
 
     @contextmanager
     def _in_our_words(self) -> Iterator[None]:
-        """Nor is a cancel lost that redis-py has lost, whether it gave an answer all the same or failed."""
+        """Translate errors into ours; also raises a cancellation that redis-py swallowed, whether its call succeeded or failed."""
         cancels = _cancels()
         try:
             yield
@@ -220,7 +223,7 @@ class RedisStore:
 
     def _ours(self, error: Exception) -> ProxyError:
         detail = f"Redis: {error}"
-        if self._password:  # an old server quotes the AUTH that it does not know
+        if self._password:  # an old server quotes an AUTH that it does not know
             detail = detail.replace(self._password, "***")
         if "command not allowed when used memory" in detail:
             return StorageFull("The store is full.", detail=detail)
@@ -233,7 +236,7 @@ class RedisStore:
                 await self._hear_changes()
             except (RedisError, OSError) as error:
                 detail = self._ours(error).detail
-                if self._changes.listening or detail != told:  # once an outage
+                if self._changes.listening or detail != told:  # once per outage
                     _log.warning("no news from the store, trying again: %s", detail)
                 told = detail
                 self._changes.listening = False
@@ -265,13 +268,15 @@ class RedisStore:
 
 
 def _cancels() -> int:
-    """How often this task was told to stop. On Python 3.11, redis-py loses a cancel that comes while it sends (`wait_for`)."""
+    """How often this task has been cancelled. On Python 3.11, redis-py loses a cancellation that arrives while sending
+    (`wait_for`).
+    """
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
 
 def _fields(record: Record) -> list[str | bytes | int]:
-    """All but the id, names and values by turns."""
+    """Return all fields but the id, as alternating names and values."""
     named: dict[str, str | bytes | int] = {
         "owner": record.owner,
         "created_at": record.created_at,

@@ -1,4 +1,4 @@
-"""The steps of the Redis store for idempotency keys, in Lua; `redis_scripts` has the others and what all of them share."""
+"""The Lua scripts of the Redis store for idempotency keys; `redis_scripts` has the others and what all of them share."""
 
 CLAIM = """
 local key, owner, fingerprint, holder, lease = unpack(ARGV)

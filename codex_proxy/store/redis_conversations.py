@@ -1,10 +1,10 @@
-"""The step of the Redis store that changes a conversation, in Lua; `redis_scripts` has the others and what all of them share."""
+"""The Lua script of the Redis store that changes a conversation; `redis_scripts` has the others and what all of them share."""
 
 import msgspec
 
 from codex_proxy.store.base import Amendment
 
-# Its score in `ages` is that of a record which has just been created, so `keep` puts it last among what may be forgotten.
+# Its score in `ages` becomes that of a new record, so `keep` puts it last among what may be forgotten.
 AMEND = """
 local owner, life, most, id, at, after, last_event, has_body, body, added = unpack(ARGV, 1, 10)
 local kept = redis.call('HMGET', record(id), 'owner', 'status', 'body', 'last_event')
@@ -33,7 +33,7 @@ ALL = (AMEND,)
 
 
 def values(amendment: Amendment) -> list[str | bytes | int]:
-    """The arguments of AMEND after the owner and the bounds."""
+    """Return the arguments of AMEND after the owner and the bounds."""
     added = [(event.number, len(event.content), msgspec.msgpack.encode(event)) for event in amendment.added]
     removed = [(event.number, len(event.content)) for event in amendment.removed]
     state = (amendment.id, amendment.at, amendment.after, amendment.last_event)

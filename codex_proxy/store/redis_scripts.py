@@ -1,18 +1,18 @@
-"""The steps of the Redis store, in Lua: each is done wholly or not at all. `redis` runs them, and knows what goes in.
+"""The steps of the Redis store as Lua scripts, each done completely or not at all. `redis` runs them and knows their arguments.
 
-What belongs to whom, and what goes when, is decided in here. A script's first write is one that a full server refuses, or one
-that frees memory: after it, Redis refuses nothing more, so that no step stops half way.
+Ownership and eviction are decided here. A script's first write is one that a full server refuses, or one that frees memory; after
+it, Redis refuses nothing more, so no step stops halfway.
 """
 
 from codex_proxy.store.base import Record
 
-CHANGES = "codex-proxy:changes"  # the channel: the id, or the idempotency key, of what has changed
-ALIVE = "codex-proxy:alive:"  # and the holder: a silent channel; who listens to it is connected
+CHANGES = "codex-proxy:changes"  # channel for the id, or the idempotency key, of each change
+ALIVE = "codex-proxy:alive:"  # followed by the holder: a silent channel; a holder that subscribes to it is connected
 
-# Keys: `record:ID` a hash; `events:ID` a sorted set by number; `ages` ids by created_at and, within a second, in order of
-# arrival; `sizes` bytes by id, with the events; `totals` bytes of all and how many came; `running` ids. What counts is a record,
-# by its id, an answer, by `claim:KEY`, or a trace, by `trace:NAME`: `whose` its owner, `owners` the bytes of each,
-# `surplus:OWNER` what may go, traces and then oldest first; `answers` when those end.
+# Keys: `record:ID` a hash; `events:ID` a sorted set by number; `ages` ids by created_at and, within a second, in order of arrival;
+# `sizes` bytes by id, events included; `totals` total bytes and number created; `running` ids. Entries that count are records (by
+# id), answers (by `claim:KEY`) and traces (by `trace:NAME`): `whose` has the owner of each, `owners` the bytes of each owner,
+# `surplus:OWNER` what may be forgotten, traces first, then by age; `answers` when answers and traces expire.
 SHARED = """
 local P = 'codex-proxy:'; local AGES, SIZES, TOTALS, RUNNING = P .. 'ages', P .. 'sizes', P .. 'totals', P .. 'running'
 local OWNERS, WHOSE, ANSWERS = P .. 'owners', P .. 'whose', P .. 'answers'
@@ -105,7 +105,7 @@ GET = "return owned(ARGV[1], ARGV[2]) and state(ARGV[1]) or false"
 
 INPUT_ITEMS = "return owned(ARGV[1], ARGV[2]) and redis.call('HGET', record(ARGV[1]), 'input_items') or false"
 
-# `parts` names the fields of the parts, in their order: a part is never written before one of a lower number.
+# `parts` names the fields of the parts in order: a part is never written before one with a lower number.
 CONVERSATION = """
 if not owned(ARGV[1], ARGV[2]) then return false end
 local found = {redis.call('HGET', record(ARGV[1]), 'conversation')}
@@ -188,9 +188,9 @@ if not owned(ARGV[1], ARGV[2]) then return {} end
 return redis.call('ZRANGEBYSCORE', events(ARGV[1]), '(' .. ARGV[3], '+inf', 'LIMIT', 0, ARGV[4])
 """
 
-# The DEL needs no memory, and after it nothing is refused: a full server does not make the living look dead.
-# `pulse` is there while anybody renews. Where it is missing the server was away, for all that we know, and the leases of the
-# living may have run out meanwhile: `calm` keeps everybody from looking for the dead until all have had the time to renew.
+# The DEL needs no memory, and after it nothing is refused: a full server does not make live holders look dead. `pulse` exists while
+# any holder renews. If it is missing, the server may have been away and live holders' leases may have expired: `calm` then keeps
+# everyone from looking for dead holders until all have had time to renew.
 RENEW = """
 local holder, length = unpack(ARGV)
 redis.call('DEL', lease(holder))
@@ -224,7 +224,7 @@ end
 return found
 """
 
-# By the server's clock, which all have in common. A time that is still to come is from before the clock was set back.
+# Uses the server's clock, which all instances share. A time in the future dates from before the clock was set back.
 HIT = """
 local key, amount, window = P .. 'rate:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call('TIME')
@@ -241,7 +241,7 @@ end
 return {granted and 1 or 0, math.max(0, amount - count), oldest() and oldest() + window - now or 0}
 """
 
-# The books of an earlier version did not say whose a record is: what is in `ages` and in nobody's books is entered.
+# An earlier version did not record owners: entries in `ages` without an owner on the books are added to them.
 SWEEP = """
 local before, life, most, at_once = unpack(ARGV)
 local forgotten = 0
@@ -273,7 +273,7 @@ shrink(most)
 return forgotten
 """
 
-# Where the server itself is full: a tenth of what we keep goes, and says how much that leaves.
+# For when the server itself is full: forgets a tenth of what we keep, and returns the bytes freed.
 MAKE_ROOM = """
 redis.call('DEL', P .. 'nothing')
 local bytes = tonumber(redis.call('HGET', TOTALS, 'bytes') or 0)
@@ -286,7 +286,7 @@ ALL += (RENEW, ORPHANS, HELD, HIT, SWEEP, MAKE_ROOM)
 
 
 def record(record_id: str, found: list[bytes]) -> Record:
-    """Of what `state` gives."""
+    """Build a record from the result of `state`."""
     owner, created_at, status, body, holder, cancel_wanted, last_event = found
     return Record(
         id=record_id,
@@ -296,5 +296,5 @@ def record(record_id: str, found: list[bytes]) -> Record:
         body=body,
         holder=holder.decode() or None,
         cancel_wanted=cancel_wanted == b"1",
-        last_event=int(last_event or -1),  # an earlier version's has none
+        last_event=int(last_event or -1),  # missing in records of an earlier version
     )

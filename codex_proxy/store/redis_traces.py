@@ -1,6 +1,6 @@
-"""The steps of the Redis store for what is left of conversations, in Lua; `redis_scripts` has what all of them share."""
+"""The Lua scripts of the Redis store for traces of conversations; `redis_scripts` has what all of them share."""
 
-_BEFORE_ALL_ELSE = 10_000_000_000  # seconds: a trace is forgotten before any record
+_BEFORE_ALL_ELSE = 10_000_000_000  # seconds: traces are forgotten before any record
 
 KEEP = f"""
 local owner, name, identity, content, ttl, instead, life, most = unpack(ARGV)

@@ -24,7 +24,7 @@ _AMEND = """UPDATE record SET created_at = ?1, changed_at = ?2, last_event = ?3,
         + (SELECT length(input_items) + length(conversation) FROM input WHERE record = ?4)
         + (SELECT coalesce(sum(length(content)), 0) FROM event WHERE record = ?4)
     WHERE number = ?4"""
-# Each LIMIT lets SQLite look at one record, owner or claim only, which every write does.
+# Each LIMIT makes SQLite look at only one record, owner or claim, because every write runs this.
 SELECT_SURPLUS = """
     WITH bound AS (SELECT (page_count - freelist_count) * page_size > ? AS is_over
         FROM pragma_page_count, pragma_freelist_count, pragma_page_size)
@@ -47,7 +47,7 @@ SELECT_ANSWER = """SELECT key FROM share JOIN claim ON claim.owner = share.owner
 
 
 def record(row: Row) -> Record:
-    """A row of SELECT_RECORD."""
+    """Build a record from a row of SELECT_RECORD."""
     record_id, owner, created_at, status, body, holder, cancel_wanted, last_event = row
     return Record(
         id=record_id,
@@ -62,7 +62,7 @@ def record(row: Row) -> Record:
 
 
 async def amend(db: aiosqlite.Connection, owner: str, amendment: Amendment) -> bool:
-    """Change a conversation, inside of a transaction."""
+    """Change a conversation, inside a transaction."""
     found = "SELECT number FROM record WHERE id = ? AND owner = ? AND status = ? AND last_event = ?"
     rows = await run(db, found, amendment.id, owner, CONVERSATION, amendment.after)
     if not rows:
@@ -79,6 +79,6 @@ async def amend(db: aiosqlite.Connection, owner: str, amendment: Amendment) -> b
 
 
 def stored_trace(rows: list[Row]) -> StoredTrace:
-    """The rows of SELECT_TRACES."""
+    """Build a trace from the rows of SELECT_TRACES."""
     name, content = next((row for row in rows if row[1] is not None), ("", b""))
     return StoredTrace(name, content, frozenset(name for name, content in rows if content is None))

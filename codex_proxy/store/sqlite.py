@@ -1,9 +1,8 @@
 """The store in one SQLite file, for the processes of one machine.
 
-One connection writes and one reads, so no read waits for a write or sees half of one. The bound is on the pages in use,
-which SQLite counts by itself, so it holds for the file and for all who write to it. Rule: a write is one statement or one
-`_transaction`, whose statements stand in the connection's queue, and so does its rollback: a cancelled caller leaves
-nothing open.
+One connection writes and one reads, so no read waits for a write or sees half of one. The bound is on the pages in use, which
+SQLite counts itself, so it holds for the file and all its writers. Rule: a write is one statement or one `_transaction`, whose
+statements and rollback go through the connection's queue, so a cancelled caller leaves nothing open.
 """
 
 import asyncio
@@ -29,12 +28,15 @@ from codex_proxy.store.sqlite_file import Row, in_our_words, run
 
 EVENTS_AT_ONCE = 1000
 VACUUM_AT_ONCE = 1000  # pages
-_SILENT_LEASES = 6  # after so many, a holder is dead though its process is there
-POLL_INTERVAL = 0.2  # seconds between two looks for changes of other processes
+_SILENT_LEASES = 6  # after so many, a holder counts as dead even if its process exists
+POLL_INTERVAL = 0.2  # seconds between checks for changes by other processes
 
 
 class SqliteStore:
-    """Within `ttl` seconds and about `max_bytes` of file, the oldest of the largest owner goes first. Made by `opened`."""
+    """A store in an SQLite file. Beyond `ttl` seconds or about `max_bytes`, the oldest records of the largest owner go first.
+
+    Create with `opened`.
+    """
 
     def __init__(self, path: Path, ttl: float, max_bytes: int, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
         self.failures = Counter[str]()
@@ -45,12 +47,12 @@ class SqliteStore:
         self._reader = reader
         self._locks = HolderLocks(path)
         self._writing = asyncio.Lock()
-        self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # of records that somebody of this process waits for
+        self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # by record or claim that this process waits for
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, path: Path, ttl: float, max_bytes: int) -> AsyncIterator["SqliteStore"]:
-        """Open the file, or make it, readable by us alone; close it at the end. Raises StoreUnavailable and StorageFull."""
+        """Open the file, creating it readable only by us, until the block ends. Raises StoreUnavailable and StorageFull."""
         async with sqlite_file.opened(path) as (writer, reader):
             store = cls(path, ttl, max_bytes, writer, reader)
             with contextlib.closing(store._locks):
@@ -85,7 +87,7 @@ class SqliteStore:
                 await db.executemany(sql.ADD_EVENT, [(one.number, one.type, one.content, change.id) for one in change.events])
                 await db.executemany(sql.ADD_PART, [(one.number, one.content, change.id) for one in change.parts])
                 gone = await forget_surplus(db, self._max_bytes)
-        else:  # without, the next create looks after the bound
+        else:  # without either, the next create enforces the bound
             async with self._writing:
                 with self._in_our_words():
                     found = await run(self._writer, sql.UPDATE, *state)
@@ -145,9 +147,9 @@ class SqliteStore:
         return [StoredEvent(*row) for row in rows]
 
     async def changed(self, record_id: str, timeout: float) -> None:
-        """Also of a claim, by its key.
+        """Wait for a change of a record, or of a claim by its key.
 
-        Comes back early, after POLL_INTERVAL, when the last change is so recent that the caller may not have read it yet.
+        Returns early, after POLL_INTERVAL, if the last change is so recent that the caller may not have read it yet.
         """
         change = self._changes.setdefault(record_id, asyncio.Event())
         with contextlib.suppress(TimeoutError):
@@ -256,7 +258,9 @@ class SqliteStore:
                     raise
 
     async def _tidy(self, pragma: str) -> None:
-        """A script, as `execute` would free one page only: it stops at each row, and vacuum gives one without columns a page."""
+        """Run a pragma as a script: `execute` stops at each row, and vacuum yields an empty row per page, so it would free only
+        one.
+        """
         async with self._writing:
             with self._in_our_words():
                 await self._writer.executescript(pragma)
@@ -266,7 +270,7 @@ class SqliteStore:
             return await run(self._reader, statement, *values)
 
     async def _is_end(self, change: Change) -> bool:
-        """Whether this is how a record has ended; False when there is none. Raises RecordEnded when it has ended otherwise."""
+        """Return whether the record has ended this way; False if there is none. Raises RecordEnded if it ended otherwise."""
         rows = await self._read("SELECT status, body FROM kept WHERE id = ?", change.id)
         if rows and rows[0] != (change.status, change.body):
             raise RecordEnded(ENDED_MESSAGE)

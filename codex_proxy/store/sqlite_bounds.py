@@ -1,4 +1,4 @@
-"""What the SQLite store forgets: what is too old, and of what is too much the largest owner's."""
+"""What the SQLite store forgets: entries that are too old and, beyond the size bound, those of the largest owner."""
 
 import math
 
@@ -7,11 +7,11 @@ import aiosqlite
 from codex_proxy.store import sql
 from codex_proxy.store.sqlite_file import run
 
-FORGET_AT_ONCE = 100  # records a transaction: a smaller bound after a restart must not stop the writers for long
+FORGET_AT_ONCE = 100  # records per transaction: a smaller bound after a restart must not block the writers for long
 
 
 async def forget_surplus(db: aiosqlite.Connection, max_bytes: int, too_old: float = -math.inf) -> list[str]:
-    """Forget traces, records and answers, within a transaction; gives their names."""
+    """Forget traces, records and answers, inside a transaction; returns their names."""
     gone: list[str] = []
     while len(gone) < FORGET_AT_ONCE:
         surplus = await run(db, sql.SELECT_SURPLUS, max_bytes, too_old)
@@ -22,7 +22,7 @@ async def forget_surplus(db: aiosqlite.Connection, max_bytes: int, too_old: floa
             await run(db, "DELETE FROM trace WHERE name = ?", name)
         elif name is not None:
             await run(db, "DELETE FROM record WHERE id = ?", name)
-        else:  # its owner has answers only; that there was one is not forgotten, or a command would run again
+        else:  # the owner has only answers; the claim itself stays, or a command would run again
             [(name,)] = await run(db, sql.SELECT_ANSWER)
             await run(db, "UPDATE claim SET answer = x'' WHERE key = ?", name)
         gone.append(name)

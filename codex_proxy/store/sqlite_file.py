@@ -1,6 +1,6 @@
-"""A SQLite file of responses: its creation, its schema and migrations, and the translation of its errors.
+"""An SQLite file of responses: its creation, its schema and migrations, and the translation of its errors.
 
-Rule: what is in MIGRATIONS is never edited, only added to; PRAGMA user_version says how many of them a file has taken.
+Rule: never edit an entry of MIGRATIONS, only append; PRAGMA user_version is the number applied to a file.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from codex_proxy.store import file_lock
 BUSY_TIMEOUT = 5.0  # seconds that a write waits for another process's
 RETRY_AFTER = 30.0  # seconds: making room on a disk takes about that long
 _BUSY_PAUSE = 0.02  # seconds
-_MAGIC, _HEAD_BYTES = b"SQLite format 3\0", 100  # of every file
+_MAGIC, _HEAD_BYTES = b"SQLite format 3\0", 100  # of every SQLite file
 _LITTLE_ROOM = 64 * 1024  # bytes; SQLite's shared memory grows by 32 KiB
 
 _PRAGMAS = (
-    "PRAGMA auto_vacuum = INCREMENTAL",  # only before the first table is made, and before WAL
+    "PRAGMA auto_vacuum = INCREMENTAL",  # only takes effect before the first table is created, and before WAL
     "PRAGMA journal_mode = WAL",
     "PRAGMA journal_size_limit = 4194304",  # the size at which SQLite copies the WAL into the file
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
 )
 
-# What leads from each version to the next. `changed_at` is in nanoseconds since the epoch. What is large stands apart,
-# so that it is not written again with each event.
+# The migrations from each version to the next. `changed_at` is in nanoseconds since the epoch. Large values are in separate tables,
+# so that they are not rewritten with each event.
 MIGRATIONS: list[tuple[str, ...]] = [
     (
         """CREATE TABLE record (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
@@ -53,7 +53,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
         "CREATE INDEX claim_end ON claim (ends_at)",
         "CREATE TABLE lease (holder TEXT PRIMARY KEY, ends_at REAL NOT NULL)",
     ),
-    (  # so that a change is one statement, hence one way to the connection's thread and back, with a commit of its own
+    (  # makes a change a single statement: one round trip to the connection's thread, with its own commit
         """CREATE VIEW kept AS SELECT number, id, owner, created_at, status, running, holder, cancel_wanted, changed_at,
             body, input_items, conversation FROM record JOIN content ON content.record = record.number""",
         """CREATE TRIGGER kept_changes INSTEAD OF UPDATE ON kept BEGIN
@@ -64,7 +64,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
                     IS NOT (NEW.body, NEW.input_items, NEW.conversation);
             END""",
     ),
-    (  # so that the input is written once: a change writes the state, and the body when it is another
+    (  # writes the input only once: a change writes the state, and the body only if it differs
         "DROP VIEW kept",
         "ALTER TABLE record ADD COLUMN last_event INTEGER NOT NULL DEFAULT -1",
         "UPDATE record SET last_event = (SELECT coalesce(max(number), -1) FROM event WHERE event.record = record.number)",
@@ -82,16 +82,16 @@ MIGRATIONS: list[tuple[str, ...]] = [
             UPDATE body SET content = NEW.body WHERE record = OLD.number AND content IS NOT NEW.body;
             END""",
     ),
-    (  # what was claimed before belongs to nobody who could still answer it
+    (  # earlier claims have no holder who could still answer them
         "ALTER TABLE claim ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE claim ADD COLUMN holder TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE claim ADD COLUMN response_id TEXT",
     ),
-    (  # by the machine's monotonic clock: a lease is no longer for a clock that was set, nor for a machine that slept
+    (  # leases on the machine's monotonic clock: unaffected by setting the clock, or by a machine that slept
         "DROP TABLE lease",
         "CREATE TABLE lease (holder TEXT PRIMARY KEY, ends_at REAL NOT NULL, silent_until REAL NOT NULL)",
     ),
-    (  # so that the owner of most of it is known without looking at it all
+    (  # tracks the largest owner without scanning everything
         "ALTER TABLE record ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
         """UPDATE record SET size = (SELECT length(content) FROM body WHERE record = number)
             + (SELECT length(input_items) + length(conversation) FROM input WHERE record = number)
@@ -124,7 +124,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
             UPDATE body SET content = NEW.body WHERE record = OLD.number AND content IS NOT NEW.body;
             END""",
     ),
-    (  # what is left of a conversation, for its next turn; `identity` empty: two conversations have this name
+    (  # what is left of a conversation, for its next turn; an empty `identity` means that two conversations share the name
         """CREATE TABLE trace (name TEXT PRIMARY KEY, owner TEXT NOT NULL, identity TEXT NOT NULL, content BLOB NOT NULL,
             ends_at REAL NOT NULL)""",
         "CREATE INDEX trace_end ON trace (ends_at)",
@@ -138,12 +138,12 @@ MIGRATIONS: list[tuple[str, ...]] = [
     ),
 ]
 
-Row = tuple[Any, ...]  # of whatever the statement selects
+Row = tuple[Any, ...]  # Any: whatever the statement selects
 
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[tuple[aiosqlite.Connection, aiosqlite.Connection]]:
-    """A connection to write and one to read, to a file that is made when there is none, readable by us alone.
+    """Open a connection for writing and one for reading; the file is created if missing, readable only by us.
 
     Raises StoreUnavailable and StorageFull.
     """
@@ -161,7 +161,7 @@ async def opened(path: Path) -> AsyncIterator[tuple[aiosqlite.Connection, aiosql
 
 
 def check(path: Path) -> None:
-    """Raises StoreUnavailable when the file could not be opened or made. It makes and changes nothing."""
+    """Raise StoreUnavailable if the file could not be opened or created. Creates and changes nothing."""
     with in_our_words(path):
         place = path if path.exists() else next(parent for parent in path.parents if parent.exists())
         if not os.access(place, os.R_OK | os.W_OK) or not os.access(path.parent if place == path else place, os.W_OK | os.X_OK):
@@ -171,20 +171,20 @@ def check(path: Path) -> None:
                 head = file.read(_HEAD_BYTES)
             if head and not head.startswith(_MAGIC):
                 raise sqlite3.DatabaseError("file is not a database")
-            _refuse_newer(int.from_bytes(head[60:64], "big"), path)  # the place of user_version
+            _refuse_newer(int.from_bytes(head[60:64], "big"), path)  # the position of user_version
 
 
 async def run(db: aiosqlite.Connection, statement: str, *values: object) -> list[Row]:
-    """One statement to its end: an unfinished SELECT would keep the WAL from being copied."""
+    """Run one statement to its end: an unfinished SELECT would keep the WAL from being copied."""
     return [tuple(row) for row in await db.execute_fetchall(statement, values)]
 
 
 @contextmanager
 def in_our_words(path: Path, failures: Counter[str] | None = None) -> Iterator[None]:
-    """Count errors in `failures`, by our code, and raise them as StorageFull or StoreUnavailable."""
+    """Count errors in `failures` by our code, and raise them as StorageFull or StoreUnavailable."""
     try:
         yield
-    except (sqlite3.Error, OSError, ValueError) as error:  # ValueError is aiosqlite's word for a closed connection
+    except (sqlite3.Error, OSError, ValueError) as error:  # aiosqlite raises ValueError for a closed connection
         ours = _ours(error, path)
         if failures is not None:
             failures[str(ours.code)] += 1
@@ -203,9 +203,9 @@ def _connection(path: Path) -> aiosqlite.Connection:
 
 
 def _make_private(path: Path) -> None:
-    """Before SQLite makes the file: the files that it puts beside get the same mode."""
+    """Create the file before SQLite does, so that the files that SQLite puts beside it get the same mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):  # never opened then: a close would drop all locks that this process has on it
+    with contextlib.suppress(FileExistsError):  # not opened then: a close would drop all locks that this process has on it
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
@@ -229,7 +229,7 @@ def _refuse_newer(schema: int, path: Path) -> None:
 
 
 async def _set(db: aiosqlite.Connection, pragma: str) -> None:
-    """Tries again by itself: SQLite does not let two wait for each other that set the journal mode at once."""
+    """Set a pragma, retrying while busy: SQLite does not let two connections that set the journal mode wait for each other."""
     while True:
         try:
             await run(db, pragma)
@@ -243,7 +243,7 @@ async def _set(db: aiosqlite.Connection, pragma: str) -> None:
 def _is_full(error: Exception, path: Path) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and path.parent.exists():  # of the shared memory or the WAL
         return shutil.disk_usage(path.parent).free < _LITTLE_ROOM
     return code == sqlite3.SQLITE_FULL
