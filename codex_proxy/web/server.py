@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Callable
 
-import msgspec
 from aiohttp import web
 
 from codex_proxy import logs, policy
@@ -40,6 +39,7 @@ from codex_proxy.web.gates.auth import Caller, Callers
 from codex_proxy.web.gates.bodies import Bodies, Body
 from codex_proxy.web.gates.limits import RateLimit
 from codex_proxy.web.image_fetch import ImageFetch
+from codex_proxy.web.socket_life import SocketTimes
 from codex_proxy.wish import Wish
 
 _TO_WRITE = 60.0  # seconds that a response may be on its way beside its turn
@@ -55,14 +55,6 @@ _SOCKETS = (1024, 256)  # that are open
 _RECENT_BODIES = 4  # of the largest size: what is kept of responses that are not stored, while their sockets are open
 COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before it commits to 200; a provider's 401 takes 6.5
 _RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
-
-
-class SocketTimes(msgspec.Struct, frozen=True):
-    """Seconds between the pings on a WebSocket, without a response on it, and of all its life (as OpenAI's)."""
-
-    heartbeat: float = 30.0  # proxies cut what is silent for 60
-    idle: float = 15 * 60.0
-    life: float = 60 * 60.0
 
 
 class Server:

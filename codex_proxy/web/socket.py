@@ -2,7 +2,7 @@
 
 Each `response.create` passes the gates that a POST does, and is made by the same run; its events are told in its lane. Lanes
 go on side by side, in each one after the other. A message counts among the bodies from its first byte on. Who leaves stops
-all that is being made for him; an error is told, and the socket lives on.
+all that is being made for him. An error is told, and the socket lives on; when we close it, we say why by code and reason.
 """
 
 import asyncio
@@ -10,22 +10,22 @@ import contextlib
 import functools
 import logging
 import uuid
-from collections import deque
 
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from codex_proxy.dialects.responses import socket_messages, stored
 from codex_proxy.dialects.responses.socket_messages import Create, ErrorEvent, ServerEvent, Steer
-from codex_proxy.errors import InvalidRequest, ProxyError, RateLimited, ResponseNotFound, ShuttingDown
+from codex_proxy.errors import InvalidApiKey, InvalidRequest, ProxyError, RateLimited, ResponseNotFound, ShuttingDown
 from codex_proxy.lifecycle.recent import Made
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.web import errors, refusals, responses
-from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Arriving, Body
 from codex_proxy.web.gates.connections import Connection
+from codex_proxy.web.lanes import Lane, Request
 from codex_proxy.web.server import SERVER, Server
+from codex_proxy.web.socket_life import SocketLife
 from codex_proxy.web.steering import Steered, Steering
 
 _log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
         answer = web.WebSocketResponse(
             timeout=_CLOSE_TIMEOUT,
             heartbeat=server.socket_times.heartbeat,
+            autoping=False,  # they would be answered without end before anything else is looked at
             compress=False,
             max_msg_size=server.bodies.largest,
             decode_text=False,
@@ -89,76 +90,90 @@ class Socket:
         self._server = server
         self._answer = answer
         self._name = uuid.uuid4().hex
-        self._lanes: dict[str | None, _Lane] = {}
-        self._steering = Steering(self._send)
+        self._lanes: dict[str | None, Lane] = {}
+        self._steering = Steering(self._send, server.decoding)
+        self._life = SocketLife(server.socket_times)
         self._going = False
+        self._closing: asyncio.Task[bool] | None = None
         self._arriving = Arriving(server.bodies)
         assert isinstance(request.protocol, Connection)
-        request.protocol.upgraded(self._arriving.more)
+        request.protocol.upgraded(self._arrives)
 
     async def serve(self) -> None:
         """Read what the client says until it says no more."""
-        clock, times = asyncio.get_running_loop().time, self._server.socket_times
-        ends_at = clock() + times.life
-        used_at = clock()
         while not self._answer.closed:
-            try:
-                message = await self._answer.receive(timeout=max(0.1, min(used_at + times.idle, ends_at) - clock()))
-            except TimeoutError:
-                if self._lanes:
-                    used_at = clock()
-                    ends_at = max(ends_at, clock() + 1.0)
-                    continue
-                await self._close_old(clock() >= ends_at)
-                return
-            used_at = clock()
+            message = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._life.next_look(busy=bool(self._lanes))):
+                    message = await self._answer.receive()
             await asyncio.sleep(0)  # messages that have arrived already are read without a wait, and nobody else would have a turn
-            if not await self._take(message):
+            if self._life.over(busy=bool(self._lanes)):
+                await self._close_old()
+                return
+            if message is not None and not await self._take(message):
                 return
 
-    async def _close_old(self, at_end: bool) -> None:
-        if at_end:
-            problem = f"A connection may last {self._server.socket_times.life / 60:.0f} minutes. Open a new one."
-            error = InvalidRequest(problem)
-            error.code = "websocket_connection_limit_reached"
-            await self._refuse(error, None)
-        await self._answer.close(code=WSCloseCode.OK, message=b"idle")
+    async def _close_old(self) -> None:
+        if self._life.at_end:
+            await self._refuse(self._life.too_old(), None)
+            await self._answer.close(code=WSCloseCode.OK, message=b"The connection has reached its greatest age. Open a new one.")
+        else:
+            await self._answer.close(code=WSCloseCode.OK, message=b"idle: the connection was not used for too long")
+
+    def _arrives(self, size: int) -> bool:
+        """So many bytes have come. False: no more may come."""
+        if not self._arriving.more(size):
+            self._close_soon(WSCloseCode.TRY_AGAIN_LATER, b"There is no room for the message now, or it came too slowly.")
+            return False
+        return True
+
+    def _close_soon(self, code: WSCloseCode, reason: bytes) -> None:
+        if self._closing is None:
+            self._closing = spawn(f"the close of socket {self._name}", self._answer.close(code=code, message=reason))
 
     async def _take(self, message: WSMessage) -> bool:
         """What becomes of a message; False: it was the last one."""
+        if message.type is WSMsgType.PING:
+            with contextlib.suppress(ConnectionError):
+                await self._answer.pong(message.data)
+        if message.type in (WSMsgType.PING, WSMsgType.PONG):
+            return True
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
             return False
-        raw = message.data
+        self._life.used()
+        raw, decoding = message.data, self._server.decoding
         self._arriving.take(len(raw))
         body = Body(self._server.bodies)
         try:
             body.add(raw)
             who = await self._server.admit(self._request)
-            said = await self._server.decoding.run(len(raw), socket_messages.decode, raw)
+            said = await decoding.run(len(raw), socket_messages.decode, raw)
             if isinstance(said, Steer):
                 body.let_go()
                 await self._steering.take(said)
             else:
                 body.replace(said.content)
-                self._queue(_Request(who, body, msgspec.structs.replace(said, content=b"")))
+                self._queue(Request(who, body, msgspec.structs.replace(said, content=b"")))
         except ProxyError as error:
             body.let_go()
-            await self._refuse(error, socket_messages.stream_id_of(raw))
+            await self._refuse(error, await decoding.run(len(raw), socket_messages.stream_id_of, raw))
         return True
 
-    def _queue(self, request: "_Request") -> None:
+    def _queue(self, request: Request) -> None:
         if self._going or self._server.ending:
             raise ShuttingDown("The server is shutting down.", retry_after=_RETRY_AFTER)
+        if self._life.at_end:
+            raise self._life.too_old()
         if sum(lane.under_way for lane in self._lanes.values()) >= _UNDER_WAY:
             raise RateLimited(f"A connection may have {_UNDER_WAY} responses under way.", retry_after=_RETRY_AFTER)
         stream_id = request.create.stream_id
-        lane = self._lanes.setdefault(stream_id, _Lane())
+        lane = self._lanes.setdefault(stream_id, Lane())
         lane.waiting.append(request)
         if lane.task is None:
             lane.task = spawn(f"a lane of socket {self._name}", self._work(lane, stream_id))
             lane.task.add_done_callback(self._stop_after_a_bug)
 
-    async def _work(self, lane: "_Lane", stream_id: str | None) -> None:
+    async def _work(self, lane: Lane, stream_id: str | None) -> None:
         """Make the responses of a lane, one after the other."""
         try:
             while lane.waiting:
@@ -175,16 +190,16 @@ class Socket:
             for request in lane.waiting:
                 request.body.let_go()
         if self._going and not self._lanes:
-            await self._answer.close(code=WSCloseCode.GOING_AWAY)
+            await self._say_goodbye()
 
     def _stop_after_a_bug(self, lane: asyncio.Task[None]) -> None:
         """Its client would wait for ever; the bug itself is in the log."""
-        if not lane.cancelled() and lane.exception() is not None and self._request.transport is not None:
-            self._request.transport.abort()
+        if not lane.cancelled() and lane.exception() is not None:
+            self._close_soon(WSCloseCode.INTERNAL_ERROR, b"Internal server error.")
 
-    async def _respond(self, request: "_Request") -> None:
+    async def _respond(self, request: Request) -> None:
         """Make a response, and those that go on from it with what its client had to say meanwhile."""
-        create, steered = self._steering.claim(request.create, request.body.content)
+        create, steered = await self._steering.claim(request.create, request.body.content)
         if steered:
             request.body.replace(create.content)
         while True:
@@ -199,7 +214,7 @@ class Socket:
             request = msgspec.structs.replace(request, body=Body(self._server.bodies))
             request.body.add(create.content)
 
-    async def _make(self, request: "_Request", steered: list[Steered]) -> tuple[Create, list[Steered]] | None:
+    async def _make(self, request: Request, steered: list[Steered]) -> tuple[Create, list[Steered]] | None:
         server, who, body, stream_id = self._server, request.who, request.body, request.create.stream_id
         run = None
         try:
@@ -210,6 +225,7 @@ class Socket:
             except ProxyError as error:
                 await self._steering.fail(steered, "successor_creation_failed", error.told, stream_id)
                 raise
+            self._life.accepted()
             self._steering.began(run, request.create)
             await self._tell(run, stream_id)
             if not run.asked.store and run.stream.failure is None:
@@ -233,7 +249,7 @@ class Socket:
             found = await run.next()
 
     async def _send(self, event: ServerEvent, stream_id: str | None) -> None:
-        await self._answer.send_str(socket_messages.encode(event, stream_id))
+        await self._answer.send_frame(socket_messages.encode(event, stream_id), WSMsgType.TEXT)
 
     async def _refuse(self, error: ProxyError, stream_id: str | None) -> None:
         status, told = errors.told(error)
@@ -242,12 +258,19 @@ class Socket:
         refusals.of_this_process.tell(self._request, status, error)
         with contextlib.suppress(ConnectionError):
             await self._send(ErrorEvent(status, told), stream_id)
+        if isinstance(error, InvalidApiKey):
+            await self._answer.close(code=WSCloseCode.POLICY_VIOLATION, message=b"The API key is not valid any more.")
+        elif self._life.refused():
+            await self._answer.close(code=WSCloseCode.POLICY_VIOLATION, message=b"Too many requests in a row were refused.")
 
     async def go_away(self) -> None:
         """Close it now, or when nothing is made for it any more."""
         self._going = True
         if not self._lanes:
-            await self._answer.close(code=WSCloseCode.GOING_AWAY)
+            await self._say_goodbye()
+
+    async def _say_goodbye(self) -> None:
+        await self._answer.close(code=WSCloseCode.GOING_AWAY, message=b"The server is shutting down.")
 
     async def leave(self) -> None:
         """Nobody is there any more: stop what is made, and forget what was kept."""
@@ -257,24 +280,6 @@ class Socket:
             for request in lane.waiting:
                 request.body.let_go()
         self._arriving.let_go()
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
         self._server.recent.forget(self._name)
-
-
-class _Request(msgspec.Struct, frozen=True):
-    """A `response.create` and whose it is; its content is the body's."""
-
-    who: Caller
-    body: Body
-    create: Create
-
-
-class _Lane:
-    """Requests of one stream_id: the first is being answered, the others wait."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[_Request] = deque()
-        self.task: asyncio.Task[None] | None = None
-
-    @property
-    def under_way(self) -> int:
-        return len(self.waiting)

@@ -1,15 +1,17 @@
 """Steering: what the client of a WebSocket has to say while a response is being made for it.
 
 The turn is interrupted where it is at no work, and a successor goes on from its response with what was said; a turn that ends
-before goes on in the same way. What it cannot be used for is given back. OpenAI API reference, `response.steer`.
+before goes on in the same way. What it cannot be used for is given back. OpenAI API reference, `response.steer`. An input is
+kept once, as it came.
 """
 
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from codex_proxy.decoding import Decoding
 from codex_proxy.dialects.responses import socket_messages as messages
 from codex_proxy.dialects.responses.socket_messages import Create, ServerEvent, Steer
 from codex_proxy.errors import ProxyError
@@ -20,6 +22,7 @@ _PENDING_BYTES = 8 * 1024 * 1024  # of the inputs that wait on one socket: they 
 _REMEMBERED = 64  # responses of a socket that have ended
 _CONTINUED = ("completed", "incomplete")
 
+
 Send = Callable[[ServerEvent, str | None], Awaitable[None]]
 
 
@@ -28,7 +31,6 @@ class Steered(msgspec.Struct, frozen=True):
 
     id: str
     steer: Steer
-    said: list[msgspec.Raw]
 
 
 class _Active:
@@ -43,33 +45,36 @@ class _Active:
 class Steering:
     """Of one socket; `send` tells an event in a lane."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, decoding: Decoding) -> None:
         self._send = send
+        self._decoding = decoding
         self._active: dict[str, _Active] = {}
         self._ended = deque[str](maxlen=_REMEMBERED)
         self._waiting: dict[str, list[Steered]] = {}  # by the response whose calls are unanswered
 
     async def take(self, steer: Steer) -> None:
         """An input has come."""
-        active = self._active.get(steer.previous_response_id)
-        refusal, said = self._refusal(steer, active), list[msgspec.Raw]()
+        refusal = self._refusal(steer)
         if refusal is None:
             try:
-                said = steer.said()
+                await self._decoding.run(steer.size, steer.check)
+                refusal = self._refusal(steer)  # it may have ended meanwhile
             except ProxyError as error:
                 refusal = "invalid_input", error.message
+        active = self._active.get(steer.previous_response_id)
         if refusal is not None or active is None:
             code, message = refusal or ("response_not_found", "No such response.")
             number, lane = (active.run.stream.number(), active.create.stream_id) if active else (0, None)
             await self._fail(steer, code, message, number, lane)
             return
-        steered = Steered(f"steer_{uuid.uuid4().hex}", steer, said)
+        steered = Steered(f"steer_{uuid.uuid4().hex}", steer)
         active.steered.append(steered)
         accepted = messages.Accepted(steered.id, steer.previous_response_id)
         await self._send(messages.SteerAccepted(active.run.stream.number(), accepted), active.create.stream_id)
         active.run.steer()
 
-    def _refusal(self, steer: Steer, active: _Active | None) -> tuple[str, str] | None:
+    def _refusal(self, steer: Steer) -> tuple[str, str] | None:
+        active = self._active.get(steer.previous_response_id)
         if active is None and steer.previous_response_id in self._ended:
             return "response_already_completed", "The response has ended. Continue it with response.create."
         if active is None:
@@ -78,14 +83,14 @@ class Steering:
             return "steering_not_supported", "A response in a conversation cannot be steered."
         if len(active.steered) >= _PENDING:
             return "too_many_pending_steers", f"At most {_PENDING} inputs can wait for a response."
-        if self._pending_bytes() + memoryview(steer.input).nbytes > _PENDING_BYTES:
+        if self._pending_bytes() + steer.size > _PENDING_BYTES:
             megabytes = _PENDING_BYTES // 2**20
             return "too_many_pending_steers", f"The inputs that wait on one connection can have {megabytes} MB together."
         return None
 
     def _pending_bytes(self) -> int:
         waiting = (*self._waiting.values(), *(active.steered for active in self._active.values()))
-        return sum(memoryview(one.steer.input).nbytes for steered in waiting for one in steered)
+        return sum(one.steer.size for steered in waiting for one in steered)
 
     def began(self, run: Run, create: Create) -> None:
         """A response is being made."""
@@ -95,10 +100,12 @@ class Steering:
         """A response is not being made any more, however it ended."""
         self._active.pop(run.id, None)
 
-    def claim(self, create: Create, content: bytes | bytearray) -> tuple[Create, list[Steered]]:
+    async def claim(self, create: Create, content: bytes | bytearray) -> tuple[Create, list[Steered]]:
         """A request of this content with what waits for it, and that, to be given back by `fail` when it comes to nothing."""
         steered = self._waiting.pop(create.previous_response_id or "", [])
-        return (create.after(list(_said(steered)), content) if steered else create), steered
+        if not steered:
+            return create, steered
+        return await self._decoding.run(len(content) + _size(steered), create.after, _steers(steered), content), steered
 
     async def ended(self, run: Run) -> tuple[Create, list[Steered]] | None:
         """A response has ended: the request that goes on from it with what was said, and that."""
@@ -117,7 +124,7 @@ class Steering:
                 accepted = messages.Accepted(one.id, run.id)
                 await self._send(messages.SteerPending(run.stream.number(), accepted, required), lane)
             return None
-        return active.create.successor(run.id, list(_said(steered))), steered
+        return await self._decoding.run(_size(steered), active.create.successor, run.id, _steers(steered)), steered
 
     async def fail(self, steered: list[Steered], code: str, message: str, lane: str | None, run: Run | None = None) -> None:
         """Give inputs back."""
@@ -131,6 +138,9 @@ class Steering:
         await self._send(messages.SteerFailed(number, messages.SteerError(code, message), returned), lane)
 
 
-def _said(steered: list[Steered]) -> Iterator[msgspec.Raw]:
-    for one in steered:
-        yield from one.said
+def _steers(steered: list[Steered]) -> list[Steer]:
+    return [one.steer for one in steered]
+
+
+def _size(steered: list[Steered]) -> int:
+    return sum(one.steer.size for one in steered)

@@ -11,17 +11,21 @@ from typing import Any
 import aiohttp
 import pytest
 
+from codex_proxy.decoding import Decoding
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step
+from codex_proxy.web import socket_life
 from codex_proxy.web.gates import bodies
-from codex_proxy.web.server import SocketTimes
+from codex_proxy.web.socket_life import SocketTimes
 from tests.conftest import Proxy, ProxyStarter
 from tests.support.exchange import HELLO
+from tests.support.key_file import write_keys
 from tests.support.sessions import http_session
 
 _KEY = "sk-proxy-0123456789"
 _CREATE = {"type": "response.create", "model": "gpt-5.5 chat", "input": "go", "store": False}
 _PAGE_BYTES = 4096
+_UNKNOWN = b'\x81\x8c\0\0\0\0{"type":"x"}'  # as a client masks it, with zeros
 
 
 @pytest.fixture
@@ -222,3 +226,156 @@ async def test_what_is_around_many_fragments_is_no_message_that_comes_slowly(mon
     monkeypatch.setattr(bodies, "_READ_TIMEOUT", -1.0)
     assert arriving.more(6)  # a pong, while the response is made
     assert not arriving.more(100_000)  # a message that takes too long
+
+
+async def closed(socket: aiohttp.ClientWebSocketResponse) -> tuple[int, str]:
+    """The code and the reason with which the server closes a socket, whatever it says before."""
+    async with asyncio.timeout(10):
+        while (message := await socket.receive()).type is not aiohttp.WSMsgType.CLOSE:
+            assert message.type is aiohttp.WSMsgType.TEXT, message
+    return message.data, message.extra or ""
+
+
+@pytest.mark.parametrize("times", [SocketTimes(idle=0.5), SocketTimes(life=0.5)], ids=["idle", "life"])
+async def test_pings_and_pongs_do_not_keep_a_socket_open(proxy: Proxy, times: SocketTimes) -> None:
+    proxy.server.socket_times = times
+    async with opened(proxy) as socket:
+        end = asyncio.ensure_future(closed(socket))
+        while not end.done():
+            with contextlib.suppress(ConnectionError):
+                await socket.ping()
+                await socket.pong()
+            await asyncio.sleep(0.02)
+        code, reason = await end
+        assert code == 1000
+        assert "too long" in reason or "greatest age" in reason
+
+
+async def test_a_socket_that_is_always_busy_takes_no_more_at_its_end(proxy: Proxy, model: ModelServer) -> None:
+    proxy.server.socket_times = SocketTimes(life=0.3)
+    go_on = asyncio.Event()
+
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        await go_on.wait()
+        yield Say(("late",))
+
+    model.script = script
+    async with opened(proxy) as socket:
+        await socket.send_json(_CREATE)
+        await asyncio.sleep(0.4)
+        await socket.send_json(_CREATE | {"stream_id": "more"})
+        refused = await last_of(socket)
+        assert (refused["error"]["code"], refused["stream_id"]) == ("websocket_connection_limit_reached", "more")
+        go_on.set()
+        assert (await last_of(socket))["type"] == "response.completed"
+        assert (await closed(socket))[0] == 1000
+
+
+async def test_a_revoked_key_closes_its_socket_at_the_next_message(
+    environ: dict[str, str], start_proxy: ProxyStarter, tmp_path: Path
+) -> None:
+    environ |= {"PROXY_API_KEYS_FILE": str(tmp_path / "keys.toml"), "CODEX_MAX_PARALLEL_REQUESTS": "1"}
+    keys = write_keys(tmp_path / "keys.toml", {"anna": {}, "bert": {}})
+    async with start_proxy() as proxy, http_session(headers=keys["anna"]) as anna, opened(proxy, anna) as socket:
+        await socket.send_json(_CREATE)
+        assert (await last_of(socket))["type"] == "response.completed"
+        write_keys(tmp_path / "keys.toml", {"bert": {}})
+        await socket.send_json(_CREATE)
+        assert (await last_of(socket))["status"] == 401
+        assert await closed(socket) == (1008, "The API key is not valid any more.")
+
+
+async def test_too_many_refusals_in_a_row_close_a_socket(proxy: Proxy) -> None:
+    async with opened(proxy) as socket:
+        for _ in range(49):
+            await socket.send_str("{")
+        await socket.send_json(_CREATE)
+        for _ in range(49):
+            assert (await last_of(socket))["type"] == "error"
+        assert (await last_of(socket))["type"] == "response.completed"
+        for _ in range(50):
+            await socket.send_str("{")
+        assert await closed(socket) == (1008, "Too many requests in a row were refused.")
+
+
+@pytest.mark.parametrize("tiny", [b"\x81\x80\0\0\0\0", b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0"], ids=["text", "ping", "pong"])
+async def test_a_flood_of_tiny_messages_keeps_nobody_else_waiting(
+    proxy: Proxy, tiny: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How often others have a turn, while what came in one piece is taken: after each message."""
+    monkeypatch.setattr(socket_life, "_REFUSED_IN_A_ROW", 10_000)
+    turns = 0
+    async with opened(proxy) as socket:
+        transport = socket._response.connection.transport
+        transport.write(tiny * 300 + _UNKNOWN)
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        watching = asyncio.ensure_future(others())
+        try:
+            async with asyncio.timeout(20):
+                while json.loads(await socket.receive_str()).get("error", {}).get("param") != "type":
+                    pass
+        finally:
+            watching.cancel()
+    assert turns >= 300
+
+
+class Watched(Decoding):
+    """Notes what is done for bodies of which size, for those that are not small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.large: list[str] = []
+
+    async def run(self, size: int, work: Any, *arguments: Any, **named: Any) -> Any:  # Any: whatever the work takes and gives
+        if size > 32_768:
+            self.large.append(work.__name__)
+        return await super().run(size, work, *arguments, **named)
+
+
+async def test_a_large_message_is_never_decoded_between_those_of_others(proxy: Proxy, model: ModelServer) -> None:
+    """And what waits as steering has 8 MB on a socket, each input kept once."""
+    go_on = asyncio.Event()
+
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        await go_on.wait()
+        yield Say(("done",))
+
+    model.script = script
+    proxy.server.decoding.close()
+    proxy.server.decoding = watched = Watched()
+    large = "x" * 3_000_000
+    async with opened(proxy) as socket:
+        await socket.send_json({"type": "of nothing known", "stream_id": "a", "input": large})
+        assert (await last_of(socket))["stream_id"] == "a"
+        assert watched.large == ["decode", "stream_id_of"]
+        await socket.send_json(_CREATE)
+        created = await next_of(socket, "response.created")
+        steer = {"type": "response.steer", "previous_response_id": created["response"]["id"], "input": large}
+        watched.large.clear()
+        for _ in range(2):
+            await socket.send_json(steer)
+            await next_of(socket, "response.steer.accepted")
+        assert watched.large == ["decode", "check"] * 2
+        await socket.send_json(steer)
+        failed = await next_of(socket, "response.steer.failed")
+        assert (failed["error"]["code"], "8 MB" in failed["error"]["message"]) == ("too_many_pending_steers", True)
+        assert failed["steer"]["input"] == large
+        assert proxy.server.bodies.held < len(large)
+        go_on.set()
+        await next_of(socket, "response.completed")
+    assert "successor" in watched.large
+
+
+async def next_of(socket: aiohttp.ClientWebSocketResponse, kind: str) -> dict[str, Any]:  # Any: JSON
+    """The next event of this type."""
+    async with asyncio.timeout(20):
+        while (event := json.loads(await socket.receive_str()))["type"] != kind:
+            pass
+    found: dict[str, Any] = event
+    return found

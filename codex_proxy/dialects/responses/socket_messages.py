@@ -36,16 +36,16 @@ class Create(msgspec.Struct, frozen=True):
     previous_response_id: str | None = None
     settings: bytes = b"{}"
 
-    def after(self, said: list[msgspec.Raw], content: bytes | bytearray) -> "Create":
+    def after(self, steers: list["Steer"], content: bytes | bytearray) -> "Create":
         """The same request, of this content, with something said before its input."""
         members = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
         given = _items(members["input"]) if "input" in members else []
-        return msgspec.structs.replace(self, content=msgspec.json.encode(members | {"input": [*said, *given]}))
+        return msgspec.structs.replace(self, content=msgspec.json.encode(members | {"input": [*_said(steers), *given]}))
 
-    def successor(self, response_id: str, said: list[msgspec.Raw]) -> "Create":
+    def successor(self, response_id: str, steers: list["Steer"]) -> "Create":
         """A request that goes on from its response with what was said meanwhile."""
         settings = msgspec.json.decode(self.settings, type=dict[str, msgspec.Raw])
-        content = msgspec.json.encode(settings | {"input": said, "previous_response_id": response_id})
+        content = msgspec.json.encode(settings | {"input": _said(steers), "previous_response_id": response_id})
         return msgspec.structs.replace(self, content=content, previous_response_id=response_id)
 
 
@@ -55,10 +55,14 @@ class Steer(msgspec.Struct, frozen=True):
     previous_response_id: str
     input: msgspec.Raw
 
-    def said(self) -> list[msgspec.Raw]:
-        """Its messages. Raises InvalidRequest when it has something else than a user's."""
-        items = _items(self.input)
-        decoded = msgspec.json.decode(msgspec.json.encode(items), type=list[dict[str, Any]])
+    @property
+    def size(self) -> int:
+        """Bytes of the input."""
+        return memoryview(self.input).nbytes
+
+    def check(self) -> None:
+        """Raises InvalidRequest when its input has something else than messages of a user."""
+        decoded = msgspec.json.decode(msgspec.json.encode(self.said()), type=list[dict[str, Any]])
         history = history_of(decoded, "input")
         alien = any(set(item) - _SAID or item.get("role") != "user" for item in decoded)
         if alien or not all(isinstance(item, Message) for item in history):
@@ -66,7 +70,10 @@ class Steer(msgspec.Struct, frozen=True):
         parts = [part for item in history if isinstance(item, Message) for part in item.parts]
         if not any(not isinstance(part, Text) or part.text.strip() for part in parts):
             raise InvalidRequest("The input is empty.", param="input")
-        return items
+
+    def said(self) -> list[msgspec.Raw]:
+        """The messages of its input. Raises InvalidRequest when it is none."""
+        return _items(self.input)
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -161,6 +168,10 @@ def required(output: Iterable[OutputItem]) -> tuple[RequiredInput, ...]:
     )
 
 
+def _said(steers: list[Steer]) -> list[msgspec.Raw]:
+    return [said for steer in steers for said in steer.said()]
+
+
 def _items(given: msgspec.Raw) -> list[msgspec.Raw]:
     """The items of an input. Raises InvalidRequest when it is none."""
     try:
@@ -180,7 +191,7 @@ def stream_id_of(raw: bytes) -> str | None:
         return None
 
 
-def encode(event: ServerEvent, stream_id: str | None) -> str:
+def encode(event: ServerEvent, stream_id: str | None) -> bytes:
     """An event as it is told in a lane."""
     told = msgspec.json.encode(event)
-    return (told if stream_id is None else told[:-1] + b',"stream_id":' + msgspec.json.encode(stream_id) + b"}").decode()
+    return told if stream_id is None else told[:-1] + b',"stream_id":' + msgspec.json.encode(stream_id) + b"}"

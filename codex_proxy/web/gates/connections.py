@@ -89,13 +89,14 @@ class Connection(web.RequestHandler):
             self._head_began = True
             if self._head_timer is None:
                 self._time_head()
-        if self._arriving is not None and not self._arriving(len(data)) and self._socket is not None:
-            self._socket.abort()
+        if self._arriving is not None and not self._arriving(len(data)):
+            self._deaf = True
             return
         super().data_received(data)
 
     def upgraded(self, arriving: Callable[[int], bool]) -> None:
-        """It is a WebSocket now. `arriving` is told of the size of all that comes, and is False when that is too much."""
+        """It is a WebSocket now. `arriving` is told of the size of all that comes; False: it closes the connection, and what
+        still comes is forgotten."""
         self._arriving = arriving
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own form: True keeps the connection
