@@ -45,6 +45,11 @@ class Recent:
         self._kept.move_to_end((socket, response_id))
         return self._kept[socket, response_id][1]
 
+    def drop(self, socket: str, response_id: str) -> None:
+        """One that may not be gone on from any more, where it is kept."""
+        if (socket, response_id) in self._kept:
+            self._drop((socket, response_id))
+
     def forget(self, socket: str) -> None:
         """Drop the responses of a socket that has closed."""
         for key in [key for key in self._kept if key[0] == socket]:

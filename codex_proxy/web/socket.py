@@ -223,12 +223,15 @@ class Socket:
                 given = b"[]" if run.asked.store else (await server.decoding.run(body.size, run.given))[1]
                 await responses.begin(server, who, run, body)
             except ProxyError as error:
+                self._evict(request.create)
                 await self._steering.fail(steered, "successor_creation_failed", error.told, stream_id)
                 raise
             self._life.accepted()
             self._steering.began(run, request.create)
             await self._tell(run, stream_id)
-            if not run.asked.store and run.stream.failure is None:
+            if run.stream.failure is not None:
+                self._evict(request.create)
+            elif not run.asked.store:
                 recorded = stored.encode_conversation(tuple(run.stream.recorded))
                 made = Made(msgspec.json.encode(run.stream.response), (given, recorded))
                 server.recent.put(who.owner, self._name, run.id, made)
@@ -237,6 +240,11 @@ class Socket:
             if run is not None:
                 self._steering.left(run)
                 run.leave()
+
+    def _evict(self, create: Create) -> None:
+        """What a response that failed went on from is not gone on from here again (Open Responses, "WebSocket transport")."""
+        if create.previous_response_id is not None:
+            self._server.recent.drop(self._name, create.previous_response_id)
 
     async def _tell(self, run: Run, stream_id: str | None) -> None:
         """Everything that there is to tell of a response, up to its end. Raises what `Run.next` does."""

@@ -188,6 +188,24 @@ async def test_a_failed_turn_is_told_and_the_socket_lives_on(client: AsyncOpenAI
         assert (await answered(connection, input="go")).output_text == TEXT
 
 
+@pytest.mark.parametrize("refused", [True, False])
+async def test_nothing_goes_on_again_from_where_a_continuation_failed(
+    client: AsyncOpenAI, model: ModelServer, refused: bool
+) -> None:
+    async def fail(_: ModelRequest) -> AsyncIterator[Step]:
+        yield Fail("insufficient_quota", "No quota is left.")
+
+    async with client.responses.connect() as connection:
+        first = await answered(connection, input="one", store=False)
+        model.script = fail
+        orphan: Any = {"type": "function_call_output", "call_id": "call_of_nobody", "output": "1"}
+        given = [orphan] if refused else "two"
+        await connection.response.create(model=MODEL, input=given, store=False, previous_response_id=first.id)
+        assert (await told(connection))[-1].type == ("error" if refused else "response.failed")
+        await connection.response.create(model=MODEL, input="three", store=False, previous_response_id=first.id)
+        assert (await told(connection))[-1].error.code == "previous_response_not_found"
+
+
 async def test_who_leaves_ends_the_command_that_runs_for_him(client: AsyncOpenAI, model: ModelServer) -> None:
     async def script(_: ModelRequest) -> AsyncIterator[Step]:
         yield Call("exec_command", '{"cmd": "sleep 31.4159"}', "call_1")

@@ -274,6 +274,10 @@ def test_encrypted_reasoning_is_given_only_to_whom_it_was_asked_by() -> None:
     }
 
 
+def test_reasoning_that_comes_without_an_encrypted_form_has_no_null_for_it() -> None:
+    assert "encrypted_content" not in output_of(transcripts.ALL["REASONING_TWICE"], show_encrypted=True)[0]
+
+
 def test_raw_reasoning_is_the_content_of_the_item() -> None:
     assert output_of(transcripts.ALL["RAW_REASONING"])[0] == {
         "type": "reasoning",

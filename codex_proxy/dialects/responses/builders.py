@@ -112,7 +112,7 @@ class ReasoningBuilder:
             self._place.id,
             tuple(SummaryText(text) for text in self._summary),
             (raw,) if self._raw else msgspec.UNSET,
-            encrypted if self._show_encrypted else msgspec.UNSET,
+            encrypted if self._show_encrypted and encrypted is not None else msgspec.UNSET,
         )
         return [*told, self._place.done(item)], item
 

@@ -35,12 +35,12 @@ class OutputMessage(msgspec.Struct, frozen=True, tag_field="type", tag="message"
 
 
 class ReasoningItem(msgspec.Struct, frozen=True, tag_field="type", tag="reasoning"):
-    """`encrypted_content` only when the request's `include` asks for it."""
+    """`encrypted_content` only where the request asks for it, and the model gives it."""
 
     id: str
     summary: tuple[SummaryText, ...] = ()
     content: tuple[ReasoningText, ...] | msgspec.UnsetType = msgspec.UNSET
-    encrypted_content: str | msgspec.UnsetType | None = msgspec.UNSET
+    encrypted_content: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class FunctionCallItem(msgspec.Struct, frozen=True, tag_field="type", tag="function_call"):
