@@ -1,1 +1,1 @@
-"""The Codex CLI. Rule: nothing here knows HTTP, dialects or the queue, and nothing outside imports `wire`."""
+"""The Codex CLI. Nothing in this package knows HTTP, dialects or the queue, and nothing outside it imports `wire`."""

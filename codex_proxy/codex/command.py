@@ -1,6 +1,6 @@
-"""The command line of the CLI: where it is, which version it has, with which flags and environment it is started.
+"""The Codex CLI's command line: its path, version, flags and environment.
 
-Values from requests never get here: they travel as JSON in the protocol.
+No value from a request ends up on it: those are sent as JSON in the protocol.
 """
 
 import importlib
@@ -22,54 +22,54 @@ from codex_proxy.turns import Mode
 
 _log = logging.getLogger(__name__)
 
-OLDEST = (0, 147, 0)  # the first with rawResponse/completed
-_SAFE_AS_ROOT = (0, 163, 0)  # 0.147.0 is not: its commands keep CAP_SYS_ADMIN then
+OLDEST = (0, 147, 0)  # the first version with rawResponse/completed
+_SAFE_AS_ROOT = (0, 163, 0)  # run as root, the commands of 0.147.0 keep CAP_SYS_ADMIN
 NEWEST_TESTED = (0, 169, 0)
 _PIP_INSTALL = f"{shlex.quote(sys.executable)} -m pip install"
-_VERSION_TIMEOUT = 20.0  # a cold 300 MB binary on a slow disk
+_VERSION_TIMEOUT = 20.0  # seconds, for a cold 300 MB binary on a slow disk
 
-# What the child may see of our environment; CODEX_CHILD_ENV adds names.
+# Variables passed on to the child; CODEX_CHILD_ENV adds more.
 _CHILD_ENV = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_RUNTIME_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE"),
 )
 _CHILD_ENV_PREFIX = "OPENAI_"
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy")  # in any case
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")  # in upper or lower case
 _LOOPBACK = "localhost,127.0.0.1,::1"
 
-# Features belong to the process: in a thread's config they cost up to 300 ms of CPU. Those that an installed
-# version does not know are left out, because the CLI ends at an unknown name.
-# Sub-agents use models of their own choice, whatever the key allows, and their tokens are in no turn's usage (0.163.0). A goal
-# is pursued after its turn has ended. MCP servers that a skill asks for would be installed into the operator's config.toml.
+# Features are switched off for the whole process: in a thread's config that costs up to 300 ms of CPU. Features unknown to the
+# installed version are left out, because the CLI exits on an unknown name.
+# Sub-agents choose their own models, whatever the key allows, and their tokens are missing from the turn's usage (0.163.0).
+# Codex pursues a goal after its turn has ended, and would add the MCP servers that a skill asks for to the operator's config.toml.
 _ON_THEIR_OWN = ("goals", "multi_agent", "multi_agent_v2", "multi_agent_mode", "enable_fanout", "agent_message_board")
 _OFF_ALWAYS = ("shell_snapshot", "plugins", "apps", "skill_mcp_dependency_install", *_ON_THEIR_OWN)
 _OFF_FOR_CHAT = ("shell_tool", "unified_exec", "skill_search", "tool_search", "tool_suggest", "view_image")
 _CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false")
-# The CLI asks git about the directory of every thread and turn, outside of the sandbox, and `git status` runs the filters that
-# a repository names (0.147.0 to 0.169.0). Commands do not see this, and their git works.
+# The CLI runs git in the directory of every thread and turn, outside the sandbox, and `git status` runs the filters that the
+# repository configures (0.147.0 to 0.169.0). Commands do not get this variable, so their git works.
 _NO_REPOSITORY = {"GIT_DIR": os.devnull}
-_NO_LOGIN = "cli_auth_credentials_store=ephemeral"  # one that is found is renewed at its issuer, needed or not
+_NO_LOGIN = "cli_auth_credentials_store=ephemeral"  # the CLI would refresh a stored login with its issuer, needed or not
 
 
 class Command(msgspec.Struct, frozen=True):
-    """An installed CLI: its path, its version, the features that it knows by name, and its own list of models.
+    """An installed CLI: its path, version, the names of its features, and its bundled models.
 
-    `models` are the entries of `codex debug models` by name, which tell what model/list does not; none where it has no
-    such command.
+    `models` are the entries of `codex debug models` by slug, with details that model/list lacks; empty where the CLI does not
+    have that command.
     """
 
     path: str
     version: tuple[int, int, int]
     features: frozenset[str]
-    models: Mapping[str, dict[str, Any]] = {}  # Any: the CLI's own form
+    models: Mapping[str, dict[str, Any]] = {}  # Any: the CLI's own format
 
     @property
     def dotted_version(self) -> str:
         return _dotted(self.version)
 
     def argv(self, mode: Mode, *, local_only: bool = False) -> list[str]:
-        """The command of an app-server process whose threads are all of one mode."""
+        """The command that starts an app-server process for threads of one mode."""
         off = _OFF_ALWAYS + (_OFF_FOR_CHAT if mode == "chat" else ())
         flags = [word for name in off if name in self.features for word in ("--disable", name)]
         config = (*_CONFIG, _NO_LOGIN) if local_only else _CONFIG
@@ -77,11 +77,11 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class _Models(msgspec.Struct):
-    models: list[dict[str, Any]]  # Any: the CLI's own form
+    models: list[dict[str, Any]]  # Any: the CLI's own format
 
 
 def find(settings: Settings) -> Command:
-    """Look for the CLI at CODEX_PATH, on PATH, in the wheel. Raises CommandNotFound with the command that mends it."""
+    """Find the CLI at CODEX_PATH, on PATH or in its wheel. Raises CommandNotFound, whose message says how to fix it."""
     path = locate(settings)
     version = _version(path, settings)
     if version < OLDEST:
@@ -99,7 +99,7 @@ def find(settings: Settings) -> Command:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The child's whole environment. With local_only no proxy: it would get even the prompts for a loopback address."""
+    """The child's whole environment. With local_only it has no proxies, which would see even prompts sent to loopback."""
     given = settings.environ
     names = {*_CHILD_ENV, *settings.child_env, *(name for name in given if name.startswith(_CHILD_ENV_PREFIX))}
     if settings.local_only:
@@ -137,7 +137,7 @@ def _version(path: str, settings: Settings) -> tuple[int, int, int]:
 
 
 def _bundled_models(path: str, settings: Settings) -> dict[str, dict[str, Any]]:
-    """What the CLI was built with (0.147.0 to 0.169.0: in 60 ms); nothing is asked of anybody else."""
+    """The models that the CLI was built with, listed without network access (takes 60 ms; 0.147.0 to 0.169.0)."""
     listed = _run(path, ["-c", _NO_LOGIN, "debug", "models", "--bundled"], settings)
     try:
         found = msgspec.json.decode(listed, type=_Models).models

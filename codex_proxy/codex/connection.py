@@ -1,7 +1,7 @@
-"""Connection: JSON-RPC over the lines of one process. It knows ids and deadlines, not what methods mean.
+"""JSON-RPC over the stdin and stdout of one process: ids and deadlines, not the meaning of methods.
 
-Nothing reads between calls, and there is no task of its own: so a client that does not read slows the CLI through the
-pipe, and not our memory. One caller at a time, except for `post`, which any task may call.
+A connection has no task of its own and reads only during calls, so a slow client holds back the CLI through the pipe instead
+of filling our memory. Only one caller at a time, except for `post`, which any task may call.
 """
 
 import asyncio
@@ -23,52 +23,53 @@ _T = TypeVar("_T")
 Hear = Callable[[msgspec.Raw], None]
 _log = logging.getLogger(__name__)
 
-ANSWER_TIMEOUT = 30.0  # seconds; thread/start with MCP servers of the user's may take some
-PROMPT_TIMEOUT = 10.0  # for what takes milliseconds: longer, and the process is stopped or stuck
-_EARLY_AT_MOST = 30_000  # notifications that may come before an answer: one for each item of a history, of which there are 20,000
-_LINES_IN_A_ROW = 256  # that may be read without letting other tasks run: a flood may be in our buffer already
-_NAMES_AT_MOST = _NAME_AT_MOST = 100  # of unknown methods, and characters of one
+ANSWER_TIMEOUT = 30.0  # seconds; thread/start may take several with the user's MCP servers
+PROMPT_TIMEOUT = 10.0  # seconds, for requests that take milliseconds: beyond this the process is stopped or stuck
+_EARLY_AT_MOST = 30_000  # notifications before an answer: one for each item of a history, which has up to 20,000
+_LINES_IN_A_ROW = 256  # lines read before other tasks get to run: a flood of them may already be buffered
+_NAMES_AT_MOST = _NAME_AT_MOST = 100  # unknown methods counted by name, and characters of a name
 _UNKNOWN_METHOD = -32601
 _NOT_UNDERSTOOD = (
-    "Failed to deserialize JSONRPCMessage: "  # on stderr, and no other answer: nested too deeply, say (0.147.0 to 0.169.0)
+    "Failed to deserialize JSONRPCMessage: "  # the only answer, on stderr, to JSON nested too deeply, say (0.147.0 to 0.169.0)
 )
 _LONGEST_REASON = 300  # characters
 
 
 class Brought(msgspec.Struct, frozen=True):
-    """What of a client's goes to Codex in a request, for an error: in words, and the member that it stands in."""
+    """The part of a request to Codex that came from the client, for error messages: in words, and the request member."""
 
     what: str
     param: str | None = None
 
 
 class Connection:
-    """Both directions of one app-server."""
+    """A JSON-RPC connection to one app-server process."""
 
     def __init__(self, process: CodexProcess) -> None:
         self._process = process
         self._ids = itertools.count(1)
-        self._early: deque[wire.Line] = deque()  # notifications that came while an answer was awaited
+        self._early: deque[wire.Line] = deque()  # notifications received while waiting for an answer
         self._read_in_a_row = 0
-        self._limit: asyncio.Timeout | None = None  # of the request that is being answered
-        self._not_understood = ""  # why it was not, once Codex says so
-        self._heard = time.monotonic()  # when the latest line came
-        self.hears: dict[str, Hear] = {}  # notifications of the whole process, by method: told at once and to nobody else
-        self._awaited: dict[int | str, Hear] = {}  # answers that nobody waits for, by the number of their request
-        self.unknown: Counter[str] = Counter()  # methods that we do not know, and how often they came
+        self._limit: asyncio.Timeout | None = None  # of the pending request
+        self._not_understood = ""  # why Codex could not read the pending request, once it says so
+        self._heard = time.monotonic()  # when the latest line arrived
+        self.hears: dict[str, Hear] = {}  # callbacks by method, for process-wide notifications; these are not returned to callers
+        self._awaited: dict[int | str, Hear] = {}  # callbacks for answers to posted requests, by request id
+        self.unknown: Counter[str] = Counter()  # unknown methods received, and how often
         process.hear_stderr = self._hear_stderr
 
     @property
     def idle_for(self) -> float:
-        """Seconds since the latest line of the process."""
+        """Seconds since the process last sent a line."""
         return time.monotonic() - self._heard
 
     async def request(
         self, method: str, params: Any, answer: type[_T], timeout: float = ANSWER_TIMEOUT, brought: Brought | None = None
     ) -> _T:
-        """Ask, and wait for the answer. Raises WorkerFailed when it refuses or is late, ContextTooLong or InvalidRequest.
+        """Send a request and wait for its answer.
 
-        `brought`: what in `params` a client has brought, and is at fault when Codex cannot read them.
+        Raises WorkerFailed when Codex refuses it or is late, ContextTooLong or InvalidRequest. `brought` is the part of `params`
+        that came from the client, which gets the blame when Codex cannot read them.
         """
         self._not_understood = ""
         number = await self.post(method, params)
@@ -90,7 +91,7 @@ class Connection:
         raise refusal(method, line.error, brought=brought is not None)
 
     async def post(self, method: str, params: Any, hear: Hear | None = None) -> int:
-        """Send a request without waiting for its answer, which `hear` is told when it has come; returns its id."""
+        """Send a request without waiting and return its id. `hear` is called with the result, if there is one."""
         number = next(self._ids)
         if hear is not None:
             self._awaited[number] = hear
@@ -101,15 +102,15 @@ class Connection:
         await self._write({"method": method})
 
     async def notification(self) -> wire.Line:
-        """The next notification, in order; no deadline of its own. Raises WorkerFailed at the end of output."""
+        """The next notification, in order. Has no deadline. Raises WorkerFailed at the end of output."""
         if self._early:
             return self._early.popleft()
         while (line := await self._read()).method is None:
-            pass  # the answer to something posted
+            pass  # the answer to a posted request
         return line
 
     def _hear_stderr(self, line: str) -> None:
-        """What Codex cannot read it answers there only, without an id: it was the request that is being answered."""
+        """Note that Codex could not read the pending request: it says so only on stderr, and without an id."""
         _, found, reason = line.partition(_NOT_UNDERSTOOD)
         if found and self._limit is not None and not self._limit.expired():
             self._not_understood = reason
@@ -121,9 +122,9 @@ class Connection:
         self._early.append(notification)
 
     async def _read(self) -> wire.Line:
-        """The next line that is not a request of the CLI, which is answered here, nor a notification that we do not know.
+        """The next answer or known notification. Answers the CLI's requests, and counts and skips unknown notifications.
 
-        A call of a client's tool is passed on like a notification.
+        A call to one of the client's tools is returned like a notification.
         """
         while True:
             await self._let_others_run()

@@ -1,7 +1,7 @@
-"""Tokens of a model response that was cut off, counted by us: Codex reports none for it.
+"""Our own token count for a model response that was cut off, for which Codex reports none.
 
-A delta is at least a token, so the output is its deltas. The input is what the request brought, at four bytes of text a
-token, since a provider's tokenizer is its own; what Codex itself puts before that is not in it. `Usage.counted` marks it.
+A delta is at least one token, so the output is counted in deltas. The input is what the request contained, at four bytes of
+text per token, since each provider has its own tokenizer; what Codex puts before it is not counted. `Usage.counted` marks it.
 """
 
 import msgspec
@@ -10,11 +10,11 @@ from codex_proxy.history import Answered, Called, History, Message, Part, Reason
 from codex_proxy.turns import Turn, Usage
 
 _BYTES_A_TOKEN = 4
-_IMAGE_TOKENS = 1000  # about what providers count for one of usual size
+_IMAGE_TOKENS = 1000  # roughly what providers count for an image of usual size
 
 
 def usage(turn: Turn, reported: Usage | None, *, said: int, thought: int) -> Usage:
-    """The usage of a turn: what was reported of its earlier model responses, and the deltas of the one that was cut off."""
+    """A turn's usage: what was reported for its earlier model responses, plus our count for the one that was cut off."""
     before = reported or Usage(0, 0, 0, 0)
     return msgspec.structs.replace(
         before,

@@ -1,6 +1,6 @@
-"""What a turn demands of the model's answer, and what it is told once when the answer does not meet that.
+"""What a turn demands of the model's answer, and the reminder sent once when the answer does not meet it.
 
-The answer is held back until it is known to do; the second one stands, whatever it is.
+The answer is held back until it is known to meet the demand; the second answer is passed on whatever it is.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ _AS_JSON = "Your answer is not the JSON that you were asked for: {}. Answer agai
 
 
 class Demand(Protocol):
-    """Of one model answer."""
+    """What one answer of the model must be."""
 
     def feed(self, event: TurnEvent) -> list[TurnEvent]:
-        """What may be shown now. The end of the turn shows the rest."""
+        """The events that may be passed on now. The end of the turn releases the rest."""
 
     async def unmet(self, *, called: bool) -> str | None:
-        """At the end: what to tell the model once more; None when all is well. `called`: it has called the client's tools."""
+        """At the end, the reminder for the model; None when the demand is met. `called`: it has called the client's tools."""
 
     def again(self) -> "Demand":
-        """The same of the second answer."""
+        """The demand on the second answer."""
 
 
 def of(turn: Turn) -> Demand:
@@ -54,7 +54,7 @@ class _Nothing:
 
 
 class _Call:
-    """A call of one of the client's tools; text beside it is not shown."""
+    """Demands a call to one of the client's tools; text beside it is dropped."""
 
     def feed(self, event: TurnEvent) -> list[TurnEvent]:
         return [] if isinstance(event, MessageEvent) else [event]
@@ -67,7 +67,7 @@ class _Call:
 
 
 class _Json:
-    """JSON of a schema, in the last message. A code fence around it is taken off."""
+    """Demands that the last message is JSON that fits a schema. A code fence around it is removed."""
 
     def __init__(self, schema: str) -> None:
         self._schema = schema
@@ -102,7 +102,7 @@ class _Json:
         return "".join(event.text for event in self._held if isinstance(event, MessageDelta))
 
     def _bare(self) -> list[TurnEvent]:
-        """What is held, in its own pieces, without a fence."""
+        """The held events with their deltas as they came, without the fence."""
         begin, end = json_answers.span(self._text())
         shown: list[TurnEvent] = []
         at = 0

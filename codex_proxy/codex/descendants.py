@@ -1,11 +1,11 @@
-"""The processes below another one, as Linux tells them."""
+"""The descendants of a process. Linux only."""
 
 import os
 from collections.abc import Iterable
 
 
 def below(pid: int) -> frozenset[int]:
-    """All generations of children of a process; empty where the system does not tell (macOS)."""
+    """All descendants of a process; empty where the system does not list them (macOS)."""
     found: set[int] = set()
     waiting = [pid]
     while waiting:
@@ -16,19 +16,19 @@ def below(pid: int) -> frozenset[int]:
 
 
 def memory(pids: Iterable[int]) -> int:
-    """Their resident memory, in bytes, shared pages counted once for each."""
+    """Total resident memory of the processes in bytes; shared pages count once per process."""
     return sum(map(_resident_pages, pids)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _children(pid: int) -> list[int]:
-    """Of all its threads: a child belongs to the one that has started it."""
+    """Children of all threads of a process: Linux lists a child under the thread that started it."""
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children") as children:
                 found += map(int, children.read().split())
     except OSError:
-        pass  # it has ended meanwhile
+        pass  # the process has ended
     return found
 
 

@@ -1,8 +1,8 @@
-"""AGENTS.md: what a project tells the agent, and whether the user's own has changed.
+"""AGENTS.md: a project's instructions to the agent, and whether the user's own have changed.
 
-A project's are read here and not by Codex: newer ones leave out those of a directory that is marked untrusted, as every
-workspace is (0.163.0, 0.169.0), and with deny rules in force the CLI reads through its sandbox helper, 90 ms of CPU a
-turn. We read outside of every sandbox, so only what certainly lies in the project, and is not kept from commands.
+A project's files are read here rather than by Codex: newer versions skip those of an untrusted directory, as every workspace
+is (0.163.0, 0.169.0), and with deny rules in force the CLI reads through its sandbox helper, which costs 90 ms of CPU per
+turn. We read outside any sandbox, so only files that certainly lie in the project and are not hidden from commands.
 """
 
 import os
@@ -14,14 +14,14 @@ from codex_proxy.whole_file import Version, version
 
 _NAMES = ("AGENTS.override.md", "AGENTS.md")
 _Shows = Callable[[str], bool]
-_PASS = getattr(os, "O_PATH", os.O_RDONLY)  # a directory that may be entered and not read
-_AT_MOST = 32 * 1024  # bytes of all together, as Codex's project_doc_max_bytes has it
+_PASS = getattr(os, "O_PATH", os.O_RDONLY)  # O_PATH also opens a directory that may be entered but not read
+_AT_MOST = 32 * 1024  # bytes of all files together, the default of Codex's project_doc_max_bytes
 
 
 def project_text(cwd: Path, more_names: tuple[str, ...] = (), shows: _Shows = lambda _: True) -> str:
-    """The documents from the git root down to `cwd` (only of `cwd` where there is no root), one of each directory; "" for none.
+    """The documents from the git root down to `cwd`, one per directory; "" for none. Without a git root, only that of `cwd`.
 
-    `more_names` is what the user's project_doc_fallback_filenames adds; `shows` says whether commands may read a real path.
+    `more_names` come from the user's project_doc_fallback_filenames; `shows` says whether commands may read a real path.
     """
     left, texts = _AT_MOST, []
     upwards = [cwd, *cwd.parents]
@@ -34,12 +34,12 @@ def project_text(cwd: Path, more_names: tuple[str, ...] = (), shows: _Shows = la
 
 
 def as_told(text: str, cwd: Path) -> str:
-    """A project's documents in the words that Codex has for them."""
+    """A project's documents in the form in which Codex passes them to the model."""
     return f"# AGENTS.md instructions for {cwd}\n\n<INSTRUCTIONS>\n{text}\n</INSTRUCTIONS>"
 
 
 def user_versions(codex_home: Path) -> tuple[Version | None, ...]:
-    """Of the user's own, which Codex reads. Equal ones: a thread that was started earlier has read the same."""
+    """Versions of the user's own documents, which Codex reads. While they are equal, threads have read the same text."""
     return tuple(version(codex_home / name) for name in _NAMES)
 
 
@@ -47,14 +47,14 @@ def _read_all(directory: Path, names: Iterable[str], root: Path, shows: _Shows, 
     for name in names:
         try:
             content = _read(directory / name, root, shows, limit)
-        except (OSError, RuntimeError):  # not there, not ours to see, a link to itself
+        except (OSError, RuntimeError):  # missing, unreadable, or a link to itself
             continue
         if content is not None:
             yield content
 
 
 def _read(file: Path, root: Path, shows: _Shows, limit: int) -> bytes | None:
-    """The beginning of a regular file; None when a link leads out of the root. Raises OSError."""
+    """The first `limit` bytes of a regular file; None for other files, outside the root or hidden. Raises OSError."""
     real = file.resolve(strict=True)
     if not real.is_file() or not real.is_relative_to(root) or not shows(str(real)):
         return None
@@ -63,7 +63,7 @@ def _read(file: Path, root: Path, shows: _Shows, limit: int) -> bytes | None:
 
 
 def _opened(real: Path) -> int:
-    """The file at a real path, with no link on the way, whatever a command has put there meanwhile. Raises OSError."""
+    """Open the file at a real path, following no link that a command may have put there since. Raises OSError."""
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
     directory = os.open("/", _PASS | flags)
     try:

@@ -1,8 +1,8 @@
-"""Exchange: one Turn on one thread, from turn/start to its end, as a stream of TurnEvents.
+"""One Turn on one thread, from turn/start to its end, as a stream of TurnEvents.
 
-A call of a client's tool ends the turn: when the model's response is complete the turn is interrupted, cleanly, and the
-client comes back with a history that has the call and its output. What the client already has never comes twice: when
-the provider breaks off in the middle of an answer, the turn fails instead of beginning the answer again.
+A call to a client's tool ends the turn: once the model's response is complete, the turn is interrupted cleanly, and the client
+comes back with a history that has the call and its output. The client never receives the same text twice: when the provider
+breaks off in the middle of an answer, the turn fails instead of starting the answer again.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from codex_proxy.errors import UpstreamFailed, WorkerFailed
 from codex_proxy.history import History, Text
 from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
 
-_ITEMS_A_SECOND = 1000  # of a history, that Codex takes on a machine under load; on an idle one ten times as many
-_TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged; it takes milliseconds. Then a fresh worker gets the turn
+_ITEMS_A_SECOND = 1000  # history items Codex accepts per second on a loaded machine; an idle one is ten times as fast
+_TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged, which takes milliseconds; then a fresh worker gets the turn
 _DELTAS = ("Delta", "/delta", "/progress")
-_LOOKS, _BETWEEN_LOOKS = 500, 0.002  # seconds; the end of the response is written before its calls are told of
+_LOOKS, _BETWEEN_LOOKS = 500, 0.002  # seconds; the end of the response is written before its calls are reported
 _SWALLOWED = "The model's answer is not one that Codex passes on: the model may have refused. Ask in another way."
 
 
@@ -38,27 +38,27 @@ def _injection(thread_id: str, history: tuple[History, ...]) -> msgspec.Raw:
 
 
 class Exchange:
-    """`begun`: Codex has taken the turn; `clean`: the turn has ended as it should, so that the process may serve another one."""
+    """A turn on its thread. `begun`: Codex has accepted it; `clean`: it ended normally, so the process may serve another one."""
 
     def __init__(self, connection: Connection, turn: Turn, opening: Opening, whole: Turn) -> None:
-        """`turn`: with what the thread has not seen yet as its history; `whole`: with all of it."""
+        """`turn` has as its history only what the thread has not seen yet; `whole` has all of it."""
         self.begun = False
         self.clean = False
-        self.reminded = False  # the model has been told once more what is demanded of its answer
-        self.turn_id = ""  # Codex's, of the latest that it has taken
-        self.recorded: list[str] = []  # raw items of the model's and of its tools, as JSON texts
+        self.reminded = False  # the model has been reminded of what its answer must be
+        self.turn_id = ""  # Codex's id of the latest turn it accepted
+        self.recorded: list[str] = []  # raw items from the model and its tools, as JSON texts
         self._connection = connection
         self._opening = opening
         self._thread_id = opening.thread.id
         self._turn = turn
         self._whole = whole
         self._translator = Translator(turn, opening.thread.totals)
-        self._ready: deque[tuple[str, msgspec.Raw]] = deque()  # news that has been read already
-        self._last: ModelResponse | None = None  # the latest that is complete
+        self._ready: deque[tuple[str, msgspec.Raw]] = deque()  # notifications already read
+        self._last: ModelResponse | None = None  # the latest complete response
         self._response = ModelResponse()
-        self._turn_id: str | None = None  # while Codex runs it
+        self._turn_id: str | None = None  # set while Codex runs the turn
         self._interrupt_wanted = False
-        self._asks_again = False  # the provider has failed at the model response that is under way
+        self._asks_again = False  # the provider has failed during the current model response
 
     @property
     def ran_something(self) -> bool:
@@ -66,12 +66,12 @@ class Exchange:
 
     @property
     def continuation(self) -> Continuation:
-        """What became of the conversation."""
+        """How the conversation was continued."""
         return self._opening.continuation
 
     @property
     def calls(self) -> tuple[str, ...]:
-        """The ids of the calls of the client's tools that the turn ended with."""
+        """Ids of the calls to the client's tools that ended the turn."""
         return tuple(call.call_id for call in self._translator.calls)
 
     @property
@@ -80,14 +80,14 @@ class Exchange:
 
     @property
     def cut_off(self) -> bool:
-        """Whether somebody wanted it to stop early, so that the thread has something else than the client."""
+        """Whether an interrupt was requested, so that the thread may differ from what the client has."""
         return self._interrupt_wanted
 
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
-        """All events of the turn, its TurnCompleted or TurnFailed last. Raises WorkerFailed, ContextTooLong, InvalidRequest."""
+        """All events of the turn, ending with TurnCompleted or TurnFailed. Raises WorkerFailed, ContextTooLong, InvalidRequest."""
         if self._turn.history:
             timeout = PROMPT_TIMEOUT + len(self._turn.history) / _ITEMS_A_SECOND
-            params = await asyncio.to_thread(_injection, self._thread_id, self._turn.history)  # it may have many megabytes
+            params = await asyncio.to_thread(_injection, self._thread_id, self._turn.history)  # may be many megabytes
             await self._connection.request("thread/inject_items", params, Any, timeout, Brought("the conversation"))
         await self._start(self._turn)
         yield TurnStarted(self._opening.continuation)
@@ -111,7 +111,7 @@ class Exchange:
                     yield shown
 
     async def interrupt(self) -> None:
-        """End the turn early; `events` still tells its end. From any task; twice does no harm."""
+        """End the turn early; `events` still yields its end. Callable from any task, and more than once."""
         if not self._interrupt_wanted:
             self._interrupt_wanted = True
             if self._turn_id is not None:
@@ -157,7 +157,7 @@ class Exchange:
                         error = UpstreamFailed("The model provider broke off in the middle of its answer.")
                         yield TurnFailed(error, self._translator.usage)
                         return
-                    if not self._asks_again:  # it is told once for a model response, of which there may be many tries
+                    if not self._asks_again:  # reported once per model response, which may take many tries
                         self._asks_again = True
                         yield Waiting("provider")
             try:
@@ -171,7 +171,7 @@ class Exchange:
                     yield certain
 
     async def _news(self) -> tuple[str, msgspec.Raw]:
-        """The next notification of this turn: not of another thread, nor of the history that was given to this one."""
+        """The next notification of this turn, skipping other threads and the history injected into this one."""
         while not self._ready:
             line = await self._connection.notification()
             if line.method is None:
@@ -189,7 +189,7 @@ class Exchange:
         return self._ready.popleft()
 
     async def _look_at(self, tail: Tail, *, until_response_ends: bool) -> None:
-        """Take what a resumed thread writes where others tell it, before what it tells next."""
+        """Read what a resumed thread writes to its rollout instead of sending it, ahead of its next notification."""
         for _ in range(_LOOKS):
             try:
                 found = tail.read(self._turn_id)

@@ -1,4 +1,4 @@
-"""Facts: what a freshly started CLI says of itself: its models, its provider, whether it is logged in."""
+"""What a freshly started CLI reports about itself: its models, its provider and its login."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _LOCAL = re.compile(
 
 
 async def ask(connection: Connection, settings: Settings, bundled: Mapping[str, dict[str, Any]]) -> Facts:
-    """Ask the CLI; `bundled` is what it was built with. Raises WorkerFailed."""
+    """Ask the CLI; `bundled` are the models it was built with. Raises WorkerFailed."""
     config = await _configuration(connection)
     account = await connection.request("account/read", {}, wire.Account)
     return Facts(
@@ -36,9 +36,9 @@ async def ask(connection: Connection, settings: Settings, bundled: Mapping[str, 
 
 
 async def check_local(connection: Connection, provider: str) -> None:
-    """Check the provider that a thread has just been started with: it may have changed since `ask`.
+    """Check the provider of a thread that has just started, because it may have changed since `ask`.
 
-    Raises WorkerFailed unless it certainly is on this machine.
+    Raises WorkerFailed unless the provider is certainly on this machine.
     """
     config = await _configuration(connection)
     if provider != _provider(config) or not _provider_local(config):
@@ -46,15 +46,15 @@ async def check_local(connection: Connection, provider: str) -> None:
 
 
 def is_local(url: str | None) -> bool:
-    """Whether an address certainly is on this machine: localhost, 127.0.0.0/8, ::1 or a unix socket.
+    """Whether a URL is certainly on this machine: localhost, 127.0.0.0/8, ::1 or a Unix socket.
 
-    Only forms that no two URL parsers read differently: the CLI takes a backslash for a slash, for instance.
+    Accepts only forms that all URL parsers read alike; the CLI takes a backslash for a slash, for instance.
     """
     return url is not None and _LOCAL.fullmatch(url) is not None
 
 
 async def _configuration(connection: Connection) -> wire.Config:
-    """The user's; of no directory, whose own configuration no thread takes either."""
+    """The user's configuration, without that of any directory: threads do not use those either."""
     return (await connection.request("config/read", {"includeLayers": False}, wire.ConfigRead)).config
 
 
@@ -91,7 +91,7 @@ def _catalog(listed: list[wire.Model], config: wire.Config, settings: Settings, 
     extras = settings.extra_models
     models = with_extras(tuple(_model(entry, bundled.get(entry.id)) for entry in listed), config.model, extras)
     builtin_default = next((entry.id for entry in listed if entry.is_default), models[0].id if models else "")
-    if config.model_context_window is not None:  # of the configured model, whatever the CLI knows of it
+    if config.model_context_window is not None:  # overrides what the CLI knows about the configured model
         models = tuple(
             msgspec.structs.replace(model, context_length=config.model_context_window) if model.id == config.model else model
             for model in models

@@ -1,7 +1,7 @@
-"""Why Codex says that a turn failed -> our errors. Pure. CLI 0.147.0 to 0.169.0.
+"""Translate Codex's reasons for failed turns and refused requests into our errors. Pure. CLI 0.147.0 to 0.169.0.
 
-Codex's own message may hold the provider's URL, so it goes into the detail; only what a provider wrote into the body of
-a 400 is passed on, without addresses.
+Codex's own message may contain the provider's URL, so it goes into the detail; a client sees only what the provider wrote into
+the body of a 400, without addresses.
 """
 
 import re
@@ -22,19 +22,19 @@ from codex_proxy.errors import (
     WorkerFailed,
 )
 
-_RETRY_AFTER = 20.0  # seconds; a provider's 429 reaches us without its own
+_RETRY_AFTER = 20.0  # seconds; a provider's 429 reaches us without its own Retry-After
 _QUOTA_RETRY_AFTER, _LOGIN_RETRY_AFTER = 300.0, 60.0
 _INVALID_REQUEST, _INVALID_PARAMS = -32600, -32602
 _LONGEST_REASON = 500  # characters
-_BAD_ITEM = re.compile(r"items\[\d+\] is not a valid response item: ")  # of the history, whose numbers are not the request's
-_NOT_OF_THE_CLIENTS = ("thread ", "failed to load configuration")  # of threads that are gone, and of the operator's own files
+_BAD_ITEM = re.compile(r"items\[\d+\] is not a valid response item: ")  # the index counts history items, not the request's
+_NOT_OF_THE_CLIENTS = ("thread ", "failed to load configuration")  # about a lost thread, or the operator's own files
 _STATUS = re.compile(r"\bstatus:? (\d{3})\b")
 _ADDRESS = re.compile(r"\b\w+://\S+")
 _PATH = re.compile(r"(?<![\w.])/[\w.-][^\s:,'\"`]*")
 
 
 def failure(error: wire.TurnError) -> ProxyError:
-    """What a client is told of a failed turn."""
+    """The error that a client gets for a failed turn."""
     word, status = _word_and_status(error.codex_error_info)
     detail = f"{word} {status or ''}: {error.message}"
     match word, status:
@@ -65,9 +65,9 @@ def failure(error: wire.TurnError) -> ProxyError:
 
 
 def refusal(method: str, error: wire.RpcError, *, brought: bool) -> ProxyError:
-    """What a client is told when Codex refuses one of our requests; `brought`: something of the client's was in it."""
+    """The error that a client gets when Codex refuses a request of ours. `brought`: it contained something from the client."""
     said = error.message
-    if method == "account/read":  # CLI 0.163 and 0.169 ask ChatGPT about its account at the first one
+    if method == "account/read":  # CLI 0.163 and 0.169 ask ChatGPT about the account on the first one
         return WorkerFailed("Codex could not check its login with ChatGPT.", detail=f"{method}: {said}")
     if error.code == _INVALID_PARAMS and "maximum length" in said:
         return ContextTooLong(said, param="messages")
@@ -89,7 +89,7 @@ def _word_and_status(info: str | dict[str, Any] | None) -> tuple[str, int | None
 
 
 def _from_provider(message: str, detail: str) -> ProxyError:
-    """A 400 of the provider arrives as the JSON of its body; anything else is a broken connection."""
+    """The error for a message that is the JSON body of a provider's 400, or else describes a broken connection."""
     try:
         body = msgspec.json.decode(message, type=_ProviderRefusal)
     except msgspec.DecodeError:
@@ -99,7 +99,7 @@ def _from_provider(message: str, detail: str) -> ProxyError:
 
 
 def _what_broke(message: str) -> str:
-    """By the words that the CLI has for it (0.147.0 to 0.169.0)."""
+    """The kind of failure, judged by the CLI's wording (0.147.0 to 0.169.0)."""
     if found := _STATUS.search(message):
         return f"The model provider answered {found[1]}."
     if message.startswith("stream disconnected") and "error sending request" not in message:

@@ -1,14 +1,14 @@
-"""The first words with a CLI: who we are, and what we do not want to hear."""
+"""The initialize handshake with the CLI: our name, and the notifications we do not want."""
 
 from codex_proxy import __version__
 from codex_proxy.codex import methods
 from codex_proxy.codex.connection import Connection
 
-CLIENT_NAME = "codex_proxy"  # as whose threads the CLI marks ours
+CLIENT_NAME = "codex_proxy"  # recorded by the CLI as the originator of our threads
 
 
 async def shake_hands(connection: Connection, timeout: float) -> None:
-    """Raises WorkerFailed when the CLI does not answer as it should."""
+    """Initialize the connection. Raises WorkerFailed when the CLI does not answer as expected."""
     await connection.request(
         "initialize",
         {

@@ -1,8 +1,8 @@
-"""Hidden: the places that commands do not see, by name, whether they exist yet or not.
+"""Paths hidden from commands, whether they exist yet or not.
 
-Hidden are the server's own secrets, everything in the home directory whose name begins with a dot, other people's home
-directories, and where programs keep their sockets. `_TOOLCHAINS` and CODEX_ALLOW_READ open places among these again.
-The nearest of a place's ancestors decides. Nothing opens a secret of the server, or what CODEX_DENY_READ names.
+Hidden are the server's own secrets, everything in the home directory whose name begins with a dot, other users' home
+directories, and directories where programs keep their sockets. `_TOOLCHAINS` and CODEX_ALLOW_READ open some of these again;
+the closest matching ancestor of a path decides. Nothing opens a secret of the server or a path in CODEX_DENY_READ.
 """
 
 import os
@@ -16,13 +16,13 @@ from codex_proxy.codex import home, profile
 from codex_proxy.roots import root_of
 from codex_proxy.settings import Settings
 
-_SOCKETS = ("/tmp", "/var/tmp", "/run")  # noqa: S108 (and temporary files, of which none is made there)
-_SOCKETS_TOO = ("/var",)  # mysql, lxd, postfix, sssd …: only for commands that have network
-_OF_BUBBLEWRAP = ("/dev", "/proc")  # which makes its own
+_SOCKETS = ("/tmp", "/var/tmp", "/run")  # noqa: S108 (hidden; we create no file there)
+_SOCKETS_TOO = ("/var",)  # mysql, lxd, postfix, sssd …: hidden only from commands with network access
+_OF_BUBBLEWRAP = ("/dev", "/proc")  # bubblewrap mounts its own
 _HOMES = ("/home", "/root")
-_STORE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # what SQLite has not copied into the file yet is beside it
+_STORE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # SQLite's database file and the files it keeps beside it
 
-# What compilers, interpreters and package managers need to run, of what is hidden: no place where they keep credentials.
+# Paths in the home directory that compilers, interpreters and package managers need to run; none of them holds credentials.
 _TOOLCHAINS = (
     *(".asdf", ".bun/bin", ".cabal/bin", ".cargo/bin", ".cargo/env", ".cargo/git", ".cargo/registry", ".deno/bin", ".dotnet"),
     *(".cache/deno", ".cache/go-build", ".cache/ms-playwright", ".cache/node", ".cache/pip", ".cache/pre-commit"),
@@ -42,7 +42,7 @@ _RESOLVER = "/etc/resolv.conf"  # often a link into /run
 
 
 class Hidden(msgspec.Struct, frozen=True):
-    """`places` and `opened` are absolute real paths; `home` is where names with a dot are hidden."""
+    """Which paths are hidden. `places` and `opened` are absolute real paths; names with a leading dot are hidden in `home`."""
 
     places: frozenset[str]
     opened: frozenset[str]
@@ -50,7 +50,7 @@ class Hidden(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, settings: Settings, programs: Iterable[str] = (), *, network: bool = False) -> Self:
-        """What is hidden by these settings; `programs` are directories that the sandbox itself needs to see."""
+        """What these settings hide; `programs` are directories that the sandbox itself must be able to read."""
         secret = frozenset(map(str, secrets(settings)))
         own_home = os.path.realpath(home.user_home(settings))
         wanted = [own_home, *(os.path.join(own_home, name) for name in _TOOLCHAINS), *_OPEN_ELSEWHERE]
@@ -74,7 +74,7 @@ class Hidden(msgspec.Struct, frozen=True):
 
 
 def secrets(settings: Settings) -> list[Path]:
-    """The server's own secrets and what CODEX_DENY_READ names, each by its name and as its real path."""
+    """The server's own secrets and the paths in CODEX_DENY_READ, each as named and as its real path."""
     places = [home.codex_home(settings), *settings.deny_read]
     places += [file for file in profile.names(settings) if root_of(file, settings.roots) is None]  # else it is not used
     places += [place for place in (settings.env_file, settings.api_keys_file) if place is not None]

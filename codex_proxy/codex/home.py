@@ -1,4 +1,4 @@
-"""CODEX_HOME: where it is, and making it. Workers start in it: no command can take it away from them."""
+"""CODEX_HOME: finding and creating it. Workers start in it, because no command can remove it."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ _LEAST_ROOM = 4 * 1024 * 1024  # bytes
 
 
 def user_home(settings: Settings) -> Path:
-    """The home directory that the CLI, and we, look in."""
+    """The home directory that both the CLI and this server use."""
     return Path(settings.environ.get("HOME") or Path.home())
 
 
@@ -21,7 +21,7 @@ def codex_home(settings: Settings) -> Path:
 
 
 def has_room(codex_home: Path) -> bool:
-    """Whether its disk has room for a conversation."""
+    """Whether the disk has room for a conversation; False when it cannot be asked."""
     try:
         return shutil.disk_usage(codex_home).free >= _LEAST_ROOM
     except OSError:
@@ -29,12 +29,12 @@ def has_room(codex_home: Path) -> bool:
 
 
 def login_versions(settings: Settings) -> tuple[Version | None, ...]:
-    """Change whenever somebody logs in or out, or changes the configuration."""
+    """File versions that change whenever somebody logs in or out or changes the configuration."""
     return tuple(version(codex_home(settings) / name) for name in ("auth.json", "config.toml"))
 
 
 def make_home(settings: Settings) -> None:
-    """Make Codex's home where it is missing: the CLI does not start without. Raises SettingsError."""
+    """Create Codex's home if it is missing, because the CLI does not start without it. Raises SettingsError."""
     directory = codex_home(settings)
     make(directory, "CODEX_CONFIG_DIR", 0o700)
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
@@ -45,7 +45,7 @@ def make_home(settings: Settings) -> None:
 
 
 def make(directory: Path, name: str, mode: int) -> None:
-    """Make a directory that the setting `name` is for. Raises SettingsError."""
+    """Create the directory that the setting `name` points to. Raises SettingsError."""
     try:
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:

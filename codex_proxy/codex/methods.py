@@ -1,16 +1,16 @@
-"""The methods that a CLI may send us, and what becomes of each: notifications that are known, requests that are declined.
+"""The methods that the CLI may send, and how each is handled: known notifications and declined requests.
 
-From the schema that CLI 0.163.0 writes of itself, with what was seen of others from 0.147.0 to 0.169.0. Newer versions bring
-new ones: those are ignored or refused, and counted, so that it shows.
+Taken from the schema that CLI 0.163.0 generates, and from what versions 0.147.0 to 0.169.0 were seen to send. Methods that
+newer versions add are ignored or refused, and counted in the metrics.
 """
 
 from typing import Any
 
-# A call of a client's tool is not answered: the turn is interrupted as soon as the model's response is complete, and with
-# an answer the CLI would have asked the model again by then.
+# A call to a client's tool gets no answer: the turn is interrupted once the model's response is complete, and with an answer
+# the CLI would already have asked the model again.
 CLIENTS_TOOL = "item/tool/call"
 
-# Every other request of the CLI gets an answer at once, or the turn hangs for ever. All of them are declined.
+# Every other request from the CLI must be answered at once, or the turn hangs forever. All of them are declined.
 DECLINED: dict[str, Any] = {
     "item/commandExecution/requestApproval": {"decision": "decline"},
     "item/fileChange/requestApproval": {"decision": "decline"},
@@ -21,7 +21,7 @@ DECLINED: dict[str, Any] = {
     "execCommandApproval": {"decision": "abort"},
 }
 
-# Notifications that we never read: not sending them saves both sides the JSON.
+# Notifications that we never read: opting out of them saves both sides the JSON.
 UNWANTED = (
     "thread/started",
     "thread/status/changed",
