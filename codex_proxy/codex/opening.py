@@ -1,7 +1,7 @@
-"""Opening: the thread that a turn runs on, best first. The one that is live here, the same one from its trace, or a new one.
+"""Choose the thread for a turn: the one that is live in this worker, else the same one resumed from its trace, else a new one.
 
-A new thread is given the whole conversation, with what is recorded of the agent's own work where that is known. Whatever
-goes wrong with a trace leads there, so a trace can only make a turn better.
+A new thread gets the whole conversation, including the recorded work of the agent where it is known. Any problem with a trace
+falls back to a new thread, so a trace can only improve a turn.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ _log = logging.getLogger(__name__)
 
 _PLACE = re.compile(r"sessions/\d{4}/\d\d/\d\d/rollout-[0-9T-]+-[0-9a-f-]{36}\.jsonl", re.ASCII)
 _STILL_WRITTEN = "already has an active writer"
-_TRIES, _BETWEEN_TRIES = 25, 0.01  # the lock is let go of some milliseconds after the file
+_TRIES, _BETWEEN_TRIES = 25, 0.01  # seconds; the lock is released some milliseconds after the file is gone
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """A thread, and what of the turn's history it has not seen."""
+    """A thread for a turn, and the part of the turn's history that the thread has not seen."""
 
     thread: OpenThread
     missing: tuple[History, ...]
@@ -42,7 +42,7 @@ class Opening(msgspec.Struct, frozen=True):
 
 
 class Opener:
-    """The threads of one worker. One is started ahead, because thread/start is more than half of the way to the first text."""
+    """Opens threads in one worker. One is started in advance: thread/start takes over half of the time to the first text."""
 
     def __init__(self, connection: Connection, settings: Settings, threads: OpenThreads) -> None:
         self._connection = connection
@@ -56,28 +56,28 @@ class Opener:
         return self._waiting is None
 
     async def prepare(self, recipe: Recipe) -> None:
-        """Start the next thread before it is needed. Raises WorkerFailed."""
+        """Start the next thread in advance. Raises WorkerFailed."""
         self._waiting = await self._started(recipe)
         await self._threads.close_surplus(self._connection)
 
     def holds(self, turn: Turn) -> bool:
-        """Whether the thread of the turn's conversation is loaded here, and stands where the conversation does.
+        """Whether this worker has loaded the thread of the turn's conversation, in the state that the turn continues.
 
-        So it does as soon as the turn before has been told as ended, when the worker may not be done with it yet.
+        True as soon as the end of the previous turn is reported, when the worker may still be busy with it.
         """
         if turn.trace is None or turn.trace.calls or (live := self._threads.get(turn.trace.thread)) is None:
             return False
         return live.connection is self._connection and live.stands_at == turn.trace.id
 
     async def open(self, turn: Turn, recipe: Recipe) -> Opening:
-        """Raises WorkerFailed."""
+        """Get a thread for the turn. Raises WorkerFailed."""
         trace = turn.trace
         if trace is None:
             return Opening(await self._take(recipe), turn.history, "new")
         live = self._threads.get(trace.thread)
         if live is not None and self.holds(turn) and live.recipe == recipe:
             return Opening(live, turn.history[turn.covered :], "live")
-        if trace.content and recipe.on_disk:  # else it has become private: its thread would go on in the rollout
+        if trace.content and recipe.on_disk:  # not once the conversation is private: a resumed thread writes to its rollout
             try:
                 return await self._resumed(turn, trace, recipe)
             except (WorkerFailed, OSError, msgspec.MsgspecError) as error:
@@ -116,7 +116,7 @@ class Opener:
         async with self._threads.reserved(trace.thread) as free:
             if free:
                 return await self._loaded(turn, trace, recipe)
-        name = _uuid7()  # it is in use: this turn goes its own way
+        name = _uuid7()  # the thread is in use: this turn continues a copy
         content, place = rollout.renamed(trace.content, trace.thread, name), trace.place.replace(trace.thread, name)
         return await self._loaded(turn, msgspec.structs.replace(trace, thread=name, content=content, place=place), recipe)
 
@@ -158,13 +158,13 @@ class Opener:
 
 
 def check_workspace(cwd: str) -> None:
-    """Raises WorkspaceUnusable: a command may have closed or removed it, and Codex would fail in words of its own."""
+    """Raise WorkspaceUnusable if a command has made the workspace inaccessible or removed it: Codex's own error is unclear."""
     if reason := why_unusable(cwd):
         raise WorkspaceUnusable(f"The workspace {cwd} cannot be used: {reason}.", param="x_codex.cwd")
 
 
 def _rebuilt(turn: Turn, trace: Trace) -> tuple[History, ...]:
-    """The history with what is recorded in place of what the client repeats."""
+    """The turn's history, with the recorded items in place of those that the client repeats."""
     try:
         items = [msgspec.json.encode(item).decode() for item in rollout.model_items(trace.content)] or [*trace.items]
     except msgspec.MsgspecError:
@@ -174,14 +174,14 @@ def _rebuilt(turn: Turn, trace: Trace) -> tuple[History, ...]:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # what is left of an earlier server; its processes may still have it open
+    path.unlink(missing_ok=True)  # left by an earlier server, whose processes may still have it open
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "wb") as stream:
         stream.write(content)
 
 
 def _uuid7() -> str:
-    """A new id as the CLI makes them: the provider's cache wants a real UUIDv7."""
+    """A new thread id like the CLI's own; the provider's prompt cache needs a real UUIDv7."""
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 0x7 << 76
     return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))

@@ -1,7 +1,6 @@
-"""Orphans: what a killed warden leaves comes to us, and is ended here. Linux only.
+"""Adopt and kill the processes that a killed warden leaves behind. Linux only.
 
-Only for a process whose children are wardens, or others that it calls `known`: every other child is taken for an orphan. `adopt`
-says that it is one.
+For a process that calls `adopt`, every child counts as an orphan except wardens and others that it has passed to `known`.
 """
 
 import asyncio
@@ -15,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
-_LIMIT = 2.0  # seconds for all of them; seen: 20 ms
-_PAUSE = 0.01
+_LIMIT = 2.0  # seconds for all of them; it usually takes 20 ms
+_PAUSE = 0.01  # seconds
 
 
 class _Adoption:
-    """Of this process."""
+    """What this process has adopted, and the children that are no orphans."""
 
     def __init__(self) -> None:
         self.on = False
@@ -32,14 +31,14 @@ _adoption = _Adoption()
 
 
 def adopt() -> None:
-    """From now on orphans come to us."""
+    """Make this process the parent of its orphaned descendants from now on."""
     if sys.platform == "linux":
         _adoption.on = ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """While a child is started, and until `known` is told of it."""
+    """Hold off the search for orphans while a child is started, until its pid is passed to `known`."""
     _adoption.starting += 1
     try:
         yield
@@ -48,21 +47,21 @@ def starting() -> Iterator[None]:
 
 
 def known(child: int) -> None:
-    """A child that is no orphan."""
+    """Register a child that is no orphan."""
     _adoption.known.add(child)
 
 
 def forget(child: int) -> None:
-    """It has ended, and leaves nothing."""
+    """Forget a child that has ended and left nothing behind."""
     _adoption.known.discard(child)
 
 
 async def end(warden: int) -> None:
-    """A warden has ended: kill what it left, and what that leaves, until there is none. Bounded."""
+    """Kill what a warden that has ended left behind, and what that leaves behind in turn. Takes at most two seconds."""
     forget(warden)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LIMIT):
-            while _adoption.on and (_adoption.starting or _killed_some()):  # noqa: ASYNC110  # no event tells of it
+            while _adoption.on and (_adoption.starting or _killed_some()):  # noqa: ASYNC110  # no event announces it
                 await asyncio.sleep(_PAUSE)
 
 

@@ -1,7 +1,7 @@
-"""Places: where the server and its turns live on this disk; made and checked before anything starts.
+"""The paths that the server and its turns use, created and checked before anything starts.
 
-What the server executes or believes must not lie where a command may write: the next start would run it outside of every
-sandbox. `ours` is the one list of that.
+Nothing that the server executes or trusts may lie where a command can write, because the next start would run it outside any
+sandbox. `ours` is the one list of such paths.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def make_directories(settings: Settings) -> None:
-    """Make Codex's home and CODEX_WORKDIR where they are missing. Raises SettingsError when the places cannot serve."""
+    """Create Codex's home and CODEX_WORKDIR if they are missing. Raises SettingsError when they cannot be used."""
     home.make_home(settings)
     home.make(settings.workdir, "CODEX_WORKDIR", 0o755)
     for root in settings.roots:
@@ -37,7 +37,7 @@ def make_directories(settings: Settings) -> None:
 
 
 def _open_again(root: Path) -> None:
-    """A command may have closed its workspace, and the server would not start any more."""
+    """Restore the owner's permissions on a workspace: if a command removed them, the server would not start again."""
     with contextlib.suppress(OSError):
         found = root.stat()
         if found.st_uid == os.geteuid() and found.st_mode & stat.S_IRWXU != stat.S_IRWXU:
@@ -46,7 +46,7 @@ def _open_again(root: Path) -> None:
 
 
 def ours(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """All that the server, or the CLI outside of its sandbox, executes or believes: what it is, and where."""
+    """Everything that the server, or the CLI outside its sandbox, executes or trusts: a description and the path of each."""
     yield "codex-proxy's own code", Path(codex_proxy.__file__).parent
     yield from (("the Python interpreter", Path(place)) for place in (sys.executable, sys.prefix, sys.base_prefix))
     yield from (("a directory of Python modules", Path(place)) for place in sys.path if place)
@@ -76,7 +76,7 @@ def _within_reach_of_commands(settings: Settings) -> Iterator[str]:
 
 
 def _in_hidden_places(settings: Settings) -> Iterator[str]:
-    """Workspaces in what is kept from commands; and what is kept from them too deep in a workspace to stay so."""
+    """Problems with workspaces inside hidden paths, and with hidden paths too deep inside a workspace to stay hidden."""
     if not settings.protect_secrets:
         return
     for secret in hidden.secrets(settings):

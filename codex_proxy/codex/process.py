@@ -1,8 +1,7 @@
-"""CodexProcess: one child process, its pipes and its end. It knows lines, not what they mean.
+"""One child process: its pipes and its shutdown. It knows lines, not what they mean.
 
-It is stopped by leaving `started`; after that, nothing that it started is alive (Linux: see warden.py;
-elsewhere, no member of its process group). Every wait on the child has a bound, and the stop goes on when its caller is
-cancelled.
+Leaving `started` stops the child; after that nothing it started is alive (on Linux, see warden.py; elsewhere, no member of its
+process group). Every wait for the child has a time limit, and the shutdown continues when its caller is cancelled.
 """
 
 import asyncio
@@ -17,28 +16,28 @@ from codex_proxy.codex import descendants, orphans, warden
 from codex_proxy.errors import WorkerFailed
 from codex_proxy.tasks import see_out, spawn
 
-MAX_LINE_BYTES = 32 * 1024 * 1024  # seen: 6.3 MB for one command's output
-_READ_AHEAD_BYTES = 65_536  # a child that is not listened to waits, as soon as twice as much has come
-_EOF_GRACE = 0.5  # seconds a child gets after its stdin closed; the CLI needs 10 ms when idle
-_TERM_GRACE = 0.5  # and after SIGTERM, which a stopped or busy one ignores
-_END_ALL_GRACE = 1.0  # and the warden, to kill it with all that it has started; seen: 20 ms
-_KILL_GRACE = 5.0  # SIGKILL can only wait for the kernel
-_WRITE_TIMEOUT = 20.0
-_LAST_LINES_GRACE = 0.5  # for what the child wrote just before its end
+MAX_LINE_BYTES = 32 * 1024 * 1024  # the longest line seen was 6.3 MB, for one command's output
+_READ_AHEAD_BYTES = 65_536  # a child nobody reads from blocks once twice as much is buffered
+_EOF_GRACE = 0.5  # seconds for the child to exit after its stdin is closed; an idle CLI needs 10 ms
+_TERM_GRACE = 0.5  # seconds after SIGTERM, which a stopped or busy child ignores
+_END_ALL_GRACE = 1.0  # seconds for the warden to kill the child and all it started; it usually takes 20 ms
+_KILL_GRACE = 5.0  # seconds after SIGKILL, which only the kernel can delay
+_WRITE_TIMEOUT = 20.0  # seconds
+_LAST_LINES_GRACE = 0.5  # seconds to read what the child wrote just before it exited
 _STDERR_LINES = 20
 
 
 class CodexProcess:
-    """A running child. Not for use by two readers or two writers at once."""
+    """A running child process. Not safe for two concurrent readers or two concurrent writers."""
 
     def __init__(self, transport: asyncio.SubprocessTransport, protocol: "_Protocol") -> None:
-        self.gone = protocol.gone  # set as soon as the child has ended or closed its output, even if others still hold its pipes
+        self.gone = protocol.gone  # set once the child has exited or closed its output, even if others still hold its pipes
         self._exited = protocol.exited
         self._child = asyncio.subprocess.Process(transport, protocol, asyncio.get_running_loop())
         self._transport = transport
-        self._unread = bytearray()  # of stdout: the beginning of the next line, and maybe more
+        self._unread = bytearray()  # from stdout: the start of the next line, maybe more
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
-        self.hear_stderr: Callable[[str], None] = lambda _: None  # told of its lines
+        self.hear_stderr: Callable[[str], None] = lambda _: None  # called with each line of stderr
 
     def __repr__(self) -> str:
         return f"<CodexProcess [{self.pid}] {'gone' if self.gone.is_set() else 'alive'}>"
@@ -52,7 +51,7 @@ class CodexProcess:
         if not os.access(argv[0], os.X_OK):
             raise WorkerFailed("The Codex CLI could not be started.", detail=f"{argv[0]} is not a program")
         try:
-            # What asyncio.create_subprocess_exec does, with the transport kept: only it can close the pipes.
+            # Like asyncio.create_subprocess_exec, but keeps the transport: only it can close the pipes.
             with orphans.starting():
                 transport, protocol = await loop.subprocess_exec(
                     lambda: _Protocol(limit=_READ_AHEAD_BYTES, loop=loop),
@@ -80,17 +79,17 @@ class CodexProcess:
 
     @property
     def pid(self) -> int:
-        """Of the child that we started: the warden, who leads the CLI's process group."""
+        """Pid of the child that we started: on Linux the warden, which leads the CLI's process group."""
         return self._child.pid
 
     @property
     def last_words(self) -> str:
-        """How it ended, if it did, and its last lines on stderr. For the log, never for a client."""
+        """The exit code, if the child has exited, and its last lines on stderr. For the log, never for a client."""
         end = "" if self._child.returncode is None else f" (exit {self._child.returncode})"
         return f"codex [{self.pid}]{end}: {' | '.join(self._stderr)}"
 
     async def read_line(self) -> bytes:
-        """The next line of stdout, with its end. Cancelled, it loses nothing.
+        """The next line of stdout, including its newline. Cancellation loses no output.
 
         Raises WorkerFailed at the end of output or past 32 MiB.
         """
@@ -101,7 +100,7 @@ class CodexProcess:
                 raise WorkerFailed("The Codex CLI sent a line of over 32 MiB.", detail=self.last_words)
             self._unread += await self._read_on()
         with memoryview(self._unread) as unread:
-            line = bytes(unread[:end])  # one copy: it may have many megabytes
+            line = bytes(unread[:end])  # only one copy: a line may be many megabytes
         del self._unread[:end]
         return line
 
@@ -116,7 +115,7 @@ class CodexProcess:
         return chunk
 
     async def write_line(self, line: bytes) -> None:
-        """Send one JSON text. Raises WorkerFailed when the child does not take it."""
+        """Write one JSON text and a newline. Raises WorkerFailed when the child does not accept it in time."""
         assert self._child.stdin is not None
         self._child.stdin.write(line)
         self._child.stdin.write(b"\n")
@@ -127,15 +126,15 @@ class CodexProcess:
             raise WorkerFailed("The Codex CLI closed its input.", detail=self.last_words) from error
 
     def memory_mb(self) -> int:
-        """Resident memory of the CLI and what it has started, in MB; 0 where the system does not tell (macOS)."""
+        """Resident memory of the CLI and its descendants in MB; 0 where the system does not list them (macOS)."""
         return descendants.memory(self.below()) // 1_000_000
 
     def below(self) -> frozenset[int]:
-        """The CLI and all that it has started and that lives."""
+        """Pids of the CLI and its live descendants; empty where the system does not list them (macOS)."""
         return descendants.below(self.pid)
 
     def programs(self) -> set[str]:
-        """The directories of the programs that run under the warden: the CLI, and a launcher where it has one."""
+        """Directories of the programs running under the warden: the CLI, and its launcher if it has one."""
         return {os.path.dirname(program) for program in _programs_below(self.pid)}
 
     async def _pump_stderr(self) -> None:
@@ -159,7 +158,7 @@ class CodexProcess:
         self._signal(signal.SIGKILL)  # the warden itself may have been killed or stopped
         await self._ended(_KILL_GRACE)
         await orphans.end(self.pid)
-        self._transport.close()  # a grandchild in a session of its own may hold the other ends open
+        self._transport.close()  # a grandchild in its own session may hold the other ends open
 
     async def _ended(self, grace: float) -> bool:
         with contextlib.suppress(TimeoutError):
@@ -173,10 +172,10 @@ class CodexProcess:
 
 
 class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
-    """Says at once that the child has ended, and lets go of its pipes soon after, even if others hold them.
+    """Signals the child's exit at once, and closes its pipes soon after, even if others still hold them.
 
-    On 3.11 Process.wait() also waits for pipes that grandchildren hold; so does a reader. The CLI of npm is such a case:
-    its launcher is the child, and the program itself the grandchild.
+    On Python 3.11, Process.wait() also waits for pipes held by grandchildren, and so does a reader. The npm package of the CLI is
+    such a case: its launcher is the child, and the actual program the grandchild.
     """
 
     def __init__(self, *, limit: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -206,7 +205,7 @@ class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
 
 
 def _programs_below(pid: int) -> Iterator[str]:
-    """Empty where the system does not tell (macOS)."""
+    """Executables of all descendants; empty where the system does not list them (macOS)."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as children:
         for child in children.read().split():
             with contextlib.suppress(OSError):
@@ -215,7 +214,7 @@ def _programs_below(pid: int) -> Iterator[str]:
 
 
 async def _finished(task: asyncio.Task[None]) -> None:
-    """Wait for a task however often this is cancelled, and pass the cancel on afterwards."""
+    """Wait for a task to end even when cancelled meanwhile; the cancellation is raised afterwards."""
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -1,7 +1,7 @@
 """The profile: the operator's AGENTS.md and config.toml, copied into Codex's home when the server starts.
 
-Only what the operator alone can have written is taken: no link, nothing that others may write, nothing in a workspace.
-What a copy replaces is kept once, as .bak.
+Only files that nobody but the operator can have written are used: no links, nothing writable by others, nothing in a workspace.
+The first file that a copy replaces is kept as .bak.
 """
 
 import contextlib
@@ -16,30 +16,30 @@ from codex_proxy.roots import root_of
 from codex_proxy.settings import Settings, SettingsError, refuse_if_others_may_write
 
 _USUAL = Path("workspace", "codex_profile")  # in the current directory
-_NAMES = {  # in Codex's home: in the profile, and there in earlier days
+_NAMES = {  # name in Codex's home: name in the profile, and its former name there
     "AGENTS.md": ("codex_agents.md", "agent.md"),
     "config.toml": ("codex_config.toml", "config.toml"),
 }
 
 
 def sources(settings: Settings) -> list[Path]:
-    """The files of the profile that are there."""
+    """The profile files that exist."""
     return [file for file in names(settings) if os.path.lexists(file)]
 
 
 def names(settings: Settings) -> list[Path]:
-    """Where a file of the profile may be."""
+    """All paths where a profile file may be."""
     directory = _directory(settings)
     return [directory / name for both in _NAMES.values() for name in both]
 
 
 def copy(settings: Settings, codex_home: Path) -> list[str]:
-    """Copy them where they differ; returns what to tell the operator. Raises SettingsError."""
+    """Copy the profile files that differ, and return the messages for the operator. Raises SettingsError."""
     directory = _directory(settings)
     if settings.profile_dir is not None and not os.path.isdir(directory):
         raise SettingsError(f"CODEX_WRAPPER_PROFILE_DIR={directory} is not a directory. Create it, or unset it.")
     present = sources(settings)
-    if present and (root := root_of(directory, settings.roots)):  # the usual one: settings.load refuses another
+    if present and (root := root_of(directory, settings.roots)):  # the default: settings.load refuses any other
         return [
             f"{directory} is not used: it lies inside the workspace {root}, so an agent could have written it. "
             "Name a directory elsewhere in CODEX_WRAPPER_PROFILE_DIR."
@@ -79,7 +79,7 @@ def _copy(source: Path, target: Path) -> list[str]:
 
 
 def _content(file: Path) -> bytes:
-    """Of a plain file. Raises SettingsError when it is a link or anything else."""
+    """Content of a regular file. Raises SettingsError for a link or anything else."""
     if not stat.S_ISREG(file.lstat().st_mode):
         raise SettingsError(f"{file} is refused: it is a link, or not a regular file. Put the file itself there.")
     with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
@@ -87,7 +87,7 @@ def _content(file: Path) -> bytes:
 
 
 def _keep(target: Path) -> bool:
-    """Let it be .bak too, unless there is one; whether it is."""
+    """Link the file to its .bak name unless that exists. Returns whether it was linked."""
     with contextlib.suppress(FileExistsError):
         os.link(target, f"{target}.bak", follow_symlinks=False)
         return True

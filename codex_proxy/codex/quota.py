@@ -1,7 +1,7 @@
-"""Quota: how much of the account's limits is used up, as the CLI tells it: after an answer of the provider, and when asked.
+"""How much of the account's rate limits is used up, as the CLI reports after the provider's answers and when asked.
 
-One for all workers, which share the account. To ask costs the CLI a request to the provider's backend: so an idle worker
-asks now and then, and nobody waits for the answer.
+All workers share one account and one Quota. Asking costs the CLI a request to the provider's backend, so an idle worker asks
+now and then, and nobody waits for the answer.
 """
 
 import logging
@@ -14,11 +14,11 @@ from codex_proxy.codex import wire
 _log = logging.getLogger(__name__)
 
 _ASKED_EVERY = 300.0  # seconds
-_WINDOWS_AT_MOST = 8  # that are kept
+_WINDOWS_AT_MOST = 8
 
 
 class Window(msgspec.Struct, frozen=True):
-    """`limit`: the name of what it counts, where it has one. `minutes`: its length. `resets_at`: seconds since the epoch."""
+    """A window of a rate limit. `limit`: the limit's name, if any; `minutes`: its length; `resets_at`: seconds since the epoch."""
 
     limit: str | None
     used_percent: float
@@ -27,7 +27,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Quota:
-    """Of one account. `windows` is empty where the CLI tells of none."""
+    """The rate limits of one account. `windows` is empty when the CLI reports none."""
 
     def __init__(self) -> None:
         self._of: dict[str, tuple[Window, ...]] = {}  # by the limit's id
@@ -38,14 +38,14 @@ class Quota:
         return tuple(window for windows in self._of.values() for window in windows)[:_WINDOWS_AT_MOST]
 
     def due(self, now: float) -> bool:
-        """Whether it is time to ask; the caller does. `now` is in monotonic seconds."""
+        """Whether it is time to ask again; the caller must then ask. `now` is in monotonic seconds."""
         due = now - self._asked >= _ASKED_EVERY
         if due:
             self._asked = now
         return due
 
     def hear(self, content: msgspec.Raw) -> None:
-        """Take in a notification, or an answer. What is of an unknown form is no reason to fail a turn."""
+        """Take in a notification or an answer. An unknown format is only logged, as it is no reason to fail a turn."""
         try:
             news = msgspec.json.decode(content, type=wire.LimitsNews)
         except msgspec.MsgspecError as error:

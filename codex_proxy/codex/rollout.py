@@ -1,7 +1,7 @@
-"""A rollout: the file in which the CLI keeps a thread, as bytes. Pure: what to cut, to append and to read in it.
+"""Cut, extend and read a rollout, the file in which the CLI keeps a thread. Pure: bytes in, bytes out.
 
-The form is the CLI's own affair (0.147.0 to 0.169.0): JSON lines, from 0.163.0 on numbered by `ordinal`. So as little of
-it as possible is touched: a file is cut at the end of a line, response items are appended, and the id is replaced.
+The format is private to the CLI (0.147.0 to 0.169.0): JSON lines, numbered by `ordinal` since 0.163.0. So as little of it as
+possible is changed: a file is cut at the end of a line, response items are appended, and the thread id is replaced.
 """
 
 from collections.abc import Collection, Sequence
@@ -26,7 +26,7 @@ class _Info(msgspec.Struct):
 
 
 class SnakeTokens(msgspec.Struct):
-    """Tokens as a rollout has them."""
+    """Token counts as a rollout stores them."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
@@ -39,7 +39,7 @@ class SnakeTokens(msgspec.Struct):
 
 
 class _Line(msgspec.Struct):
-    """The members of a line that we read."""
+    """A line of a rollout: the members that we read."""
 
     type: str
     payload: _Payload
@@ -52,9 +52,9 @@ class _Item(msgspec.Struct):
 
 
 def cut_after(rollout: bytes, call_ids: Collection[str]) -> bytes | None:
-    """The rollout up to the last of these calls, which end it: their outputs come next.
+    """The rollout up to the last of these calls, so that their outputs can be appended.
 
-    None when it has other calls without an output there, or lacks one of these: then it cannot be gone on from.
+    None when it lacks one of the calls, or has other calls without an output there: it cannot be continued then.
     """
     waiting, found, end, place = set(call_ids), set[str](), 0, 0
     for raw in rollout.splitlines(keepends=True):
@@ -72,18 +72,18 @@ def cut_after(rollout: bytes, call_ids: Collection[str]) -> bytes | None:
 
 
 def numbered(rollout: bytes) -> bool:
-    """Whether its CLI numbers the lines. Those that do (0.163.0) also write where a model response ends."""
+    """Whether the lines are numbered. CLIs that do so (0.163.0 and newer) also record where a model response ends."""
     return _decode(rollout.splitlines()[-1]).ordinal is not None
 
 
 def has_ended(rollout: bytes, turn_id: str) -> bool:
-    """Whether the end of this turn, which was the latest, is written, with all before it: a full disk cuts it off."""
+    """Whether the latest turn is recorded to its end; a full disk cuts it off."""
     last = rollout[rollout.rfind(b"\n", 0, -1) + 1 :]
     return last.endswith(b"\n") and turn_id.encode() in last
 
 
 def with_items(rollout: bytes, items: Sequence[dict[str, Any]]) -> bytes:
-    """The rollout with raw Responses API items at its end."""
+    """The rollout with raw Responses API items appended."""
     last = _decode(rollout.splitlines()[-1])
     lines = []
     for number, item in enumerate(items, 1):
@@ -93,12 +93,12 @@ def with_items(rollout: bytes, items: Sequence[dict[str, Any]]) -> bytes:
 
 
 def renamed(rollout: bytes, thread: str, name: str) -> bytes:
-    """The rollout as that of another thread: its id is in the first line and in what Codex tells of itself."""
+    """The rollout under another thread id, which stands in the first line and in Codex's own context."""
     return rollout.replace(thread.encode(), name.encode())
 
 
 def model_items(rollout: bytes) -> list[dict[str, Any]]:
-    """What the model has seen, as raw items, without what Codex tells of itself: that comes before the first turn_context."""
+    """The raw items that the model has seen, without Codex's own context, which precedes the first turn_context."""
     items: list[dict[str, Any]] = []
     in_turn = False
     for raw in rollout.splitlines():
@@ -113,7 +113,7 @@ def model_items(rollout: bytes) -> list[dict[str, Any]]:
 
 
 def tokens(rollout: bytes) -> wire.Tokens:
-    """The thread's totals as they stand at the end."""
+    """The thread's token totals at the end of the rollout."""
     for raw in reversed(rollout.splitlines()):
         if b'"token_count"' in raw and (info := _decode(raw).payload.info) is not None:
             return info.total_token_usage.as_told()

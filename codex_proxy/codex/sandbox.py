@@ -1,4 +1,4 @@
-"""Whether Codex's sandbox works on this machine: a command that tries to write, outside of any turn."""
+"""Check that Codex's sandbox works on this machine, with a command that tries to write, outside of any turn."""
 
 import secrets
 import time
@@ -15,13 +15,13 @@ _PROOF_HOLDS = 60.0  # seconds; a probe costs 50 ms of CPU, and workers may star
 
 
 class Proof:
-    """That the sandbox works, for all workers of a server: renewed by one that starts when the last one is old."""
+    """Evidence that the sandbox works, shared by a server's workers and renewed by one that starts when it has expired."""
 
     def __init__(self) -> None:
         self._until = 0.0
 
     async def renew(self, connection: Connection, cwd: Path) -> None:
-        """Raises WorkerFailed when no command can run, or one could do what it must not."""
+        """Probe the sandbox if the proof has expired. Raises WorkerFailed when commands cannot run, or can write."""
         if time.monotonic() < self._until:
             return
         if reason := await trouble(connection, cwd):
@@ -30,7 +30,7 @@ class Proof:
 
 
 async def trouble(connection: Connection, cwd: Path) -> str | None:
-    """What is wrong with it; None when a command ran in it and could not write."""
+    """What is wrong with the sandbox; None when a command ran in it and could not write."""
     probe = cwd / f".codex-proxy-probe-{secrets.token_hex(4)}"
     command = ["sh", "-c", f'echo {_WORD}; : > "$0"', str(probe)]
     policy = {"type": "readOnly"}

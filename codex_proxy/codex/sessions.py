@@ -1,6 +1,6 @@
-"""What is left of our threads in Codex's home when nobody has them loaded any more: a killed server leaves its rollouts.
+"""Remove the rollouts that a killed server has left in Codex's home.
 
-Others' stay: those of the user's own CLI, and of another server that uses the same home and is not yet that old.
+Others stay: those of the user's own CLI, and recent ones, which may belong to another server that uses the same home.
 """
 
 import contextlib
@@ -14,13 +14,13 @@ from codex_proxy.codex.handshake import CLIENT_NAME
 
 _log = logging.getLogger(__name__)
 
-_HEAD = 4096  # bytes; who has started a thread stands near the beginning
-_DAYS = 3  # folders that are looked into, the newest first
+_HEAD = 4096  # bytes; the originator of a thread is near the beginning
+_DAYS = 3  # the newest folders, which are searched
 _OURS = f'"originator":"{CLIENT_NAME}"'.encode()
 
 
 def remove_left(home: Path, older_than: float) -> int:
-    """Remove rollouts of ours that nobody has written to for so many seconds. Returns their number."""
+    """Remove our rollouts that have not been written to for `older_than` seconds. Returns their number."""
     removed = 0
     limit = time.time() - older_than
     for file in _rollouts(home / "sessions"):

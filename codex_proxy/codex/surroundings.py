@@ -1,8 +1,8 @@
 """What a thread has not seen when a turn begins on it: the rest of the history, and the project's AGENTS.md.
 
-Of the text of a turn's own input the CLI looks for the names of skills ($name), and adds what their files hold: it finds them in
-the project, and reads them outside of the sandbox, through any link that a command has put there (0.147.0 to 0.169.0). So text in
-which there may be such a name goes with the history, where nothing is looked for; the model sees the same.
+The CLI searches the text of a turn's input for names of skills ($name) and adds the contents of their files. It finds these in
+the project and reads them outside the sandbox, through any link that a command has put there (0.147.0 to 0.169.0). So input that
+may contain such a name is sent as history, which the CLI does not search; the model sees the same.
 """
 
 from pathlib import Path
@@ -15,13 +15,14 @@ from codex_proxy.codex.view import View
 from codex_proxy.history import Message, Part, Text
 from codex_proxy.turns import Turn
 
-_BEFORE_NAMES = "$@"  # of skills; of plugins, which are off
+_BEFORE_NAMES = "$@"  # $ before names of skills, @ before those of plugins, which are off
 
 
 def told(turn: Turn, opening: Opening, view: View, more_names: tuple[str, ...]) -> Turn:
-    """The turn with that as its history. Documents stand where Codex would have them; later changes are appended.
+    """The turn with what the thread has not seen as its history.
 
-    `more_names`: of documents, beside AGENTS.md. Nothing comes after a tool's result, which must be the last word.
+    Documents stand where Codex would put them; later changes are appended, but never after a tool's result, which must come last.
+    `more_names` are names of documents besides AGENTS.md.
     """
     missing, thread, cwd = (*opening.missing, *turn.note), opening.thread, Path(turn.cwd)
     text = documents.project_text(cwd, more_names, view.shows) if turn.mode == "agent" else ""

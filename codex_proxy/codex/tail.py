@@ -1,5 +1,7 @@
-"""Tail: what a resumed thread does not tell. The CLI sends raw events only of threads that it has started, not of those
-that it has resumed (0.147.0 to 0.169.0); but it writes the same items into the rollout, and the end of a model response.
+"""Follow the rollout of a resumed thread, for which the CLI sends no raw events.
+
+It sends them only for threads that it has started (0.147.0 to 0.169.0), but writes the same items to the rollout of every
+thread, and the end of each model response.
 """
 
 from pathlib import Path
@@ -8,7 +10,7 @@ import msgspec
 
 from codex_proxy.codex import rollout, wire
 
-_RESPONSE_ENDS = "token_usage_record"  # from 0.163.0 on; it comes before the outputs of the response's calls
+_RESPONSE_ENDS = "token_usage_record"  # since 0.163.0; it precedes the outputs of the response's calls
 
 
 class _Stamp(msgspec.Struct, frozen=True):
@@ -33,14 +35,14 @@ class _Line(msgspec.Struct):
 
 
 class Tail:
-    """New lines of a rollout, as the notifications that a thread of our own would have sent."""
+    """Reads new lines of a rollout as the notifications that a started thread would have sent."""
 
     def __init__(self, path: Path, position: int) -> None:
         self._path = path
         self._position = position
 
     def read(self, turn_id: str | None) -> list[tuple[str, msgspec.Raw]]:
-        """Those that have come since the last look; method "" for an item that was given to the thread. Raises OSError."""
+        """The notifications since the last read; method "" marks an item that was given to the thread. Raises OSError."""
         with open(self._path, "rb") as stream:
             stream.seek(self._position)
             new = stream.read()
