@@ -1,7 +1,7 @@
-"""The two ends meet here, and only here: a Turn goes in, a closed union of TurnEvents comes out.
+"""The types between the API and Codex: a Turn goes in, and a stream of TurnEvents, a closed union, comes out.
 
-Nothing in here knows HTTP, a dialect or the Codex protocol. A turn's events end with exactly one TurnEnd. Between the
-start and the end of one item its deltas come in order, and add up to its text. Items may overlap.
+Nothing here knows HTTP, a dialect or the Codex protocol. A turn's events end with exactly one TurnEnd. The deltas between the
+start and the end of an item arrive in order and add up to its text. Items may overlap.
 """
 
 from typing import Literal
@@ -14,84 +14,84 @@ from codex_proxy.history import History, Part, Phase, Verbatim
 Mode = Literal["agent", "chat"]
 Sandbox = Literal["read-only", "workspace-write", "danger-full-access"]
 Summary = Literal["auto", "concise", "detailed", "none"]
-WebSearch = Literal["live", "configured", "disabled"]  # configured: as Codex's own configuration has it
+WebSearch = Literal["live", "configured", "disabled"]  # configured: as Codex's own configuration says
 Keep = Literal["nowhere", "memory", "disk"]  # where a turn's conversation may be kept
-Continuation = Literal["live", "resumed", "rebuilt", "new"]  # what became of the conversation that a turn continues
+Continuation = Literal["live", "resumed", "rebuilt", "new"]  # how the conversation of a turn is continued
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """Where a conversation stands in Codex after a turn. Only codex/ reads it; others keep it and give it back.
+    """The state of a conversation in Codex after a turn. Only codex/ reads it; others just store it and pass it back.
 
-    `content` is what a thread on disk has left, `items` what one that is nowhere but in memory has seen.
+    `content` is the rollout of a thread on disk, `items` what a thread kept only in memory has seen.
     """
 
     thread: str
-    id: str  # of this very end of a turn
-    place: str = ""  # of the content, below Codex's home
+    id: str  # unique to this state
+    place: str = ""  # the rollout's path, relative to Codex's home
     content: bytes = b""
     items: tuple[str, ...] = ()  # raw items, as JSON texts
-    calls: tuple[str, ...] = ()  # of the client's tools, which have ended it: their outputs come next
-    documents: str = ""  # of the project, as the model was last told of them
-    service_tier: str | None = None  # that the turn named
-    kept_as: tuple[str, ...] = ()  # the names under which the store has it, and the trace before it
+    calls: tuple[str, ...] = ()  # ids of the calls to the client's tools that ended the turn: their outputs come next
+    documents: str = ""  # the project's documents, as last given to the model
+    service_tier: str | None = None  # from the turn's request
+    kept_as: tuple[str, ...] = ()  # the store's names for it and for the trace before it
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """A function of the client that the model may call."""
+    """A tool of the client's that the model may call."""
 
     name: str
     description: str
     parameters: str  # a JSON Schema, as JSON text
-    namespace: str | None = None  # the name of its group
-    freeform: bool = False  # its argument is plain text
-    place: str = "tools"  # where the request has it
+    namespace: str | None = None
+    freeform: bool = False  # the argument is plain text
+    place: str = "tools"  # the path of the tool in the request, for errors
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """One question to Codex, decided in every respect: nothing in it is a default any more."""
+    """One request to Codex, with every default resolved."""
 
     id: str
     model: str
-    effort: str | None  # None: the model's own default
+    effort: str | None  # None: the model's default
     mode: Mode
     sandbox: Sandbox
     network: bool  # only with workspace-write
-    cwd: str  # absolute and real when it was looked at; a command may put a link in its place
+    cwd: str  # absolute and real when it was checked; a command may since have replaced it with a link
     history: tuple[History, ...]
     input: tuple[Part, ...]
     tools: tuple[Tool, ...] = ()
     must_call: bool = False
     one_call: bool = False
     output_schema: str | None = None
-    checked_schema: str | None = None  # of the answer, which has been asked for it in words
+    checked_schema: str | None = None  # the answer is checked against it; the model is only told of it in the prompt
     record: bool = False
-    task: str | None = None  # of a chat UI: it runs behind every turn that somebody waits for
+    task: str | None = None  # a chat UI's background task, which yields to every turn that a user waits for
     summary: Summary = "auto"
     raw_reasoning: bool = False
     verbosity: str | None = None
     service_tier: str | None = None
     web_search: WebSearch = "disabled"
-    root: str = ""  # the workspace around `cwd`, for workspace-write: no command can replace it, so it is what may be written
-    note: tuple[History, ...] = ()  # after the history, for this turn alone
+    root: str = ""  # the workspace around `cwd`, writable with workspace-write: commands cannot replace it by a link
+    note: tuple[History, ...] = ()  # appended to the history for this turn only
     keep: Keep = "nowhere"
-    digest: bytes = b""  # of the conversation so far, with its input
-    trace: Trace | None = None  # of the conversation that it continues
-    covered: int = 0  # leading items of the history that the trace has seen
+    digest: bytes = b""  # of the conversation including this input
+    trace: Trace | None = None  # of the conversation that the turn continues
+    covered: int = 0  # number of leading history items that the trace has seen
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one turn, summed over all its model calls. `cached` is part of `input`, `reasoning` of `output`."""
+    """Tokens of one turn, summed over its model responses. `cached` is part of `input`, `reasoning` part of `output`."""
 
     input: int
     cached: int
     output: int
     reasoning: int
     cache_write: int = 0
-    counted: bool = False  # by us, in part: of a model response that is cut off none are reported
+    counted: bool = False  # partly counted by us, because none are reported for a model response that was cut off
 
 
 class Command(msgspec.Struct, frozen=True, tag="command"):
-    """A shell command in the sandbox. `exit_code` None: still running, declined or cut off."""
+    """A shell command of the agent's. `exit_code` None means still running, declined or cut off."""
 
     command: str
     output: str = ""
@@ -99,14 +99,14 @@ class Command(msgspec.Struct, frozen=True, tag="command"):
 
 
 class Patch(msgspec.Struct, frozen=True, tag="patch"):
-    """Files changed: (path, kind: add, delete or update, unified diff)."""
+    """Changes to files: (path, kind, unified diff), where kind is add, delete or update."""
 
     changes: tuple[tuple[str, str, str], ...]
     succeeded: bool = True
 
 
 class McpCall(msgspec.Struct, frozen=True, tag="mcp_call"):
-    """A call of a tool of an MCP server. `arguments` and `result` are JSON text."""
+    """A call to a tool of an MCP server. `arguments` and `result` are JSON text."""
 
     server: str
     tool: str
@@ -116,7 +116,7 @@ class McpCall(msgspec.Struct, frozen=True, tag="mcp_call"):
 
 
 class Search(msgspec.Struct, frozen=True, tag="search"):
-    """A web search by the provider. `action` is search, open_page or find_in_page; the query may still be unknown."""
+    """A web search by the provider. `action` is search, open_page or find_in_page; `query` may still be unknown."""
 
     query: str
     action: str = "search"
@@ -126,26 +126,26 @@ Work = Command | Patch | McpCall | Search
 
 
 class Waiting(msgspec.Struct, frozen=True, tag="waiting"):
-    """Nothing happens for now: no worker is free, or the provider has failed and Codex asks it again."""
+    """The turn is waiting: no worker is free, or the provider has failed and Codex is asking it again."""
 
     on: Literal["worker", "provider"]
 
 
 class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
-    """Codex has accepted the turn; from here on a repetition could do work twice."""
+    """Codex has accepted the turn. From now on, running it again could repeat work."""
 
     continuation: Continuation = "new"
 
 
 class MessageStarted(msgspec.Struct, frozen=True, tag="message_started"):
-    """The model begins a message. Its phase: commentary, said between its steps; final_answer; None: the model does not tell."""
+    """The model begins a message. `phase` is commentary (between steps), final_answer, or None if the model does not say."""
 
     item: str
     phase: Phase | None
 
 
 class MessageDelta(msgspec.Struct, frozen=True, tag="message_delta"):
-    """More text of a message: at least a token."""
+    """More text of a message: at least one token."""
 
     item: str
     text: str
@@ -174,7 +174,7 @@ class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning_delta"):
 
 
 class ReasoningCompleted(msgspec.Struct, frozen=True, tag="reasoning_completed"):
-    """All parts of the summary, and the whole for the provider's eyes where it gave that."""
+    """All parts of the summary, and the whole reasoning encrypted by the provider, if it sent that."""
 
     item: str
     summary: tuple[str, ...]
@@ -182,34 +182,34 @@ class ReasoningCompleted(msgspec.Struct, frozen=True, tag="reasoning_completed")
 
 
 class WorkStarted(msgspec.Struct, frozen=True, tag="work_started"):
-    """The agent begins something that it does itself."""
+    """The agent begins a piece of work of its own."""
 
     item: str
     work: Work
 
 
 class WorkProgress(msgspec.Struct, frozen=True, tag="work_progress"):
-    """More output of a command, or a word on the progress of a call."""
+    """More output of a command, or a progress message of an MCP call."""
 
     item: str
     text: str
 
 
 class WorkCompleted(msgspec.Struct, frozen=True, tag="work_completed"):
-    """The agent has ended it, well or not."""
+    """The piece of work has ended, successfully or not."""
 
     item: str
     work: Work
 
 
 class PlanUpdated(msgspec.Struct, frozen=True, tag="plan_updated"):
-    """The agent's plan as it now is: (step, status: pending, in_progress or completed)."""
+    """The agent's current plan: (step, status), where status is pending, in_progress or completed."""
 
     steps: tuple[tuple[str, str], ...]
 
 
 class ToolCalled(msgspec.Struct, frozen=True, tag="tool_called"):
-    """The model calls a tool of the client; the turn ends with this model response."""
+    """The model calls one of the client's tools; the turn ends with this model response."""
 
     call_id: str
     name: str
@@ -218,20 +218,20 @@ class ToolCalled(msgspec.Struct, frozen=True, tag="tool_called"):
 
 
 class Recorded(msgspec.Struct, frozen=True, tag="recorded"):
-    """What the model said or was given, for the history of a continuation; only in a turn that wants it."""
+    """An item that the model wrote or was given, for the history of a continuation; only in turns with `record`."""
 
     item: Verbatim
 
 
 class TurnCompleted(msgspec.Struct, frozen=True, tag="turn_completed"):
-    """The end. `interrupted` when we cut it off; usage None when Codex reported none."""
+    """The turn has ended. `interrupted`: we cut it off; `usage` None: Codex reported none."""
 
     usage: Usage | None
     interrupted: bool = False
 
 
 class TurnFailed(msgspec.Struct, frozen=True, tag="turn_failed"):
-    """The end, and why."""
+    """The turn has failed."""
 
     error: ProxyError
     usage: Usage | None = None

@@ -1,8 +1,7 @@
-"""Recipe: all that a thread must be started with, and the parameters of thread/start and turn/start made from it.
+"""The settings a thread starts with, and the params of thread/start, thread/resume and turn/start.
 
-Every thread is started by the recipe that held against every probe in a hostile repository (CLI 0.147.0 to 0.169.0):
-no `sandbox` field, ever, because any value of it replaces the permission profile, and write-capable ones trust the
-directory and run its MCP servers.
+The settings withstood every probe in a hostile repository (CLI 0.147.0 to 0.169.0). They never include a `sandbox` field: any
+value of it replaces the permission profile, and values that allow writing trust the directory and run its MCP servers.
 """
 
 import hashlib
@@ -20,15 +19,15 @@ from codex_proxy.whole_file import Version
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
 PROFILE = "proxy"
-_LONGEST_CALL_ID = 64  # characters; the API takes no more
+_LONGEST_CALL_ID = 64  # characters, the limit of the API
 _DIGEST = 32  # characters
 
 _OFF = {"enabled": False}
-_NO_SKILLS = {"include_instructions": False}  # a project's are read outside of the sandbox; see surroundings.py
-# Pure-model mode: no environment, hence no command can run, and nothing of the agent's is described to the model.
+_NO_SKILLS = {"include_instructions": False}  # the CLI reads a project's skills outside the sandbox; see surroundings.py
+# Pure-model mode: without an environment no command can run, and the model is told nothing about the agent.
 _CHAT_CONFIG: dict[str, Any] = {
     "tools": {"view_image": False, "experimental_request_user_input": _OFF, "update_plan": _OFF},
-    "orchestrator": {"skills": _OFF, "mcp": _OFF},  # 0.147.0 has tools for skills otherwise
+    "orchestrator": {"skills": _OFF, "mcp": _OFF},  # otherwise 0.147.0 has tools for skills
     "include_apply_patch_tool": False,
     "include_permissions_instructions": False,
     "include_environment_context": False,
@@ -38,19 +37,19 @@ _CHAT_CONFIG: dict[str, Any] = {
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """What cannot be changed once a thread has started. A waiting thread serves exactly the turns with an equal recipe."""
+    """Settings that are fixed when a thread starts. A thread started in advance serves exactly the turns with an equal recipe."""
 
     model: str
     mode: Mode
     cwd: str
-    view: View  # of the disk, for commands
-    user_documents: tuple[Version | None, ...]  # of the user's AGENTS.md, as `documents.user_versions` has them
+    view: View  # what commands see of the disk
+    user_documents: tuple[Version | None, ...]  # from `documents.user_versions`
     web_search: WebSearch
     verbosity: str | None
     raw_reasoning: bool
     tools: tuple[Tool, ...]
-    mcp_servers: tuple[str, ...]  # of the user's configuration; left out in chat mode
-    on_disk: bool = False  # so that it can be resumed
+    mcp_servers: tuple[str, ...]  # names from the user's configuration, switched off in chat mode
+    on_disk: bool = False  # keep a rollout, so that the thread can be resumed
 
     def start_params(self) -> dict[str, Any]:
         """The params of thread/start."""
@@ -69,7 +68,7 @@ class Recipe(msgspec.Struct, frozen=True):
         return params
 
     def resume_params(self, thread_id: str, path: Path) -> dict[str, Any]:
-        """The params of thread/resume: the tools and instructions are in the rollout."""
+        """The params of thread/resume. The tools and instructions are in the rollout."""
         resumed = {"threadId": thread_id, "path": str(path), "excludeTurns": True, "approvalPolicy": "never"}
         return resumed | {"cwd": self.cwd, "model": self.model, "config": self._config()}
 
@@ -102,25 +101,27 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 def _untrusted(cwd: str) -> dict[str, Any]:
-    """Or Codex would run the MCP servers that a directory names which the user trusts, or in which commands may write.
+    """Mark `cwd` untrusted, or Codex would run MCP servers configured in a directory that the user trusts or commands can write.
 
-    The directories above have their own say, up to the git root (0.147.0).
+    Its parent directories are marked too, because their configuration counts up to the git root (0.147.0).
     """
     return {str(place): {"trust_level": "untrusted"} for place in (PurePath(cwd), *PurePath(cwd).parents)}
 
 
 def turn_params(thread_id: str, turn: Turn, tier_before: str | None = None) -> dict[str, Any]:
-    """The params of turn/start. No sandboxPolicy but that of danger mode: any other would make the cwd writable, whatever
-    that has become meanwhile."""
+    """The params of turn/start.
+
+    The sandboxPolicy is set only in danger mode: any other would make the cwd writable, whatever it may have become by now.
+    """
     params: dict[str, Any] = {"threadId": thread_id, "input": [_input_part(part) for part in turn.input], "summary": turn.summary}
     if turn.output_schema is not None:
         params["outputSchema"] = msgspec.Raw(turn.output_schema.encode())
     if turn.effort is not None:
         params["effort"] = turn.effort
-    if (turn.service_tier or tier_before) is not None:  # which Codex goes on with, until told otherwise
+    if (turn.service_tier or tier_before) is not None:  # Codex keeps the tier until told otherwise
         params["serviceTier"] = turn.service_tier
     if turn.mode == "chat":
-        params["environments"] = []  # a resumed thread has forgotten that it has none
+        params["environments"] = []  # a resumed thread does not remember that it has none
     if turn.mode == "agent" and turn.sandbox == "danger-full-access":
         params["sandboxPolicy"] = {"type": "dangerFullAccess"}
     return params
@@ -129,8 +130,8 @@ def turn_params(thread_id: str, turn: Turn, tier_before: str | None = None) -> d
 def history_items(history: Iterable[History], issued: Iterable[str] = ()) -> list[dict[str, Any]]:
     """History as the raw Responses API items of thread/inject_items.
 
-    `issued`: ids of calls that the thread has from the provider, which therefore takes them. Of others one that is too long
-    goes under a short one, the same for the call and its output.
+    `issued` are ids of calls that came from the provider, which therefore accepts them. Any other id that is too long is replaced
+    by a digest, the same for the call and its output.
     """
     known = set(issued)
     items = []

@@ -1,22 +1,22 @@
-"""A tool's JSON Schema in the words that Codex understands. Pure.
+"""Rewrite a tool's JSON Schema into the subset that Codex understands. Pure.
 
-Codex reads a part of JSON Schema: it refuses tuples in their old form, forgets `prefixItems`, and takes `true`, `const`
-and an `enum` without a type for strings (0.147.0 to 0.169.0). What it would lose is said in other words before.
+Codex refuses tuples in their old form, drops `prefixItems`, and takes `true`, `const` and an `enum` without a type for strings
+(0.147.0 to 0.169.0). What it would lose is expressed in other keywords.
 """
 
 from typing import Any
 
 import msgspec
 
-_DEEPEST = 64  # levels; what is deeper stays as it is
-_MARKS = ('"items":[', '"prefixItems":', '"const":', '"enum":', "true")  # without one of them there is nothing to do
+_DEEPEST = 64  # levels; anything deeper is left as it is
+_MARKS = ('"items":[', '"prefixItems":', '"const":', '"enum":', "true")  # a schema without any of these needs no change
 _BY_NAME = frozenset(("properties", "$defs", "definitions"))  # tables of schemas
 _IN_LISTS = frozenset(("anyOf", "oneOf", "allOf"))
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null", list: "array", dict: "object"}
 
 
 def understood(schema: str) -> str:
-    """The schema, JSON text without spaces as msgspec writes it, with the same meaning."""
+    """An equivalent schema that Codex understands. `schema` is JSON text without spaces, as msgspec writes it."""
     if not any(mark in schema for mark in _MARKS):
         return schema
     return msgspec.json.encode(_schema(msgspec.json.decode(schema), 0)).decode()
@@ -47,7 +47,7 @@ def _member(key: str, value: Any, depth: int) -> Any:
 
 
 def _without_tuple(found: dict[str, Any]) -> dict[str, Any]:
-    """A tuple as an array of what may stand at any place of it, which place has what in the description."""
+    """A tuple as an array of anything allowed at any position, with the schema of each position in the description."""
     if isinstance(found.get("prefixItems"), list):
         places, rest = found["prefixItems"], found.get("items", {})
     elif isinstance(found.get("items"), list):

@@ -1,9 +1,8 @@
-"""The client's tools among Codex's own: which names can be used, and under which name the model sees them.
+"""The client's tools among Codex's own: which names are allowed, and under which names the model sees them.
 
-Codex refuses, shadows or drops a client's tool whose name it keeps for itself (0.147.0 to 0.169.0). For an agent that
-is an error, because one name would mean two tools. Where only the name is taken, the tool goes to the model under a
-marked name, one that is too long under a shortened one, and comes back under its own. No two names become one: what
-looks marked already is marked once more.
+Codex refuses, shadows or drops a client's tool with a reserved name (0.147.0 to 0.169.0). For an agent such a name is an error
+if it would mean two tools. If only the name is reserved, the model sees the tool under a prefixed name, and a name that is too
+long is shortened; calls come back under the client's name. Names stay distinct: one that already has the prefix gets another.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ from codex_proxy.turns import Mode, Tool
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,256}", re.ASCII)
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
-_LONGEST = 64  # characters; Codex takes 128 for a tool, but the API behind it only these
+_LONGEST = 64  # characters; Codex accepts 128, but the API behind it only 64
 AGENTS_OWN = frozenset(
     (
         *("exec_command", "write_stdin", "shell", "shell_command", "local_shell", "apply_patch", "view_image", "web_search"),
@@ -45,9 +44,9 @@ class _Freeform(msgspec.Struct):
 
 
 def check(tools: Iterable[Tool], mode: Mode) -> None:
-    """Raises InvalidRequest for a name that Codex would not let the model see."""
+    """Check the names of the tools. Raises InvalidRequest for one that is invalid, reserved in this mode or used twice."""
     seen: set[tuple[str | None, str]] = set()
-    groups: dict[str, str] = {}  # what the model sees -> what the client calls it
+    groups: dict[str, str] = {}  # namespace that the model sees -> the client's name for it
     for tool in tools:
         for name in (tool.name, tool.namespace):
             if name is not None and not _NAME.fullmatch(name):
@@ -68,17 +67,17 @@ def check(tools: Iterable[Tool], mode: Mode) -> None:
 
 
 def to_model(name: str) -> str:
-    """The name under which the model sees a tool of the client."""
+    """The name under which the model sees one of the client's tools."""
     return _seen(name, _TAKEN)
 
 
 def group_to_model(name: str) -> str:
-    """The name under which the model sees a group of the client's tools."""
+    """The name under which the model sees a namespace of the client's tools."""
     return _seen(name, _TAKEN_GROUPS)
 
 
 def _seen(name: str, taken: frozenset[str]) -> str:
-    name = _NOT_IN_A_NAME.sub("_", name)  # of a call in a history that began elsewhere
+    name = _NOT_IN_A_NAME.sub("_", name)  # for calls in a history that began elsewhere
     bare = name
     while bare.startswith(_MARK):
         bare = bare.removeprefix(_MARK)
@@ -90,7 +89,7 @@ def _seen(name: str, taken: frozenset[str]) -> str:
 
 
 def dynamic_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
-    """The tools as thread/start.dynamicTools takes them, namespaces gathered."""
+    """The value of thread/start.dynamicTools, grouped by namespace."""
     found: list[dict[str, Any]] = []
     namespaces: dict[str, list[dict[str, Any]]] = {}
     for tool in tools:
@@ -108,7 +107,7 @@ def dynamic_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
 
 
 def freeform_argument(arguments: str) -> str:
-    """What the model wrote as the argument of a freeform tool."""
+    """The plain-text argument that the model passed to a freeform tool."""
     try:
         return msgspec.json.decode(arguments, type=_Freeform).input
     except msgspec.DecodeError:
@@ -116,6 +115,6 @@ def freeform_argument(arguments: str) -> str:
 
 
 def place_of(refusal: str, tools: Iterable[Tool]) -> str:
-    """Where the request has the tool that a refusal of the CLI's names; of all of them where it names none."""
+    """Where the request has the tool named in a refusal by the CLI; "tools" if it names none."""
     words = set(re.findall(r"[a-zA-Z0-9_-]+", refusal))
     return next((tool.place for tool in tools if words & {to_model(tool.name), group_to_model(tool.namespace or "")}), "tools")

@@ -1,4 +1,4 @@
-"""What a turn leaves of its conversation: the trace from which another turn goes on, here or anywhere else."""
+"""The trace that a turn leaves of its conversation, from which another turn continues it in any worker."""
 
 import logging
 import uuid
@@ -17,9 +17,9 @@ _log = logging.getLogger(__name__)
 
 
 def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trace | None:
-    """Of a turn that has just ended; `turn` has what the thread had not seen before as its history.
+    """The trace of a turn that has just ended; `turn` has as its history only what the thread had not seen before.
 
-    None when the conversation is not to be kept, or when the thread has seen something else than the client.
+    None when the conversation must not or cannot be kept, or when the thread has seen something else than the client.
     """
     if turn.keep == "nowhere" or not exchange.clean or exchange.reminded or exchange.cut_off:
         return None
@@ -41,14 +41,14 @@ def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trac
 
 
 def _goes_on(content: bytes, turn: Turn, exchange: Exchange, thread: OpenThread) -> bool:
-    """Whether a rollout begins with what its turn began with: Codex only appends to it, but a disk can fail."""
+    """Whether a rollout still begins with what it had before the turn: Codex only appends to it, but a disk can fail."""
     before = turn.trace
     same = before is not None and before.thread == thread.id and exchange.continuation in ("live", "resumed")
     return before is None or not same or content.startswith(before.content)
 
 
 def _items(turn: Turn, exchange: Exchange) -> tuple[str, ...]:
-    live = exchange.continuation == "live"  # what a thread that was rebuilt was given is in the turn's history
+    live = exchange.continuation == "live"  # everything a rebuilt thread was given is in the turn's history
     before = turn.trace.items if turn.trace and live else ()
     seen = (*turn.history, Message("user", turn.input)) if turn.input else turn.history
     return (*before, *(msgspec.json.encode(item).decode() for item in history_items(seen)), *exchange.recorded)

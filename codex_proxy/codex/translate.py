@@ -1,6 +1,6 @@
-"""Wire -> TurnEvent, pure: the notifications of one turn in, our events out. CLI 0.147.0 to 0.169.0.
+"""Translate the notifications of one turn into TurnEvents. Pure. CLI 0.147.0 to 0.169.0.
 
-Unknown methods and items give no event. The end of the turn is not translated here but read by the worker.
+Unknown methods and items produce no event. The end of the turn is handled by the exchange.
 """
 
 import functools
@@ -41,13 +41,12 @@ _SEARCH_ACTIONS = {"openPage": "open_page", "findInPage": "find_in_page"}
 _PLAN_STATUS = {"inProgress": "in_progress"}
 
 _PHASES: dict[str | None, Phase] = {"commentary": "commentary", "final_answer": "final_answer"}
-# So begins the text that Codex puts where an image was that it cannot decode or finds too large (0.147.0 to 0.169.0).
+# Start of the text that Codex substitutes for an image that it cannot decode or finds too large (0.147.0 to 0.169.0).
 _LEFT_OUT = b"image content omitted because"
 _SHELL = "exec_command"
 _EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
 
-# Calls of the model's that leave nothing behind in the process. After any other one a worker is not used again: it may
-# have left a shell, a changed file or a server of the user's.
+# Calls by the model that leave nothing behind in the process. Any other may leave a shell, a changed file or a running MCP server.
 _HARMLESS_CALLS = frozenset(("update_plan",))
 _WORK_TYPES = frozenset(("commandExecution", "fileChange", "mcpToolCall"))
 _CALL_TYPES = frozenset(("function_call", "custom_tool_call", "local_shell_call", "mcp_call"))
@@ -58,29 +57,29 @@ _OUTPUT_TYPES = frozenset(("function_call_output", "custom_tool_call_output"))
 class Translator:
     """Translates the notifications of one turn.
 
-    It remembers how much of each message it has passed on, because some providers send a message whole and without
-    deltas; and which commands it has told of, because the CLI tells nothing of a sandboxed command that fails at once
-    (seen with 0.163.0): those are known from the model's own call and the output that it is given.
+    It remembers how much of each message it has passed on, because some providers send whole messages without deltas. It also
+    remembers which commands it has reported, because the CLI reports nothing about a sandboxed command that fails at once (seen
+    with 0.163.0): such a command is known only from the model's call and the output returned to the model.
     """
 
     def __init__(self, turn: Turn, before: wire.Tokens = _NONE_YET) -> None:
-        """`before`: the totals of the thread when the turn began."""
+        """`before` are the thread's token totals when the turn began."""
         self.usage: Usage | None = None
         self.totals = before
         self._before = before
         self.ran_something = False
-        self.calls: list[ToolCalled] = []  # of the client's tools, by the model response that is under way
+        self.calls: list[ToolCalled] = []  # calls to the client's tools by the current model response
         self._calls_told = False
-        self._left_out = 0  # texts that stand where an image was
-        self.latest = wire.Tokens()  # of the latest model response that told them
+        self._left_out = 0  # texts substituted for images
+        self.latest = wire.Tokens()  # of the latest model response that reported tokens
         self._turn = turn
         self._clients_tools = {
             (tool.namespace and tools.group_to_model(tool.namespace), tools.to_model(tool.name)): tool for tool in turn.tools
         }
         self._passed_on: dict[str, int] = {}  # item id -> characters
-        self._summarised: set[tuple[str, int]] = set()  # parts of reasoning of which something has been passed on
-        self._shown: set[str] = set()  # ids of work that has been told as started
-        self._open_commands: dict[str, str] = {}  # id -> command, of those whose end the CLI may not tell
+        self._summarised: set[tuple[str, int]] = set()  # (item id, part) of summaries passed on as deltas
+        self._shown: set[str] = set()  # ids of work reported as started
+        self._open_commands: dict[str, str] = {}  # id -> command, for commands whose end the CLI may not report
         self._by_method: dict[str, Callable[[msgspec.Raw], list[TurnEvent]]] = {
             "item/started": self._item_started,
             "item/completed": self._item_completed,
@@ -96,7 +95,7 @@ class Translator:
         }
 
     def translate(self, method: str, params: msgspec.Raw) -> list[TurnEvent]:
-        """The events of one notification, mostly one. Raises msgspec.MsgspecError when it is not of the known form."""
+        """The events of one notification, usually one. Raises msgspec.MsgspecError when the notification has an unknown form."""
         translate = self._by_method.get(method)
         return translate(params) if translate else []
 
@@ -117,7 +116,7 @@ class Translator:
     def _item_completed(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _item.decode(params).item
         if self._calls_told and item.type in _WORK_TYPES:
-            return []  # the interrupt has cut it off: it stays open, and is told as incomplete
+            return []  # cut off by the interrupt: it stays open, and is reported as incomplete
         if item.type == "agentMessage":
             rest = item.text[self._passed_on.pop(item.id, 0) :]
             missing: list[TurnEvent] = [MessageDelta(item.id, rest)] if rest else []
@@ -154,9 +153,9 @@ class Translator:
         return [PlanUpdated(tuple((step.step, _PLAN_STATUS.get(step.status, step.status)) for step in news.plan))]
 
     def check_images(self, params: msgspec.Raw) -> None:
-        """Raises InvalidRequest when one of the raw items that the request brought lacks its image.
+        """Raise InvalidRequest when Codex has left out an image that came with the request.
 
-        They come before the model's first answer; after it, what the agent looks at itself is its own affair.
+        The request's items come before the model's first response; images after it are those that the agent itself looks at.
         """
         if self.usage is None and (found := bytes(params).count(b'"text":"' + _LEFT_OUT)):
             self._left_out += found
@@ -165,7 +164,7 @@ class Translator:
 
     @functools.cached_property
     def _said_to_be_left_out(self) -> int:
-        """How often the request itself has these words. Counted once: each of its texts may have them."""
+        """How often the request's own texts contain these words."""
         return msgspec.json.encode((self._turn.history, self._turn.input)).count(_LEFT_OUT)
 
     def _raw_item(self, params: msgspec.Raw) -> list[TurnEvent]:
@@ -175,7 +174,7 @@ class Translator:
         return [*self._recorded(item, params), *self._told(item)]
 
     def _recorded(self, item: wire.RawItem, params: msgspec.Raw) -> list[TurnEvent]:
-        """The item itself, if the turn is recorded: of what the model said and was given, not of what Codex put before it."""
+        """The item itself if the turn is recorded and the model wrote or was given it; not what Codex put before the turn."""
         said_before = item.type == "message" and item.role != "assistant"
         if not self._turn.record or said_before or self._calls_told:
             return []
@@ -183,7 +182,7 @@ class Translator:
         whole.pop(wire.PRIVATE, None)
         clients = (item.namespace, item.name) in self._clients_tools
         if clients and self._turn.one_call and self.calls:
-            return []  # it is not told either
+            return []  # not reported either
         calls = item.call_id if item.type == "function_call" and clients else None
         return [Recorded(Verbatim(msgspec.json.encode(whole).decode(), calls=calls))]
 
@@ -194,7 +193,7 @@ class Translator:
             self._note_call(tool, item)
             return []
         if self._calls_told:
-            return []  # outputs of what the interrupt has cut off
+            return []  # outputs of work cut off by the interrupt
         if item.type in _OUTPUT_TYPES and item.call_id in self._open_commands:
             output = _output_text(item.output)
             code = _EXIT_CODE.search(output)
@@ -222,16 +221,16 @@ class Translator:
             self.calls.append(ToolCalled(item.call_id, tool.name, arguments, tool.namespace))
 
     def tell_calls(self) -> list[ToolCalled]:
-        """The calls of a model response that is complete. What comes after them is only how Codex winds up the turn."""
+        """The calls of a completed model response. What follows them is only Codex winding up the turn."""
         self._calls_told = bool(self.calls)
         return self.calls
 
     def forget_calls(self) -> None:
-        """The model response that they were in is asked for again."""
+        """Drop the calls so far, because Codex asks for their model response again."""
         self.calls.clear()
 
     def _response_tokens(self, params: msgspec.Raw) -> list[TurnEvent]:
-        """Count a model response at its end: of a turn that is interrupted then, the totals may never be told (0.163.0)."""
+        """Count a model response when it ends: if the turn is interrupted then, the totals may never be reported (0.163.0)."""
         used = msgspec.json.decode(params, type=wire.ResponseNews).usage
         return [] if used is None else self._count(self.totals.plus(used))
 
@@ -258,7 +257,7 @@ def _shell_command(arguments: str) -> str:
     try:
         return msgspec.json.decode(arguments, type=wire.ShellArguments).cmd
     except msgspec.DecodeError:
-        return arguments  # the model wrote something else; the CLI will refuse it
+        return arguments  # not the expected JSON; the CLI will refuse it
 
 
 def _output_text(output: object) -> str:
@@ -268,7 +267,7 @@ def _output_text(output: object) -> str:
 
 
 def _typed(command: str) -> str:
-    """What the model typed: the CLI tells it with the shell around it, like /bin/bash -lc 'echo hi'."""
+    """The command as the model wrote it, without the shell that the CLI reports with it, as in /bin/bash -lc 'echo hi'."""
     try:
         words = shlex.split(command)
     except ValueError:

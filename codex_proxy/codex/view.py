@@ -1,8 +1,8 @@
-"""View: what the commands of a thread see of the disk, which root they may write in, and the permission profile for that.
+"""What a thread's commands see of the disk, which root they may write to, and the permission profile for that.
 
-A view names what is shown, and nothing else is there. So what appears while a turn runs is not seen either, under whatever
-name, and neither the model nor `ps` learns what is hidden. Whatever it names must be such that no command can put a link in
-its place: nothing inside a root that commands may write, but the root itself, whose parent none of them can write.
+A view lists what is shown; everything else is absent. So nothing that appears during a turn is seen either, whatever its name,
+and neither the model nor `ps` learns what is hidden. A view must not name a path that a command could replace by a link: nothing
+inside a root that commands may write to, only the root itself, whose parent they cannot write to.
 """
 
 import functools
@@ -20,12 +20,12 @@ from codex_proxy.whole_file import Version, version
 
 _log = logging.getLogger(__name__)
 
-_ENTRIES_AT_MOST = 200  # shown one by one of a directory that holds something hidden; all names travel in each command's line
-_PLATFORM = ":minimal"  # what the CLI knows to be needed on this system
+_ENTRIES_AT_MOST = 200  # shown of a directory with hidden entries; all of them are on each command's command line
+_PLATFORM = ":minimal"  # what every command needs on this system, according to the CLI
 
 
 class View(msgspec.Struct, frozen=True):
-    """`shown` None: everything but `hidden`. `root` is the one place that may be written, if any."""
+    """What commands see. `shown` None means everything but `hidden`; `root` is the only path that may be written to, if any."""
 
     shown: tuple[str, ...] | None = ()
     root: str | None = None
@@ -34,7 +34,7 @@ class View(msgspec.Struct, frozen=True):
 
     @property
     def profile(self) -> dict[str, Any]:
-        """The permission profile, as the CLI's configuration has it."""
+        """The permission profile, in the form of the CLI's configuration."""
         rules = dict.fromkeys(self.hidden, "deny") | ({self.root: "write"} if self.root is not None else {})
         network = {"network": {"enabled": True}} if self.network else {}
         if self.shown is None:
@@ -42,26 +42,26 @@ class View(msgspec.Struct, frozen=True):
         return {"filesystem": {_PLATFORM: "read"} | dict.fromkeys(self.shown, "read") | rules} | network
 
     def shows(self, place: str) -> bool:
-        """Whether a real path is seen."""
+        """Whether commands see a real path."""
         shown = self.shown is None or _inside(place, self.shown) or (self.root is not None and _inside(place, (self.root,)))
         return shown and not _inside(place, self.hidden)
 
 
 class Views:
-    """The views of one worker. `programs` are directories that the sandbox itself needs to see."""
+    """Makes the views of one worker. `programs` are directories that the sandbox itself must be able to read."""
 
     def __init__(self, settings: Settings, programs: Iterable[str]) -> None:
         self._protects = settings.protect_secrets
         self._roots = tuple(map(str, settings.roots))
         kept = tuple(programs)
-        # Roots that nobody writes in are shown like any place; the others whole, since what a command puts there means nothing.
+        # Roots without write access are shown like any path; others as a whole: commands decide what is inside.
         self._whole = self._roots if settings.commands_write else ()
         walked = () if settings.commands_write else self._roots
         hidden = {network: Hidden.of(settings, (*kept, *walked), network=network) for network in (False, True)}
         self._walks = {network: _Walk(places, self._whole) for network, places in hidden.items()}
 
     def view(self, *, root: str | None, network: bool) -> View:
-        """What commands see now. With a root they may write there."""
+        """What commands see now. They may write to `root`, unless it is None."""
         if not self._protects:
             return View(None, root, network=network)
         walk = self._walks[network]
@@ -73,7 +73,7 @@ class Views:
 
 
 class _Walk:
-    """Collects the outermost places in which nothing is hidden, anew when one of the directories above them has changed."""
+    """Collects the outermost paths in which nothing is hidden, again whenever a directory above them has changed."""
 
     def __init__(self, hidden: Hidden, whole: tuple[str, ...]) -> None:
         self.hidden = hidden
@@ -105,7 +105,7 @@ class _Walk:
                 yield place
 
     def _leads_to_shown(self, link: str) -> bool:
-        """A link that is shown shows its target; one through a place that commands may write can lead anywhere tomorrow."""
+        """Whether a link may be shown, which shows its target: one through a path that commands may write to can lead anywhere."""
         target = os.path.realpath(link)
         safe = not _inside(target, self._whole) and target not in self._on_the_way
         return safe and os.path.exists(target) and not self.hidden.hides(target)
@@ -122,7 +122,7 @@ def _tell_of_the_rest(directory: str) -> None:
 
 
 def _entries(directory: str) -> list[tuple[str, bool]]:
-    """(path, is it a link) of each, directories first, in a fixed order; none of a directory that cannot be read."""
+    """(path, is a link) of each entry in a fixed order, directories first; empty if the directory cannot be read."""
     try:
         with os.scandir(directory) as entries:
             kinds = sorted((not entry.is_dir(follow_symlinks=False), entry.path, entry.is_symlink()) for entry in entries)
@@ -144,7 +144,7 @@ def _inside(place: str, roots: Iterable[str]) -> bool:
 
 
 def _outermost(places: Iterable[str]) -> tuple[str, ...]:
-    """Without those inside others: a deny rule in a denied place keeps every command from starting."""
+    """The paths that are not inside another: no command can start with a deny rule inside a denied path."""
     kept: list[str] = []
     for place in sorted(places):
         if not _inside(place, kept):

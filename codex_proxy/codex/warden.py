@@ -1,12 +1,12 @@
-"""The warden: a small process between us and the CLI, so that nothing which the CLI has started outlives it. Linux only.
+"""The warden: a small process between the server and the CLI that makes sure nothing the CLI starts outlives it. Linux only.
 
-It adopts what the commands of its CLI orphan (PR_SET_CHILD_SUBREAPER), also what has left the process group by setsid, and
-kills all of it when the CLI ends, when SIGUSR1 asks for it, or when we die in whatever way. So it is known whose an orphan
-is, and turns of other workers are not harmed. It runs as a script without site-packages: it imports nothing of ours.
+It adopts the processes that the CLI's commands orphan (PR_SET_CHILD_SUBREAPER), including those that left the process group
+with setsid, and kills them all when the CLI exits, on SIGUSR1, or when the server dies in any way. Each CLI has its own warden,
+so other workers' turns are unaffected. It runs as a script without site-packages and imports nothing from this package.
 """
 
 import contextlib
-import ctypes  # what it imports is what it costs: no pathlib, no typing
+import ctypes  # imports are most of the warden's cost, so no pathlib and no typing
 import os
 import signal
 import sys
@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 END_ALL = signal.SIGUSR1
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_OOM_SCORE = "/proc/self/oom_score_adj"  # what the kernel adds when it looks for somebody to kill for want of memory
-_MORE_BADNESS, _MOST_BADNESS = 500, 1000  # of oom_score_adj: in thousandths of all memory
-_NOT_FOUND = 127  # as a shell has it
-_OFF_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # which the CLI must not inherit
+_OOM_SCORE = "/proc/self/oom_score_adj"  # added to a process's score when the kernel runs out of memory and picks a victim
+_MORE_BADNESS, _MOST_BADNESS = 500, 1000  # oom_score_adj is in thousandths of all memory
+_NOT_FOUND = 127  # a shell's exit code for a command that was not found
+_OFF_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # ignored by Python; the CLI must not inherit that
 
 
 class _AskedToEnd(Exception):
@@ -25,16 +25,16 @@ class _AskedToEnd(Exception):
 
 
 def argv(of: Sequence[str]) -> list[str]:
-    """The command line of a CLI under a warden; `of` is its own. Elsewhere than on Linux there is none."""
+    """The command line that runs the command `of` under a warden; the command itself where this is not Linux."""
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *of] if sys.platform == "linux" else [*of]
 
 
 def main(parent: int, command: list[str]) -> int:
-    """Keep one CLI to its end. Returns its exit code, as a shell has it."""
+    """Run one CLI until it exits, then kill what it left. Returns its exit code in the form a shell would."""
     status = int(signal.SIGKILL)
     try:
         try:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the CLI; it comes to the whole group
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the CLI, but sent to the whole process group
             signal.signal(END_ALL, _end)
             _adopt_orphans_and_hear_of_the_end_of(parent)
             status = _run(command)
@@ -52,7 +52,7 @@ def main(parent: int, command: list[str]) -> int:
 
 def _run(command: list[str]) -> int:
     before = _oom_score()
-    _set_oom_score(min(before + _MORE_BADNESS, _MOST_BADNESS))  # what we start has it too: it is killed before the server
+    _set_oom_score(min(before + _MORE_BADNESS, _MOST_BADNESS))  # inherited by the CLI, so that it is killed before the server
     cli = os.posix_spawn(command[0], command, os.environb, setsigdef=[*_OFF_BY_PYTHON, END_ALL, signal.SIGTERM])
     _set_oom_score(before)
     _let_go_of_the_pipes()
@@ -82,23 +82,23 @@ def _adopt_orphans_and_hear_of_the_end_of(parent: int) -> None:
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     prctl(_PR_SET_PDEATHSIG, END_ALL, 0, 0, 0)
-    if os.getppid() != parent:  # it has died before it was listened for
+    if os.getppid() != parent:  # the parent died before the prctl call
         raise _AskedToEnd
 
 
 def _let_go_of_the_pipes() -> None:
-    """They are the CLI's: their readers wait for its end, not for ours."""
+    """Close our copies of the CLI's pipes: their readers wait for the CLI to exit, not for us."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
 
 
 def _kill_all() -> None:
-    """Kill every child, and those that we inherit by that, until there is none. Our caller has a bound on it."""
+    """Kill every child, and those adopted as a result, until none is left. The caller of the warden limits the time."""
     try:
         while True:
             for child in _children():
-                with contextlib.suppress(PermissionError):  # it has become somebody else
+                with contextlib.suppress(PermissionError):  # the process has changed its user
                     os.kill(child, signal.SIGKILL)
             os.wait()
     except ChildProcessError:
@@ -112,7 +112,7 @@ def _children() -> list[int]:
             with open(f"/proc/{name}/stat", "rb") as stat:
                 parent = int(stat.read().rpartition(b")")[2].split()[1])
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # the process has ended
         if parent == os.getpid():
             found.append(int(name))
     return found

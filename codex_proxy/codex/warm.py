@@ -1,7 +1,7 @@
-"""WarmWorkers: the workers of one supervisor, one for each mode in use, successors started before they are needed.
+"""The workers of one supervisor: one for each mode in use, with successors started in advance.
 
-Each worker lives in a task of its own, which starts it, keeps it and stops it; so a stop never keeps a turn waiting,
-and leaving `opened` waits until every process is gone.
+Each worker has its own task, which starts, holds and stops it, so stopping one never delays a turn. Leaving `opened` waits until
+every process is gone.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ StartWorker = Callable[[Mode], AbstractAsyncContextManager[Worker]]
 
 
 class WarmWorkers:
-    """For one user at a time: take, then give_back."""
+    """Keeps a worker of each mode ready, for one user at a time: `take` a worker, then `give_back`."""
 
     def __init__(self, start: StartWorker) -> None:
         self._start = start
@@ -38,54 +38,54 @@ class WarmWorkers:
                 await kept.over()
 
     async def take(self, mode: Mode) -> Worker:
-        """The warm worker of this mode; waits for its start where it is not. Raises WorkerFailed when that fails."""
+        """The worker of this mode, after waiting for its start if necessary. Raises WorkerFailed when it cannot start."""
         kept = self._kept.get(mode) or self._keep(mode)
         try:
             worker = await asyncio.shield(kept.worker)
         except WorkerFailed:
             self._let_go(mode)
             raise
-        if worker.gone.is_set():  # it died while nobody looked
+        if worker.gone.is_set():  # it died while idle
             self._let_go(mode)
             return await self.take(mode)
         return worker
 
     def at_hand(self, mode: Mode) -> Worker | None:
-        """The worker of this mode, once it has started."""
+        """The worker of this mode; None until it has started."""
         kept = self._kept.get(mode)
         return None if kept is None else kept.at_hand
 
     def start_successor(self, worker: Worker) -> None:
-        """Begin to start the successor of a worker that will not be used again; it stays in use until given back."""
+        """Begin to start the successor of a worker that will not be used again; the worker stays in use until given back."""
         if (kept := self._kept.get(worker.mode)) is not None and kept.holds(worker):
             self._leaving.add(kept)
             self._keep(worker.mode)
 
     def give_back(self, worker: Worker) -> None:
-        """The user is done with it. A spent one is stopped, its successor started."""
+        """Return a worker after use. A spent worker is stopped and its successor started."""
         if worker.spent:
             self.start_successor(worker)
         for kept in [kept for kept in self._leaving if kept.holds(worker)]:
             kept.released.set()
 
     def discard(self, worker: Worker) -> None:
-        """Not used again, for a reason that the worker does not know."""
+        """Stop a worker for a reason that the worker does not know, and start its successor."""
         worker.spent = True
         self.give_back(worker)
 
     async def look_after(self) -> None:
-        """Ask every idle worker whether it lives; one that does not answer is replaced."""
+        """Check that every idle worker is alive, and replace those that do not answer."""
         for kept in list(self._kept.values()):
             if (worker := kept.at_hand) is not None and not worker.gone.is_set() and not await worker.lives():
                 self.give_back(worker)
 
     async def stopped(self) -> None:
-        """Wait until every worker that was given back for good has ended, and with it all that it did."""
+        """Wait until every worker that was given back for good is stopped, including all its processes."""
         if tasks := [kept.task for kept in self._leaving if kept.released.is_set()]:
             await asyncio.wait(tasks)
 
     async def settle(self) -> None:
-        """Have every worker start its next thread before it is needed; one that cannot is replaced."""
+        """Have every worker start its next thread in advance, and replace those that cannot."""
         for kept in list(self._kept.values()):
             if (worker := kept.at_hand) is not None and worker.unprepared:
                 with contextlib.suppress(WorkerFailed):
@@ -105,7 +105,7 @@ class WarmWorkers:
 
 
 class _Kept:
-    """One worker and the task that it lives in."""
+    """One worker and the task that holds it."""
 
     def __init__(self, start: AbstractAsyncContextManager[Worker], name: str) -> None:
         self.worker: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
@@ -114,14 +114,14 @@ class _Kept:
 
     @property
     def at_hand(self) -> Worker | None:
-        """The worker, once it has started."""
+        """The worker; None until it has started."""
         return self.worker.result() if self.worker.done() and self.worker.exception() is None else None
 
     def holds(self, worker: Worker) -> bool:
         return self.at_hand is worker
 
     async def over(self) -> None:
-        """Wait until it is stopped; a start that is under way is broken off."""
+        """Wait until the worker is stopped. A start in progress is cancelled."""
         if not self.worker.done():
             await see_out(self.task)
         await asyncio.wait([self.task])
@@ -139,4 +139,4 @@ class _Kept:
     def _fail(self, error: WorkerFailed) -> None:
         if not self.worker.done():
             self.worker.set_exception(error)
-            self.worker.exception()  # retrieved: nobody may be waiting for it
+            self.worker.exception()  # mark it as retrieved: nobody may be waiting for it

@@ -1,7 +1,7 @@
-"""The lines of the app-server protocol that are in use, as structs. Seen on CLI 0.147.0 to 0.169.0.
+"""Structs for the messages of the app-server protocol that we use. Verified with CLI 0.147.0 to 0.169.0.
 
-JSON-RPC 2.0 without the `jsonrpc` member, one JSON text a line, both ways. Only the members that we read are declared;
-unknown ones are skipped, unknown methods and item types are looked up in vain and ignored.
+The protocol is JSON-RPC 2.0 without the `jsonrpc` member, one JSON text per line in both directions. Only the members that we
+read are declared; unknown members, methods and item types are ignored.
 """
 
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ PRIVATE = "internal_chat_message_metadata_passthrough"  # Codex's own member of 
 
 
 def decode(raw: msgspec.Raw, type_: type[_T]) -> _T:
-    """Decode params or a result. Raises WorkerFailed when it is not of the known form."""
+    """Decode params or a result. Raises WorkerFailed when it has an unknown form."""
     try:
         return msgspec.json.decode(raw, type=type_)
     except msgspec.MsgspecError as error:
@@ -34,28 +34,28 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class RpcError(msgspec.Struct, frozen=True):
-    """Why a request was refused. -32602 with data.input_error_code input_too_large: over 1,048,576 characters."""
+    """Why a request was refused. -32602 with data.input_error_code input_too_large means over 1,048,576 characters."""
 
     code: int
     message: str
 
 
 class Addressed(msgspec.Struct, frozen=True, rename="camel"):
-    """Whose notification it is; absent in those of the whole process. Injected history has a turn id of its own."""
+    """The thread and turn of a notification; absent in process-wide ones. Injected history has its own turn id."""
 
     thread_id: str | None = None
     turn_id: str | None = None
 
 
 class Thread(msgspec.Struct, frozen=True):
-    """`path`: its rollout; None for an ephemeral one."""
+    """A thread. `path` is that of its rollout; None for an ephemeral thread."""
 
     id: str
     path: str | None = None
 
 
 class ThreadStarted(msgspec.Struct, frozen=True, rename="camel"):
-    """The answer to thread/start."""
+    """The answer to thread/start and thread/resume."""
 
     thread: Thread
     model_provider: str
@@ -67,20 +67,20 @@ class PermissionProfile(msgspec.Struct, frozen=True):
 
 
 class TurnError(msgspec.Struct, frozen=True, rename="camel"):
-    """Why a turn failed. `codex_error_info` is a word, or an object of one word with details."""
+    """Why a turn failed. `codex_error_info` is a word, or an object with one word as the key and details as the value."""
 
     message: str
     codex_error_info: str | dict[str, Any] | None = None  # Any: the details differ by word and version
 
 
 class ErrorNews(msgspec.Struct, frozen=True, rename="camel"):
-    """error. With will_retry it is progress, not the end: the CLI asks the model again."""
+    """The notification error. With will_retry the turn goes on: the CLI asks the model again."""
 
     will_retry: bool = False
 
 
 class LimitWindow(msgspec.Struct, frozen=True, rename="camel"):
-    """A window of the account's limits. `resets_at` in seconds since the epoch."""
+    """A window of one of the account's limits. `resets_at` is in seconds since the epoch."""
 
     used_percent: float
     window_duration_mins: int | None = None
@@ -88,7 +88,7 @@ class LimitWindow(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Limits(msgspec.Struct, frozen=True, rename="camel"):
-    """One limit of the account, which counts in one window or two."""
+    """One of the account's limits, with one or two windows."""
 
     limit_id: str | None = None
     limit_name: str | None = None
@@ -97,14 +97,14 @@ class Limits(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class LimitsNews(msgspec.Struct, frozen=True, rename="camel"):
-    """account/rateLimits/updated, and the answer to account/rateLimits/read, which alone has all limits by their ids."""
+    """account/rateLimits/updated, and the answer to account/rateLimits/read. Only the answer has all limits by id."""
 
     rate_limits: Limits
     rate_limits_by_limit_id: dict[str, Limits] | None = None
 
 
 class TurnState(msgspec.Struct, frozen=True):
-    """status: inProgress, completed, interrupted or failed."""
+    """The state of a turn. `status` is inProgress, completed, interrupted or failed."""
 
     id: str
     status: str
@@ -134,7 +134,7 @@ class McpProgress(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Tokens(msgspec.Struct, frozen=True, rename="camel"):
-    """The totals of a thread, or what one model response has used."""
+    """Token counts: the totals of a thread, or those of one model response."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
@@ -150,7 +150,7 @@ class Tokens(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ResponseNews(msgspec.Struct, frozen=True):
-    """rawResponse/completed. `usage` is that of one model response; None when the provider has told none."""
+    """rawResponse/completed. `usage` is that of one model response; None when the provider reported none."""
 
     usage: Tokens | None = None
 
@@ -183,7 +183,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Item(msgspec.Struct, frozen=True, rename="camel"):
-    """The item of item/started and item/completed: the members of all the types that we know, `type` first."""
+    """The item of item/started and item/completed, with the members of all types that we know."""
 
     type: str
     id: str
@@ -215,7 +215,7 @@ class ItemNews(msgspec.Struct, frozen=True):
 
 
 class RawItem(msgspec.Struct, frozen=True):
-    """An item as the model wrote it, or as it is told to the model: the members that we read."""
+    """An item as the model wrote it or was given it: the members that we read."""
 
     type: str
     name: str = ""
@@ -245,25 +245,25 @@ class ItemKind(msgspec.Struct, frozen=True):
 
 
 class ItemKindNews(msgspec.Struct, frozen=True):
-    """rawResponseItem/completed: only what kind of item it is."""
+    """rawResponseItem/completed: only the kind of the item."""
 
     item: ItemKind
 
 
 class WholeItemNews(msgspec.Struct, frozen=True):
-    """rawResponseItem/completed, with all that is in it."""
+    """rawResponseItem/completed: the whole item."""
 
     item: dict[str, Any]  # Any: the provider's own
 
 
 class ShellArguments(msgspec.Struct, frozen=True):
-    """What the model calls exec_command with."""
+    """The arguments of a call to exec_command."""
 
     cmd: str
 
 
 class CommandRun(msgspec.Struct, frozen=True, rename="camel"):
-    """The answer to command/exec: a command that has ended."""
+    """The answer to command/exec: the result of a command."""
 
     exit_code: int
     stdout: str

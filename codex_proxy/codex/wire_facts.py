@@ -1,4 +1,4 @@
-"""The messages in which the CLI tells what it has: models, account, configuration. The parts in use, as wire.py has the others."""
+"""Structs for the CLI's messages about its models, account and configuration; wire.py has the others."""
 
 from typing import Any
 
@@ -30,10 +30,10 @@ class ModelPage(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Account(msgspec.Struct, frozen=True, rename="camel"):
-    """The answer to account/read: a turn can run when there is an account or none is required."""
+    """The answer to account/read. A turn can run when there is an account or none is required."""
 
     requires_openai_auth: bool
-    account: dict[str, Any] | None = None  # Any: differs by kind of login; `type` and `planType` are read where they are
+    account: dict[str, Any] | None = None  # Any: differs by kind of login; `type` and `planType` are read if present
 
 
 class Provider(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Provider(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """The members of the effective configuration that we read. `model_provider` None means openai."""
+    """The effective configuration: the members that we read. `model_provider` None means openai."""
 
     model: str | None = None
     model_context_window: int | None = None

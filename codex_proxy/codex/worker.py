@@ -1,8 +1,7 @@
-"""Worker: our side of one app-server process; it runs one Turn at a time, as a stream of TurnEvents.
+"""Our side of one app-server process, which runs one Turn at a time as a stream of TurnEvents.
 
-Which thread a turn runs on is for `opening.py`. The process is never
-believed: every request to it has a deadline, and what it sends is decoded. The deadline of the turn as a whole is its
-caller's, who stops the worker by leaving `started`.
+`opening.py` chooses the thread for a turn. The process is never trusted: every request to it has a deadline, and what it sends is
+validated. The deadline of the whole turn is up to the caller, who stops the worker by leaving `started`.
 """
 
 import asyncio
@@ -35,16 +34,16 @@ from codex_proxy.whole_file import Version
 
 _log = logging.getLogger(__name__)
 
-START_TIMEOUT = 60.0  # seconds from spawn to the end of the handshake, and from there to the first waiting thread
+START_TIMEOUT = 60.0  # seconds from spawn to the end of the handshake, and from there to the first prepared thread
 _MEMORY_CHECKED_EVERY = 10  # turns
-_LIFE_TIMEOUT = 5.0  # seconds for an answer that takes a millisecond
-_IDLE = 1.0  # seconds without a line, after which a process is asked whether it lives before it gets a turn
-_WITH_LIMITS = "chatgpt"  # an account that can be asked for its limits
-_LOOKS, _BETWEEN_LOOKS = 50, 0.005  # seconds until the processes of a command that has ended are gone
+_LIFE_TIMEOUT = 5.0  # seconds for an answer that takes about a millisecond
+_IDLE = 1.0  # seconds without a line, after which a process must prove that it is alive before it gets a turn
+_WITH_LIMITS = "chatgpt"  # the account type with rate limits that can be read
+_LOOKS, _BETWEEN_LOOKS = 50, 0.005  # seconds; the wait for the processes of an ended command to be gone
 
 
 class Worker:
-    """A warm CLI of one mode. `spent`: it must not run another turn; `ending`: this turn is its last."""
+    """A running CLI for turns of one mode. `spent`: it must not run another turn; `ending`: this turn is its last."""
 
     def __init__(
         self,
@@ -62,14 +61,14 @@ class Worker:
         self.gone = process.gone
         self.spent = False
         self.ending = False
-        self._left_something = False  # the latest turn has
+        self._left_something = False  # whether the latest turn left processes behind, or may have changed the CLI itself
         self._login = login
         self._process = process
         self._connection = connection
         self._settings = settings
         self._home = home.codex_home(settings)
         self._views = Views(settings, process.programs())
-        self.trace: Trace | None = None  # what the latest turn has left, for the turn that continues its conversation
+        self.trace: Trace | None = None  # of the latest turn, for the turn that continues its conversation
         self._threads = threads
         self._quota = quota
         connection.hears[methods.LIMITS] = quota.hear
@@ -95,14 +94,14 @@ class Worker:
         proof: sandbox.Proof | None = None,
         quota: Quota | None = None,
     ) -> AsyncIterator["Worker"]:
-        """Start a process and make it ready for a turn of the default model. Raises WorkerFailed.
+        """Start a process and prepare it for a turn with the default model. Raises WorkerFailed.
 
-        `threads` are those of all workers; `starting` is held through the handshake: two first starts in a fresh
-        CODEX_HOME break each other (0.163.0). With a `proof` a worker for commands starts only where the sandbox works. It
-        tells `quota` what it hears of the account's limits.
+        `threads` are shared by all workers. `starting` is held during the handshake, because two concurrent first starts in a
+        fresh CODEX_HOME break each other (0.163.0). With a `proof`, a worker in agent mode starts only where the sandbox works.
+        `quota` receives what the CLI reports about the account's limits.
         """
         environ = command.environment(settings)
-        login = home.login_versions(settings)  # as it was before the process could read it
+        login = home.login_versions(settings)  # before the process can read the files
         async with AsyncExitStack() as stack:
             async with starting:
                 process = await stack.enter_async_context(
@@ -129,12 +128,12 @@ class Worker:
 
     @property
     def outdated(self) -> bool:
-        """Whether somebody has logged in or out, or changed the configuration, since the process started."""
+        """Whether the login or the configuration has changed since the process started."""
         return home.login_versions(self._settings) != self._login
 
     @property
     def begun(self) -> bool:
-        """Whether Codex has taken the latest turn."""
+        """Whether Codex has accepted the latest turn."""
         return self._exchange is not None and self._exchange.begun
 
     @property
@@ -143,12 +142,12 @@ class Worker:
 
     @property
     def unknown(self) -> Counter[str]:
-        """Methods that the CLI used and we do not know, and how often."""
+        """Unknown methods that the CLI has sent, and how often."""
         return self._connection.unknown
 
     @property
     def why_spent(self) -> str:
-        """Why a spent one is, in a word or two."""
+        """Why a spent worker is spent: a label for the metrics."""
         if self._left_something:
             return "left_something"
         if self._exchange is not None and not self._exchange.clean:
@@ -160,29 +159,29 @@ class Worker:
         return "no_thread" if self.unprepared else "memory_limit"
 
     async def prepare(self) -> None:
-        """Start the next thread before it is needed, by the recipe of the last turn. Raises WorkerFailed, and is spent then."""
+        """Start the next thread in advance, with the recipe of the last turn. Raises WorkerFailed, which leaves it spent."""
         if self._settings.local_only and not self.facts.provider_local:
-            return  # no turn is let in, and the provider is to hear nothing
+            return  # no turn is accepted, and nothing may be sent to the provider
         recipe = self._last or self._default_recipe()
         self.spent = True
-        with contextlib.suppress(WorkspaceUnusable):  # no reason not to serve the others
+        with contextlib.suppress(WorkspaceUnusable):  # other workspaces may still be usable
             await self.opener.prepare(recipe)
         self.spent = False
 
     async def run(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        """The turn's events, the last one a TurnCompleted or TurnFailed. Raises WorkerFailed when the process breaks.
+        """Run a turn and yield its events, ending with TurnCompleted or TurnFailed. Raises WorkerFailed when the process breaks.
 
-        While `begun` is false then, the turn may be run on another worker. Whatever ends this generator early leaves the
+        If `begun` is still false then, the turn may be run on another worker. Anything that ends this generator early leaves the
         worker spent.
         """
         if turn.mode == "agent":
             check_workspace(turn.cwd)
-        if turn.keep == "disk" and not home.has_room(self._home):  # Codex would refuse the history, or lose what comes
+        if turn.keep == "disk" and not home.has_room(self._home):  # Codex would refuse the history, or lose new items
             turn = msgspec.structs.replace(turn, keep="memory", record=True)
         self._turns += 1
-        self._exchange = self.trace = None  # those of the turn before
-        self.spent = True  # until the turn has ended as it should
-        unguarded = turn.sandbox == "danger-full-access"  # its commands can reach into the process itself
+        self._exchange = self.trace = None  # left from the previous turn
+        self.spent = True  # until the turn has ended normally
+        unguarded = turn.sandbox == "danger-full-access"  # its commands can tamper with the process itself
         self.ending = unguarded or self._turns >= self._settings.worker_max_turns
         recipe = self._recipe(turn)
         try:
@@ -194,7 +193,7 @@ class Worker:
                     async for event in events:
                         yield event
                 await self._look_back(opening.thread, before, unguarded=unguarded)
-        except (InvalidRequest, ContextTooLong):  # Codex has refused what the client brought, and is as it was
+        except (InvalidRequest, ContextTooLong):  # Codex refused the client's content and is unchanged
             self.spent = self.ending or self._too_large()
             raise
         self._last = recipe
@@ -211,14 +210,14 @@ class Worker:
                 yield event
 
     async def _look_back(self, thread: OpenThread, before: frozenset[int], *, unguarded: bool) -> None:
-        """Decide whether the process may run another turn after this one, which has ended."""
+        """Decide after a turn whether the process may run another one."""
         assert self._exchange is not None
         ran, clean = self._exchange.ran_something, self._exchange.clean
         self._left_something = unguarded or (ran and not await self._cleaned(thread, before))
         self.spent = not clean or self.ending or self._left_something or self._too_large()
 
     async def _cleaned(self, thread: OpenThread, before: frozenset[int]) -> bool:
-        """End what a turn's commands have left; False when something of it is still there, so that the process must go."""
+        """End the processes that a turn's commands left running; False when some remain, so that the worker must be replaced."""
         await self._connection.request("thread/backgroundTerminals/clean", {"threadId": thread.id}, Any, PROMPT_TIMEOUT)
         for _ in range(_LOOKS):
             if (now := self._process.below()) and now <= before:
@@ -227,12 +226,12 @@ class Worker:
         return False
 
     async def interrupt(self) -> None:
-        """End the running turn early; `run` still tells its end. From any task; twice does no harm."""
+        """End the running turn early; `run` still yields its end. Callable from any task, and more than once."""
         if self._exchange is not None:
             await self._exchange.interrupt()
 
     async def lives(self) -> bool:
-        """Whether it answers; to be asked only while it is idle. One that does not is spent."""
+        """Whether the process answers; if not, the worker is spent. Call it only while the worker is idle."""
         try:
             await self._connection.request("account/read", {}, wire_facts.Account, _LIFE_TIMEOUT)
         except WorkerFailed as error:
@@ -244,12 +243,12 @@ class Worker:
         return True
 
     async def _wake(self) -> None:
-        """Find out in time whether a process that has been idle was stopped meanwhile: a thread may take 30 s to start."""
+        """Make sure that an idle process has not been stopped; otherwise a turn would wait 30 s for its thread to start."""
         if self._connection.idle_for > _IDLE:
             await self._connection.request("account/read", {}, wire_facts.Account, _LIFE_TIMEOUT)
 
     async def sandbox_trouble(self) -> str | None:
-        """What is wrong with Codex's sandbox here; None when it works."""
+        """What is wrong with Codex's sandbox on this machine; None when it works."""
         return await sandbox.trouble(self._connection, self._home)
 
     def _too_large(self) -> bool:
@@ -275,7 +274,7 @@ class Worker:
         )
 
     def _view(self, *, writes: bool, root: str, network: bool) -> View:
-        """What commands see; in chat mode there are none."""
+        """What commands see; an empty view in chat mode, which has no commands."""
         if self.mode == "chat":
             return View()
         return self._views.view(root=root if writes else None, network=writes and network)
@@ -284,7 +283,7 @@ class Worker:
         return Recipe(
             model=model,
             mode=self.mode,
-            cwd=cwd if self.mode == "agent" else str(self._home),  # which no chat looks at
+            cwd=cwd if self.mode == "agent" else str(self._home),  # not used in chat mode
             view=view,
             user_documents=documents.user_versions(self._home),
             web_search="configured" if self.mode == "agent" and self._settings.network_ceiling else "disabled",

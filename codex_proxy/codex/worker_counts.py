@@ -1,4 +1,4 @@
-"""WorkerCounts: the workers that there are, and why others are no more. For the metrics; it changes nothing."""
+"""Counts of live workers, and of the reasons why others were replaced, for the metrics."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -11,18 +11,18 @@ from codex_proxy.turns import Mode
 
 
 class WorkerCounts:
-    """Every worker must be started by `started`. `replaced` counts reasons."""
+    """Counts workers, all of which must be started with `started`. `replaced` counts the reasons for replacing workers."""
 
     def __init__(self, start: StartWorker) -> None:
         self.replaced: Counter[str] = Counter()
         self._start = start
         self._starting = 0
         self._alive: set[Worker] = set()
-        self._unknown: Counter[str] = Counter()  # of those that are gone
+        self._unknown: Counter[str] = Counter()  # from workers that are gone
 
     @asynccontextmanager
     async def started(self, mode: Mode) -> AsyncIterator[Worker]:
-        """As Worker.started."""
+        """Start a worker like Worker.started, and count it."""
         async with AsyncExitStack() as stack:
             self._starting += 1
             try:
@@ -45,11 +45,11 @@ class WorkerCounts:
 
     @property
     def states(self) -> Counter[str]:
-        """How many are starting, idle (a turn could begin at once) or busy (with a turn, or with ending)."""
+        """How many workers are starting, idle (ready for a turn) or busy (running a turn or stopping)."""
         busy = sum(worker.spent for worker in self._alive)
         return Counter(starting=self._starting, idle=len(self._alive) - busy, busy=busy)
 
     @property
     def unknown(self) -> Counter[str]:
-        """Methods that the CLI used and we do not know, and how often."""
+        """Unknown methods that the CLI has sent to any worker, and how often."""
         return sum((worker.unknown for worker in self._alive), self._unknown)
