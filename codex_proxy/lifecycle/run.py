@@ -78,6 +78,7 @@ class Run:
             show_encrypted=asked.show_encrypted or (not asked.store and turn.summary != "none"),
             show_activity=asked.show_activity,
             show_waiting=asked.stream,
+            compacts=asked.compacts,
         )
         self._instance = instance
         self._jobs = jobs
@@ -164,7 +165,7 @@ class Run:
             if self.stream.enough or self.stream.steered:
                 self.job.interrupt()
             if self.job.read:
-                if self.stream.response.status == "completed" and not self.stream.enough:
+                if self.stream.response.status == "completed" and not self.stream.enough and not self.asked.compacts:
                     self._remember(self.job, repeated(self.stream.response.output))
                 self._end(f"its turn ended: {self.stream.response.status}")
         if self.state.ended and (self.asked.prewarm or not self.asked.background):

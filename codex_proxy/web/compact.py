@@ -7,7 +7,8 @@ from aiohttp import web
 
 from codex_proxy.dialects.chat.deltas import ChatDeltas, Content, Failure, Finish
 from codex_proxy.dialects.responses import compaction
-from codex_proxy.dialects.responses.compaction import CompactedMessage, CompactedResponse, CompactionItem
+from codex_proxy.dialects.responses.compaction import CompactedMessage, CompactedResponse
+from codex_proxy.dialects.responses.items import CompactionItem
 from codex_proxy.dialects.responses.objects import ResponseUsage
 from codex_proxy.errors import UpstreamFailed
 from codex_proxy.job import Job
@@ -47,7 +48,7 @@ async def _create(server: Server, who: Caller, body: Body, held: Held | None) ->
         summary, usage = await _written(job)
     finally:
         server.jobs.abandon(job)
-    output: tuple[CompactedMessage | CompactionItem, ...] = (*kept, compaction.item(summary, name))
+    output: tuple[CompactedMessage | CompactionItem, ...] = (*kept, compaction.item(summary, f"cmp_{name}"))
     compacted = CompactedResponse(f"resp_{name}", unix_now(), output, ResponseUsage.of(usage or _NO_TOKENS))
     answer = errors.json_response(msgspec.json.encode(compacted))
     answer.headers.update(turn_headers(turn, asked.ignored))

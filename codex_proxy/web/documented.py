@@ -5,7 +5,7 @@ from typing import Any
 
 from codex_proxy.dialects.completions import request as completions_request
 from codex_proxy.dialects.completions.answer import TextCompletion
-from codex_proxy.dialects.responses import request as responses_request
+from codex_proxy.dialects.responses import request_body
 from codex_proxy.dialects.responses.compaction import CompactBody, CompactedResponse
 from codex_proxy.dialects.responses.conversations import Conversation, ConversationDeleted, CreateBody, ItemsBody, UpdateBody
 from codex_proxy.dialects.responses.events import StreamEvent
@@ -37,7 +37,7 @@ Operation = Callable[..., dict[str, Any]]  # Any: JSON, as in all of this module
 def socket(schema: dict[Any, dict[str, Any]], error: dict[str, Any]) -> dict[str, Any]:
     """The WebSocket of /v1/responses, which OpenAPI has no word for: its messages stand beside its handshake."""
     envelope = {"type": {"const": "response.create"}, "stream_id": {"type": "string"}}
-    create = {"allOf": [schema[responses_request.Body], {"properties": envelope, "required": ["type"]}]}
+    create = {"allOf": [schema[request_body.Body], {"properties": envelope, "required": ["type"]}]}
     steer = {"allOf": [schema[Steer], {"properties": {"type": {"const": "response.steer"}}, "required": ["type"]}]}
     upgraded = {
         "description": "A WebSocket; each message is JSON, and each event has the stream_id of its request",
@@ -60,7 +60,7 @@ def paths(
         return {"required": True, "content": json(type_)}
 
     item = name | {"name": "item"}
-    response, prompt = asked(responses_request.Body), asked(completions_request.Body)
+    response, prompt = asked(request_body.Body), asked(completions_request.Body)
     told = {"schema": {"type": "string"}, "x-event-schema": schema[TextCompletion]}
     text = json(TextCompletion) | {"text/event-stream": told}
     one, list_, deleted = json(Conversation), json(ItemList), json(ConversationDeleted)

@@ -10,7 +10,7 @@ from codex_proxy import __version__
 from codex_proxy.dialects.chat import request as chat_request
 from codex_proxy.dialects.chat.objects import ChatCompletion, ChatCompletionChunk
 from codex_proxy.dialects.common import ErrorBody
-from codex_proxy.dialects.responses import request as responses_request
+from codex_proxy.dialects.responses import request_body
 from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.objects import Response
 from codex_proxy.dialects.responses.stored import Deleted, ItemList
@@ -21,7 +21,7 @@ from codex_proxy.web.models import ModelEntry, ModelList
 
 _REF = "#/components/schemas/{name}"
 _TYPES = (
-    *(chat_request.Body, ChatCompletion, ChatCompletionChunk, responses_request.Body, Response, StreamEvent),
+    *(chat_request.Body, ChatCompletion, ChatCompletionChunk, request_body.Body, Response, StreamEvent),
     *(ItemList, Deleted, ModelEntry, ModelList, Health, ErrorBody),
     *documented.TYPES,
     *console_documented.TYPES,
@@ -96,7 +96,7 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
         "/v1/chat/completions": turn(
             "createChatCompletion", "Run a turn (Chat Completions)", chat_request.Body, ChatCompletion, ChatCompletionChunk
         ),
-        "/v1/responses": turn("createResponse", "Run a turn (Responses)", responses_request.Body, Response, StreamEvent)
+        "/v1/responses": turn("createResponse", "Run a turn (Responses)", request_body.Body, Response, StreamEvent)
         | documented.socket(schema, error),
         "/v1/responses/{id}": {
             "get": operation(

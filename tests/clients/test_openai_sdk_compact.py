@@ -96,3 +96,54 @@ async def test_a_summary_that_fails_or_is_empty_is_an_error(client: AsyncOpenAI,
     for model.script in (fail, nothing):
         with pytest.raises(openai.APIStatusError):
             await client.responses.compact(model=MODEL, input="go")
+
+
+async def test_a_trigger_at_the_end_of_the_input_is_answered_with_a_compaction_item(
+    client: AsyncOpenAI, model: ModelServer
+) -> None:
+    model.script = summarise
+    trigger: Any = {"type": "compaction_trigger"}
+    tools: Any = [{"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}]
+    async with client.responses.stream(model=MODEL, input=[*CONVERSATION, trigger], tools=tools) as stream:
+        events = [event.type async for event in stream]
+        compacted = await stream.get_final_response()
+    assert [name for name in events if "text" in name] == []
+    assert events[2] == "response.output_item.added"
+    assert "response.compaction.compacting" in events
+    assert events[-2:] == ["response.output_item.done", "response.completed"]
+    [item] = compacted.output
+    assert isinstance(item, ResponseCompactionItem)
+    assert SUMMARY not in item.encrypted_content
+    assert "weather" not in model.requests[-1].tool_names
+    kept = await client.responses.input_items.with_raw_response.list(compacted.id)
+    assert json.loads(kept.text)["data"][0]["type"] == trigger["type"]  # and not what the model was asked
+    by_id = await client.responses.create(model=MODEL, input="Thanks!", previous_response_id=compacted.id)
+    given: list[Any] = [item.model_dump(), {"role": "user", "content": "Thanks!"}]
+    by_item = await client.responses.create(model=MODEL, input=given)
+    assert by_id.output_text == by_item.output_text == "Thanks."
+    for request in model.requests[-2:]:
+        *_, summary, last = messages_in(request)
+        assert (summary[0], SUMMARY in summary[1], last) == ("assistant", True, ("user", "Thanks!"))
+        assert "Weather?" not in str(request.input)
+
+
+async def test_a_trigger_without_a_summary_leaves_the_conversation_as_it_is(client: AsyncOpenAI, model: ModelServer) -> None:
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        yield Say(words("one two three four" if "summary" in request.prompt else "Thanks."))
+
+    model.script = script
+    trigger: Any = {"type": "compaction_trigger"}
+    cut = await client.responses.create(model=MODEL, input=[*CONVERSATION, trigger], max_output_tokens=2)
+    assert (cut.status, cut.output) == ("incomplete", [])
+    await client.responses.create(model=MODEL, input="Thanks!", previous_response_id=cut.id)
+    assert [text for role, text in messages_in(model.requests[-1]) if role == "assistant"] == ["Sunny."]
+    conversation = await client.conversations.create()
+    user: Any = {"role": "user", "content": "hi"}
+    cases: dict[str, Any] = {
+        "must be the last item": {"input": [trigger, user]},
+        "nothing to compact": {"input": [trigger]},
+        "cannot be compacted in place": {"input": [user, trigger], "conversation": conversation.id},
+    }
+    for problem, request in cases.items():
+        with pytest.raises(openai.BadRequestError, match=problem):
+            await client.responses.create(model=MODEL, **request)

@@ -201,8 +201,7 @@ _TOLD: dict[str, tuple[list[Json], list[Json]]] = {
 _WITH_THEIR_CALLS = {f"{kind}_output" for kind in ("custom_tool_call", "computer_call", "local_shell_call")} | {
     f"{kind}_output" for kind in ("shell_call", "apply_patch_call", "program")
 }
-_ELSEWHERE = {"item_reference", "compaction"}  # test_item_references, test_openai_sdk_compact
-_REFUSED = {"compaction_trigger"}
+_ELSEWHERE = {"item_reference", "compaction", "compaction_trigger"}  # test_item_references, test_openai_sdk_compact
 
 
 def _kinds_of_the_sdk() -> set[str]:
@@ -217,8 +216,8 @@ def _kinds_of_the_sdk() -> set[str]:
 def test_there_is_a_decision_on_every_kind_of_the_official_sdk() -> None:
     kinds = _kinds_of_the_sdk()
     assert len(kinds) > 25
-    assert kinds == {*_TOLD} | _WITH_THEIR_CALLS | _ELSEWHERE | _REFUSED
-    assert kinds - _REFUSED == replay.KINDS
+    assert kinds == {*_TOLD} | _WITH_THEIR_CALLS | _ELSEWHERE
+    assert kinds == replay.KINDS
 
 
 async def test_what_carries_a_result_is_told_and_a_mere_record_is_left_out(proxy: Proxy, model: ModelServer) -> None:

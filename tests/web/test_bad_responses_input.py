@@ -19,7 +19,7 @@ from codex_proxy.dialects.responses.input import (
     MessageItem,
     ReasoningInput,
 )
-from codex_proxy.dialects.responses.request import Body
+from codex_proxy.dialects.responses.request_body import Body
 from codex_proxy.dialects.responses.tools import Custom, Function, Namespace
 from codex_proxy.dialects.responses.updates import ConfigurationUpdate, MoreTools
 from tests.conftest import Proxy

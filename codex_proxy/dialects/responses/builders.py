@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from codex_proxy.dialects.responses import events
+from codex_proxy.dialects.responses import compaction, events
 from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.items import (
     CallStatus,
+    CompactionItem,
     CustomToolCallItem,
     ErrorText,
     FunctionCallItem,
@@ -76,6 +77,34 @@ class MessageBuilder:
 
     def _item(self, status: ItemStatus, content: tuple[OutputText, ...]) -> OutputMessage:
         return OutputMessage(self._place.id, status, content, phase=self._phase or msgspec.UNSET)
+
+
+class CompactionBuilder:
+    """The summary of a conversation, which is told when it is complete."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._texts: dict[str, str] = {}  # by message
+
+    @property
+    def summary(self) -> str:
+        return "".join(self._texts.values())
+
+    def open(self) -> list[StreamEvent]:
+        return [self._place.added(CompactionItem(self._place.id, ""))]
+
+    def begin(self, message: str) -> list[StreamEvent]:
+        """A message begins, or begins anew."""
+        self._texts[message] = ""
+        return [self._place.tell(events.Compacting)]
+
+    def delta(self, message: str, text: str) -> list[StreamEvent]:
+        self._texts[message] = self._texts.get(message, "") + text
+        return [self._place.tell(events.Compacting)]
+
+    def close(self) -> Closed:
+        item = compaction.item(self.summary, self._place.id)
+        return [self._place.done(item)], item
 
 
 class ReasoningBuilder:
@@ -229,3 +258,19 @@ def _outcome(work: Command | Patch | McpCall) -> tuple[str | None, str | None]:
 
 def _json(value: dict[str, Any]) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def call_at_once(place: Place, name: str, given: dict[str, object]) -> Closed:
+    """A call of the agent's own that is over as soon as it is told."""
+    arguments = msgspec.json.encode(given).decode()
+    added = McpCallItem(place.id, name, "", "in_progress")
+    item = msgspec.structs.replace(added, arguments=arguments, status="completed")
+    told = [
+        place.added(added),
+        place.tell(events.McpInProgress),
+        place.tell(events.McpArgumentsDelta, delta=arguments),
+        place.tell(events.McpArgumentsDone, arguments=arguments),
+        place.tell(events.McpCompleted),
+        place.done(item),
+    ]
+    return told, item

@@ -13,10 +13,12 @@ from typing import Any, Literal
 import msgspec
 
 from codex_proxy.dialects import body, bounds
+from codex_proxy.dialects.responses.items import CompactionItem
 from codex_proxy.dialects.responses.objects import ResponseUsage
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.history import Image, Message, Part, Text
 
+TRIGGER = "compaction_trigger"
 _MARK = "codex-proxy-1:"
 _PASSED_ON = ("model", "instructions", "previous_response_id", "conversation", "service_tier", "prompt_cache_key", "user")
 _PROMPT = (
@@ -25,6 +27,7 @@ _PROMPT = (
     "results that will be needed; what is open, and what would have been next. Leave nothing out that cannot be found out again, "
     "repeat nothing that the user's own messages say, and write nothing but the summary."
 )
+_WITH_USERS_WORDS = " Nothing else of the conversation is kept: give the user's own words where their wording matters."
 _INTRODUCTION = "Summary of the conversation before this point:\n"
 
 
@@ -40,11 +43,6 @@ class CompactBody(msgspec.Struct, frozen=True):
     prompt_cache_key: str | None = None
     user: str | None = None
     x_codex: dict[str, Any] | None = None
-
-
-class CompactionItem(msgspec.Struct, frozen=True, tag_field="type", tag="compaction"):
-    id: str
-    encrypted_content: str
 
 
 class CompactedMessage(msgspec.Struct, frozen=True, tag_field="type", tag="message"):
@@ -92,9 +90,20 @@ def kept(history: Iterable[object], name: str) -> tuple[CompactedMessage, ...]:
     )
 
 
+def is_triggered(given: str | list[dict[str, Any]]) -> bool:
+    """Whether an input ends in a compaction_trigger: its answer is one compaction item, which stands for all before it."""
+    return isinstance(given, list) and bool(given) and given[-1].get("type") == TRIGGER
+
+
+def question(given: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The input of the turn that writes the summary which a compaction_trigger asks for."""
+    return [*(given[:-1] if isinstance(given, list) else ()), _said(_PROMPT + _WITH_USERS_WORDS)]
+
+
 def item(summary: str, name: str) -> CompactionItem:
+    """Of the whole id `name`."""
     packed = base64.b64encode(zlib.compress(summary.encode())).decode()
-    return CompactionItem(f"cmp_{name}", f"{_MARK}{packed}")
+    return CompactionItem(name, f"{_MARK}{packed}")
 
 
 def as_message(given: dict[str, Any], place: str) -> Message:
@@ -110,6 +119,11 @@ def as_message(given: dict[str, Any], place: str) -> Message:
     except (ValueError, binascii.Error, zlib.error) as error:
         problem = "This compaction item was made by another server, and only that can read it. Send the conversation instead."
         raise UnsupportedParameter(problem, param=f"{place}.encrypted_content") from error
+    return told(summary)
+
+
+def told(summary: str) -> Message:
+    """What a summary says to the model."""
     return Message("assistant", (Text(_INTRODUCTION + summary),))
 
 

@@ -163,6 +163,10 @@ class SearchCompleted(_OfItem, frozen=True, kw_only=True, tag="response.web_sear
     pass
 
 
+class Compacting(_OfItem, frozen=True, kw_only=True, tag="response.compaction.compacting"):
+    """More of a summary has been written; its text is not told."""
+
+
 StreamEvent = (
     Created
     | Queued
@@ -195,4 +199,5 @@ StreamEvent = (
     | SearchInProgress
     | Searching
     | SearchCompleted
+    | Compacting
 )

@@ -95,4 +95,11 @@ class WebSearchCallItem(msgspec.Struct, frozen=True, tag_field="type", tag="web_
     action: SearchAction | OpenPageAction
 
 
-OutputItem = OutputMessage | ReasoningItem | FunctionCallItem | CustomToolCallItem | McpCallItem | WebSearchCallItem
+class CompactionItem(msgspec.Struct, frozen=True, tag_field="type", tag="compaction"):
+    id: str
+    encrypted_content: str
+
+
+OutputItem = (
+    OutputMessage | ReasoningItem | FunctionCallItem | CustomToolCallItem | McpCallItem | WebSearchCallItem | CompactionItem
+)

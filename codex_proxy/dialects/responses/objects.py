@@ -6,6 +6,7 @@ import msgspec
 
 from codex_proxy.dialects.common import Counted, counted
 from codex_proxy.dialects.responses.items import OutputItem
+from codex_proxy.errors import ContextTooLong, InvalidRequest, ModelNotFound, ProxyError, QuotaExceeded, RateLimited
 from codex_proxy.turns import Usage
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -38,8 +39,24 @@ class ResponseUsage(msgspec.Struct, frozen=True):
 
 
 class ResponseError(msgspec.Struct, frozen=True):
+    """`code` is one of those that the API has for a response that failed."""
+
     code: str
     message: str
+
+    @classmethod
+    def of(cls, error: ProxyError) -> "ResponseError":
+        return cls(_code(error), error.told)
+
+
+def _code(error: ProxyError) -> str:
+    match error:
+        case RateLimited() | QuotaExceeded():
+            return "rate_limit_exceeded"
+        case InvalidRequest() | ContextTooLong() | ModelNotFound():
+            return "invalid_prompt"
+        case _:
+            return "server_error"
 
 
 class IncompleteDetails(msgspec.Struct, frozen=True):

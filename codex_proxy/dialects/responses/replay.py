@@ -159,6 +159,9 @@ class _Reader:
     def compaction(self, item: dict[str, Any], place: str) -> list[Given]:
         return [compaction.as_message(item, place)]
 
+    def trigger(self, _item: dict[str, Any], place: str) -> list[Given]:
+        raise InvalidRequest("A compaction_trigger must be the last item of the input.", param=place)
+
     def record(self, _item: dict[str, Any], _place: str) -> list[Given]:
         return []
 
@@ -183,6 +186,7 @@ _READERS: dict[str, Callable[[_Reader, dict[str, Any], str], list[Given]]] = {
     "tool_search_output": _Reader.more_tools,
     "configuration_update": _Reader.configuration,
     "compaction": _Reader.compaction,
+    compaction.TRIGGER: _Reader.trigger,
     "item_reference": _Reader.reference,
     **dict.fromkeys(hosted.CALLS, _Reader.hosted_call),
     **dict.fromkeys(hosted.OUTPUTS, _Reader.hosted_output),

@@ -1,26 +1,25 @@
 """POST /v1/responses: the body, and what it asks for. OpenAI API reference, "Create a model response"; Open Responses."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 
 from codex_proxy.dialects import body, bounds, foreign, images, ui_tasks
-from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, XCodex, service_tier, told_apart
+from codex_proxy.dialects.common import XCodex, service_tier, told_apart
 from codex_proxy.dialects.output_format import OutputFormat
-from codex_proxy.dialects.responses import references, updates
+from codex_proxy.dialects.responses import compaction, references, request_body, updates
 from codex_proxy.dialects.responses import tools as responses_tools
 from codex_proxy.dialects.responses.objects import InConversation, ReasoningEcho, Response
-from codex_proxy.dialects.responses.output_text import Echo, TextOptions, echo, output_format, text_echo
+from codex_proxy.dialects.responses.output_text import Echo, echo, output_format, text_echo
 from codex_proxy.dialects.responses.replay import check_calls, conversation
+from codex_proxy.dialects.responses.request_body import Body, Reasoning
 from codex_proxy.dialects.responses.updates import Given, history_in
-from codex_proxy.errors import InvalidRequest, UnsupportedParameter
+from codex_proxy.errors import InvalidRequest
 from codex_proxy.history import Message, Part, Text, Verbatim
 from codex_proxy.turns import Turn
 from codex_proxy.wish import Wish
 
-_Name = Annotated[str, msgspec.Meta(max_length=256)]
-_Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 _ENCRYPTED = "reasoning.encrypted_content"
 _NOTHING = responses_tools.Offered((), web_search=False)
 # Codex has no way to force its provider's search.
@@ -31,62 +30,6 @@ IGNORED = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tool_calls", "truncation"),
     "prompt_cache_retention",
 )
-
-
-class Reasoning(msgspec.Struct, frozen=True):
-    effort: Effort | None = None
-    summary: Literal["auto", "concise", "detailed", "none"] | None = None
-    generate_summary: Literal["auto", "concise", "detailed"] | None = None
-
-
-class PromptCacheOptions(msgspec.Struct, frozen=True):
-    """Has no effect, except that nothing is to be generated yet."""
-
-    prewarm: bool | None = None
-
-
-class StreamOptions(msgspec.Struct, frozen=True):
-    include_obfuscation: bool | None = None
-
-
-class Body(msgspec.Struct, frozen=True):
-    """The members that we read or whose type we check; unknown ones are ignored, and said to be."""
-
-    input: (
-        str | Annotated[list[dict[str, Any]], msgspec.Meta(max_length=bounds.ITEMS)]
-    )  # Any: items are decoded one by one, by their type
-    model: _Name | None = None
-    instructions: Annotated[str, msgspec.Meta(max_length=bounds.INSTRUCTIONS)] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    tools: Annotated[list[dict[str, Any]], msgspec.Meta(max_length=bounds.TOOLS)] | None = None  # Any: decoded by their type
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None  # Any: decoded by its type
-    parallel_tool_calls: bool | None = None
-    text: TextOptions | None = None
-    reasoning: Reasoning | None = None
-    include: list[str] | None = None
-    max_output_tokens: TokenLimit | None = None
-    max_tool_calls: TokenLimit | None = None
-    metadata: Metadata | None = None
-    service_tier: ServiceTier | None = None
-    x_codex: XCodex | None = None
-    store: bool | None = None
-    background: bool | None = None
-    previous_response_id: _Name | None = None
-    conversation: _Name | InConversation | None = None
-    prompt: dict[str, Any] | None = None  # Any: refused
-    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
-    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    presence_penalty: _Penalty | None = None
-    frequency_penalty: _Penalty | None = None
-    truncation: Literal["auto", "disabled"] | None = None
-    prompt_cache_key: _Name | None = None
-    prompt_cache_retention: str | None = None
-    prompt_cache_options: PromptCacheOptions | None = None
-    generate: bool | None = None  # not in the API's reference; the Codex CLI sends it
-    safety_identifier: _Name | None = None
-    user: _Name | None = None
 
 
 class ResponsesRequest(msgspec.Struct, frozen=True):
@@ -105,6 +48,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     echo: Echo
     show_activity: bool
     show_encrypted: bool  # also where nothing is stored, as in the API
+    compacts: bool  # the answer is a compaction item
     ignored: tuple[str, ...]
 
     @property
@@ -154,10 +98,12 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         given = (*earlier, *self.given)
         bounds.at_most(bounds.ITEMS, len(given), "items", "previous_response_id" if earlier else "input")
         check_calls(given)
+        if self.compacts and not history_in(given):
+            raise InvalidRequest("There is nothing to compact.", param="input")
         offered = updates.offered(self.offered, given)
         responses_tools.check_number(len(offered.tools), "input")
         chosen = responses_tools.chosen(offered, self.choice)
-        text = updates.text(given, self.body.text)
+        text = self.body.text if self.compacts else updates.text(given, self.body.text)
         form = self.form if text is self.body.text else output_format(text)
         wish = msgspec.structs.replace(
             self.wish,
@@ -189,7 +135,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
     def conversation(self, recorded: Sequence[Verbatim]) -> tuple[Given, ...]:
         """What a continuation of the answer begins with, once the answer is `recorded`."""
-        prompt = (Message("user", self.wish.input),) if self.wish.input else ()
+        prompt = (Message("user", self.wish.input),) if self.wish.input and not self.compacts else ()
         return (*self.given, *prompt, *recorded)
 
     def blank_response(self, response_id: str, created_at: int, turn: Turn) -> Response:
@@ -231,25 +177,27 @@ def decode(raw: bytes | bytearray, kept: Mapping[str, dict[str, Any]] | None = N
     `kept`: the items that `references.wanted` has found, by their ids.
     """
     asked = body.decode(raw, Body, foreign.RESPONSES)
-    _refuse_unsupported(asked)
+    request_body.refuse_unsupported(asked)
     asked = msgspec.structs.replace(asked, input=references.replaced(asked.input, kept or {}))
-    extra = asked.x_codex or XCodex()
-    history, prompt = conversation(asked.input, may_be_empty=asked.generate is False)
+    made = request_body.compacting(asked) if (compacts := compaction.is_triggered(asked.input)) else asked
+    extra = made.x_codex or XCodex()
+    history, prompt = conversation(made.input, may_be_empty=asked.generate is False)
     instructions = (Message("developer", (Text(asked.instructions),)),) if asked.instructions else ()
-    form = output_format(asked.text)
-    offered = responses_tools.gathered(asked.tools or [], "tools")
+    form = output_format(made.text)
+    offered = responses_tools.gathered(made.tools or [], "tools")
     idle = IGNORED if asked.prompt_cache_options and asked.prompt_cache_options.prewarm else (*IGNORED, "prompt_cache_options")
     return ResponsesRequest(
-        wish=_wish(asked, extra, prompt),
+        wish=_wish(made, extra, prompt),
         body=asked,
         instructions=instructions,
         given=history,
         offered=offered,
-        choice=responses_tools.decode_choice(asked.tool_choice),
+        choice=responses_tools.decode_choice(made.tool_choice),
         form=form,
         echo=echo(asked.text, asked.tool_choice, asked.tools),
         show_activity=extra.activity != "none",
         show_encrypted=_ENCRYPTED in (asked.include or ()),
+        compacts=compacts,
         ignored=(*body.ignored(raw, Body, idle), *offered.ignored),
     )
 
@@ -277,17 +225,3 @@ def _wish(asked: Body, extra: XCodex, prompt: tuple[Part, ...]) -> Wish:
         apart=told_apart(asked.user, asked.safety_identifier, asked.prompt_cache_key, extra),
         private=asked.store is False,
     )
-
-
-def _refuse_unsupported(asked: Body) -> None:
-    refusals = {
-        "background": (asked.background or False) and asked.store is False,
-        "prompt": asked.prompt is not None,
-        "top_logprobs": bool(asked.top_logprobs),
-        "include": "message.output_text.logprobs" in (asked.include or ()),
-    }
-    for name, refused in refusals.items():
-        if refused:
-            raise UnsupportedParameter(f"This server does not support {name!r} as given here.", param=name)
-    if asked.conversation is not None and asked.previous_response_id is not None:
-        raise InvalidRequest("Give either 'conversation' or 'previous_response_id', not both.", param="conversation")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from codex_proxy.dialects.responses import item_ids
-from codex_proxy.dialects.responses.updates import Given
+from codex_proxy.dialects.responses.updates import Compacted, Given, since_compaction
 from codex_proxy.errors import InvalidRequest
 
 PREFIXES = {
@@ -41,16 +41,16 @@ class Deleted(msgspec.Struct, frozen=True):
     deleted: bool = True
 
 
-def encode_conversation(history: Sequence[Given]) -> bytes:
+def encode_conversation(history: Sequence[Given | Compacted]) -> bytes:
     return msgspec.json.encode(history)
 
 
 def decode_conversation(parts: Sequence[bytes]) -> tuple[Given, ...]:
     """What a turn began with, and what it added part by part."""
-    return tuple(itertools.chain.from_iterable(map(_history.decode, parts)))
+    return since_compaction(itertools.chain.from_iterable(map(_history.decode, parts)))
 
 
-_history = msgspec.json.Decoder(tuple[Given, ...])
+_history = msgspec.json.Decoder(tuple[Given | Compacted, ...])
 
 
 def input_items(given: str | list[dict[str, Any]], response_id: str) -> bytes:

@@ -12,11 +12,20 @@ import msgspec
 from codex_proxy.dialects.common import waiting_for
 from codex_proxy.dialects.limit import TextLimit
 from codex_proxy.dialects.responses import events, item_ids
-from codex_proxy.dialects.responses.builders import MessageBuilder, Place, ReasoningBuilder, WorkBuilder, call_events
+from codex_proxy.dialects.responses.builders import (
+    CompactionBuilder,
+    MessageBuilder,
+    Place,
+    ReasoningBuilder,
+    WorkBuilder,
+    call_at_once,
+    call_events,
+)
 from codex_proxy.dialects.responses.events import StreamEvent
-from codex_proxy.dialects.responses.items import ItemStatus, McpCallItem, OutputItem
+from codex_proxy.dialects.responses.items import ItemStatus, OutputItem
 from codex_proxy.dialects.responses.objects import IncompleteDetails, Response, ResponseError, ResponseUsage
-from codex_proxy.errors import ContextTooLong, InvalidRequest, ModelNotFound, ProxyError, QuotaExceeded, RateLimited
+from codex_proxy.dialects.responses.updates import Compacted
+from codex_proxy.errors import ProxyError, UpstreamFailed
 from codex_proxy.history import Verbatim
 from codex_proxy.turns import (
     AfterWaiting,
@@ -40,7 +49,8 @@ from codex_proxy.turns import (
     WorkStarted,
 )
 
-_Builder = MessageBuilder | ReasoningBuilder | WorkBuilder
+_Builder = MessageBuilder | ReasoningBuilder | WorkBuilder | CompactionBuilder
+_SUMMARY = "summary"
 
 
 class ResponsesStream:
@@ -58,18 +68,21 @@ class ResponsesStream:
         show_encrypted: bool = False,
         show_activity: bool = True,
         show_waiting: bool = False,
+        compacts: bool = False,
     ) -> None:
+        """`compacts`: what the model writes is the summary of a compaction item, and nothing else is shown."""
         self.response = blank
         self.failure: ProxyError | None = None
-        self.recorded: list[Verbatim] = []  # for a continuation
+        self.recorded: list[Verbatim | Compacted] = []  # for a continuation
         self.only_waits = True  # nothing has been told of the turn but that it waits
         self._limit = TextLimit((), blank.max_output_tokens)
         self._freeform_tools = freeform_tools
-        self._show_reasoning = show_reasoning
-        self._show_encrypted = show_encrypted
-        self._show_activity = show_activity
+        self._compacts = compacts
+        self._show_reasoning = show_reasoning and not compacts
+        self._show_encrypted = show_encrypted and not compacts
+        self._show_activity = show_activity and not compacts
         self._show_waiting = show_waiting
-        self.steered = False  # its client has said more, and the turn was interrupted for that
+        self.steered = False  # its client has said more: the turn was interrupted
         self._cut: str | None = None  # the message in which the limit was reached
         self._numbers = itertools.count()
         self._open: dict[str, tuple[int, _Builder]] = {}  # what the turn calls an item -> its index, its builder
@@ -140,12 +153,14 @@ class ResponsesStream:
                 place = self._place(index, "ctc" if freeform else "fc")
                 told, self._output[index] = call_events(place, event, freeform=freeform)
                 return told
+            case TurnCompleted(interrupted=False) if self._compacts and not self.enough:
+                return self._compact(event, now)
             case TurnCompleted():
                 return [*self._close_all(), self._end(event.usage, now, steered=self.steered and event.interrupted)]
             case TurnFailed():
                 return [*self._close_all(), self._fail(event, now)]
             case Recorded():
-                self.recorded.append(event.item)
+                self.recorded += () if self._compacts else (event.item,)
                 return []
             case TurnStarted() | WorkProgress():
                 return []
@@ -156,19 +171,42 @@ class ResponsesStream:
         return Place(self._numbers, index, item_ids.of_output(prefix, self.response.id, index))
 
     def _begin_message(self, event: MessageStarted) -> list[StreamEvent]:
+        if self._compacts:
+            return self._begin_summary(event)
         index = next(self._indices)
         builder = MessageBuilder(self._place(index, "msg"), event.phase)
         self._open[event.item] = (index, builder)
         return builder.open()
 
+    def _begin_summary(self, event: MessageStarted) -> list[StreamEvent]:
+        _, builder = self._open.get(_SUMMARY, (0, None))
+        if isinstance(builder, CompactionBuilder):
+            return builder.begin(event.item)
+        index = next(self._indices)
+        opened = CompactionBuilder(self._place(index, "cmp"))
+        self._open[_SUMMARY] = (index, opened)
+        return [*opened.open(), *opened.begin(event.item)]
+
     def _message_delta(self, event: MessageDelta) -> list[StreamEvent]:
-        _, builder = self._open.get(event.item, (0, None))
-        if not isinstance(builder, MessageBuilder):
+        _, builder = self._open.get(_SUMMARY if self._compacts else event.item, (0, None))
+        if not isinstance(builder, MessageBuilder | CompactionBuilder):
             return []
         shown = self._limit.feed(event.text)
         if self._limit.reached and self._cut is None:
             self._cut = event.item
-        return builder.delta(shown) if shown else []
+        if not shown:
+            return []
+        return builder.delta(shown) if isinstance(builder, MessageBuilder) else builder.delta(event.item, shown)
+
+    def _compact(self, event: TurnCompleted, now: int) -> list[StreamEvent]:
+        index, builder = self._open.pop(_SUMMARY, (0, None))
+        if not isinstance(builder, CompactionBuilder) or not builder.summary.strip():
+            error = UpstreamFailed("The model wrote no summary.")
+            error.begun = True
+            return [self._fail(TurnFailed(error, event.usage), now)]
+        told, self._output[index] = builder.close()
+        self.recorded.append(Compacted(builder.summary))
+        return [*told, self._end(event.usage, now)]
 
     def _reason(self, event: ReasoningStarted | ReasoningDelta | ReasoningCompleted) -> list[StreamEvent]:
         told: list[StreamEvent] = []
@@ -191,7 +229,8 @@ class ResponsesStream:
         if not self._show_activity:
             return []
         if isinstance(event, PlanUpdated):
-            return self._plan(event)
+            steps = [{"step": step, "status": status} for step, status in event.steps]
+            return self._call_at_once("update_plan", {"plan": steps})
         told: list[StreamEvent] = []
         if event.item not in self._open:
             index = next(self._indices)
@@ -207,24 +246,10 @@ class ResponsesStream:
                 told += closing
         return told
 
-    def _plan(self, event: PlanUpdated) -> list[StreamEvent]:
-        """The plan as a call that is over at once."""
-        return self._call_at_once("update_plan", {"plan": [{"step": step, "status": status} for step, status in event.steps]})
-
     def _call_at_once(self, name: str, given: dict[str, object]) -> list[StreamEvent]:
         index = next(self._indices)
-        place = self._place(index, "mcp")
-        arguments = msgspec.json.encode(given).decode()
-        added = McpCallItem(place.id, name, "", "in_progress")
-        self._output[index] = item = msgspec.structs.replace(added, arguments=arguments, status="completed")
-        return [
-            place.added(added),
-            place.tell(events.McpInProgress),
-            place.tell(events.McpArgumentsDelta, delta=arguments),
-            place.tell(events.McpArgumentsDone, arguments=arguments),
-            place.tell(events.McpCompleted),
-            place.done(item),
-        ]
+        told, self._output[index] = call_at_once(self._place(index, "mcp"), name, given)
+        return told
 
     def _close(self, name: str, status: ItemStatus = "incomplete") -> list[StreamEvent]:
         """Close an item before its time, or a message at its end; nothing when there is none."""
@@ -237,6 +262,8 @@ class ResponsesStream:
     def _close_all(self) -> list[StreamEvent]:
         told: list[StreamEvent] = []
         for index, builder in self._open.values():
+            if isinstance(builder, CompactionBuilder):
+                continue  # half a summary is none
             closing, self._output[index] = builder.close()
             told += closing
         self._open.clear()
@@ -258,7 +285,7 @@ class ResponsesStream:
             return self._end(event.usage, now)
         self.failure = event.error
         self._settle(event.usage, now)
-        error = ResponseError(_error_code(event.error), event.error.told)
+        error = ResponseError.of(event.error)
         self.response = msgspec.structs.replace(self.response, status="failed", error=error, completed_at=None)
         return events.Failed(sequence_number=next(self._numbers), response=self.response)
 
@@ -269,14 +296,3 @@ class ResponsesStream:
             output=tuple(self._output[index] for index in sorted(self._output)),
             usage=ResponseUsage.of(usage) if usage else None,
         )
-
-
-def _error_code(error: ProxyError) -> str:
-    """One of the codes that the API has for a response that failed."""
-    match error:
-        case RateLimited() | QuotaExceeded():
-            return "rate_limit_exceeded"
-        case InvalidRequest() | ContextTooLong() | ModelNotFound():
-            return "invalid_prompt"
-        case _:
-            return "server_error"

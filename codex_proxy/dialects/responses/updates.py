@@ -10,7 +10,7 @@ import msgspec
 
 from codex_proxy.dialects import body
 from codex_proxy.dialects.common import Effort
-from codex_proxy.dialects.responses import tools
+from codex_proxy.dialects.responses import compaction, tools
 from codex_proxy.dialects.responses.output_text import JsonObjectFormat, JsonSchemaFormat, TextFormat, TextOptions, output_format
 from codex_proxy.history import History
 from codex_proxy.turns import Tool
@@ -33,6 +33,12 @@ class FormUpdate(msgspec.Struct, frozen=True, tag="form_update"):
     """The form of answers from here on, until another one: a `text.format`, as JSON text."""
 
     format: str
+
+
+class Compacted(msgspec.Struct, frozen=True, tag="compacted"):
+    """The summary that stands for all before it, as a compaction_trigger asks for it. Only in what is kept."""
+
+    summary: str
 
 
 Update = ToolsUpdate | EffortUpdate | FormUpdate
@@ -72,6 +78,17 @@ def configuration(item: dict[str, Any], place: str) -> list[Given]:
         output_format(TextOptions(update.text.format), f"{place}.text.format")
         found.append(FormUpdate(msgspec.json.encode(update.text.format).decode()))
     return found
+
+
+def since_compaction(kept: Iterable[Given | Compacted]) -> tuple[Given, ...]:
+    """A conversation that is kept, as it goes on: from its last summary, with what was changed before that."""
+    found: list[Given] = []
+    for item in kept:
+        if isinstance(item, Compacted):
+            found = [*(one for one in found if isinstance(one, Update)), compaction.told(item.summary)]
+        else:
+            found.append(item)
+    return tuple(found)
 
 
 def history_in(given: Iterable[Given]) -> tuple[History, ...]:
