@@ -22,6 +22,7 @@ from codex_proxy.demo.home import Home
 from tests.faults.conftest import Faulty, FaultyStarter
 from tests.support.answers import FORMS, Form, ask
 from tests.support.fakes import codex
+from tests.support.long_run import LONG
 
 TEXT = "".join(codex.WORDS)
 SOME = 2  # of the calls of a seam, in the quick run
@@ -220,11 +221,14 @@ class Statements:
 async def _sweep_statements(start_faulty: FaultyStarter, statements: Statements, every: bool) -> None:
     forms: tuple[Form, ...] = (("responses", False), ("responses", True))
     async with start_faulty() as faulty:
-        for (name, error), background in itertools.product(STORE_ERRORS.items(), (False, True)):
+        for (turn, (name, error)), background in itertools.product(enumerate(STORE_ERRORS.items()), (False, True)):
             statements.fail_at(0, error)
             await ask(faulty.proxy, forms[1], background=background)
             await faulty.quiesced()
-            for number in _some(statements.calls, every, name):
+            numbers = _some(statements.calls, every, name)
+            if every and not LONG:  # each statement fails once in each form of request, and the errors take turns
+                numbers = [number for number in numbers if number % len(STORE_ERRORS) == turn]
+            for number in numbers:
                 statements.fail_at(number, error)
                 await _outcome_of_stored(faulty, forms[number % 2], background)
                 await faulty.quiesced()

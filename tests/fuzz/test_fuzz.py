@@ -27,6 +27,7 @@ from codex_proxy.web import openapi
 from tests.conftest import RunningCommand
 from tests.fuzz.mutations import damaged
 from tests.fuzz.target import ANSWERED_WITHIN, KEY, Target
+from tests.support.long_run import often
 from tests.support.sessions import http_session
 
 _RECORDED = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "requests").glob("*.json"))}
@@ -41,10 +42,10 @@ _PATHS = {
 _JSON = {"Content-Type": "application/json"}
 _SEED = 20_250
 _ENDLESS = "/x_codex/events"
-_DAMAGED, _FROM_A_STRANGER = 4000, 400
-_MESSAGES = 1000
+_DAMAGED, _FROM_A_STRANGER = often(1500, 4000), often(150, 400)
+_MESSAGES = often(400, 1000)
 _LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed", "response.steer.failed", "error")
-_CASES = 60  # for each operation and mode
+_CASES = often(25, 60)  # for each operation and mode
 _CHECKS = [  # not that what fits the document is taken: no schema can say that each tool call has its result
     *(checks.status_code_conformance, checks.content_type_conformance),
     *(checks.response_schema_conformance, checks.negative_data_rejection),
