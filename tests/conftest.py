@@ -170,11 +170,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 def children_of(pid: int) -> list[int]:
     """The pids of the living children of a process, all generations."""
     parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-            if state != "Z":
-                parents.setdefault(int(parent), []).append(int(stat.parent.name))
+    for one, stat in _of_processes("stat"):
+        state, parent = stat.rpartition(b")")[2].split()[:2]
+        if state != b"Z":
+            parents.setdefault(int(parent), []).append(one)
     found: list[int] = []
     waiting = [pid]
     while waiting:
@@ -203,18 +202,33 @@ async def ended(pid: int) -> None:
 async def process_with(text: str) -> int:
     """Wait until there is a process whose command line contains `text`; its pid, of several the first one's."""
     while not (pids := processes_with(text)):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
     return pids[0]
 
 
 def processes_with(text: str) -> list[int]:
     """The pids of all processes of this machine whose command line contains `text`."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if text.encode() in path.read_bytes().replace(b"\0", b" "):
-                found.append(int(path.parent.name))
-    return found
+    sought = text.encode()
+    return [pid for pid, line in _of_processes("cmdline") if sought in line.replace(b"\0", b" ")]
+
+
+def _of_processes(name: str) -> Iterator[tuple[int, bytes]]:
+    """A file of each process in /proc, read with as little as possible: some tests look at all of them hundreds of times."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):  # it has ended
+                descriptor = os.open(f"/proc/{entry}/{name}", os.O_RDONLY)
+                try:
+                    yield int(entry), _all_of(descriptor)
+                finally:
+                    os.close(descriptor)
+
+
+def _all_of(descriptor: int) -> bytes:
+    read = os.read(descriptor, 65_536)
+    while more := read and os.read(descriptor, 65_536):
+        read += more
+    return read
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 from collections import Counter
@@ -15,7 +16,7 @@ from codex_proxy.web.server import Server
 from tests.conftest import children_of, processes_with
 
 LIMIT = 10.0  # seconds; the machines are noisy
-_PAUSE = 0.1  # seconds between two looks: a look at every process of the machine keeps the server from its work
+_PAUSES = (0.01, 0.02, 0.04, 0.08, 0.1)  # seconds between two looks: one at every process keeps the server from its work
 _NUMBER = re.compile(r"\d+")
 
 
@@ -55,8 +56,9 @@ async def quiesced(server: Server, temporary: Path, stray: str, before: Rest) ->
     now = rest(server, temporary, stray)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LIMIT):
+            pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
             while (now := rest(server, temporary, stray)) != before:
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(next(pauses))
     there, then = msgspec.structs.asdict(now), msgspec.structs.asdict(before)
     left = {name: (then[name], there[name]) for name in there if there[name] != then[name]}
     assert not left, f"what there was before and what there is now: {left}"
