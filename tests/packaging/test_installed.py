@@ -50,7 +50,8 @@ def _interpreter(version: str) -> str:
 
 
 def _make_venv(python: str, venv: Path) -> None:
-    subprocess.run([python, "-m", "venv", venv], check=True, timeout=_INSTALL_LIMIT)
+    """Empty: the pip that runs this installs into it, which costs less than another pip in each."""
+    subprocess.run([python, "-m", "venv", "--without-pip", venv], check=True, timeout=_INSTALL_LIMIT)
 
 
 def _environ(venv: Path, home: Path) -> dict[str, str]:
@@ -60,7 +61,8 @@ def _environ(venv: Path, home: Path) -> dict[str, str]:
 
 
 def _pip_install(venv: Path, what: str) -> None:
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", what]
+    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python")]
+    pip += ["install", "--quiet", "--disable-pip-version-check", what]
     subprocess.run(pip, check=True, timeout=_INSTALL_LIMIT)
 
 
