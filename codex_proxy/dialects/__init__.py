@@ -1,1 +1,1 @@
-"""The two OpenAI dialects, independent of each other. Rule: pure. No I/O, clock, HTTP, Codex names or ids of their own."""
+"""The OpenAI dialects; `chat` and `responses` do not know each other. Rule: pure. No I/O, clock, HTTP, Codex names or own ids."""

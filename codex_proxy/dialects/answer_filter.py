@@ -1,4 +1,4 @@
-"""What stands between a turn's events and a dialect where the answer must be JSON: the same for both."""
+"""The filters between a turn's events and a dialect for answers that must be JSON; shared by both dialects."""
 
 from codex_proxy.dialects.final_only import FinalOnly
 from codex_proxy.dialects.optional_nulls import WithoutNulls
@@ -6,14 +6,14 @@ from codex_proxy.turns import Mode, TurnEvent
 
 
 class AnswerFilter:
-    """Of one turn. `optional`: the properties whose null means that they are not there."""
+    """Filters the events of one turn. `optional` names the properties for which null means absent."""
 
     def __init__(self, mode: Mode, *, json: bool, optional: frozenset[str]) -> None:
         self._final_only = FinalOnly() if json and mode == "agent" else None
         self._without_nulls = WithoutNulls(optional) if optional else None
 
     def feed(self, event: TurnEvent) -> list[TurnEvent]:
-        """What to show now."""
+        """Filter one event; returns the events to pass on now."""
         events = self._final_only.feed(event) if self._final_only else [event]
         if self._without_nulls is None:
             return events

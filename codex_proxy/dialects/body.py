@@ -1,4 +1,4 @@
-"""The body of a request: bytes -> struct. Whatever is wrong with it becomes an InvalidRequest that names the place."""
+"""Request bodies: bytes -> struct. Every problem becomes an InvalidRequest that names the place."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 
 _T = TypeVar("_T")
 _PLACE = re.compile(r"(.*?)(?: - at (?:`key` in )?`\$\.?(.*)`)?", re.DOTALL)
-_LONGEST = 200  # characters of a problem or a place that are repeated to the client
+_LONGEST = 200  # characters of a problem or a place repeated to the client
 _SHOWN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SHOWN_AT_MOST = 40
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
@@ -21,7 +21,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)(?:`|$)", re.DOTALL)
 def decode(body: bytes | bytearray, type_: type[_T], foreign: Mapping[str, str] | None = None) -> _T:
     """Decode a JSON object. Raises InvalidRequest; `param` is the path of the member at fault, like messages[0].content.
 
-    `foreign`: members of the other dialect, and what a client is told that gives one: UnsupportedParameter.
+    `foreign` maps members of the other dialect to advice for the client; a body with one raises UnsupportedParameter.
     """
     try:
         outline.check(body)
@@ -34,7 +34,7 @@ def decode(body: bytes | bytearray, type_: type[_T], foreign: Mapping[str, str] 
 
 
 def convert(value: object, type_: type[_T], place: str) -> _T:
-    """The same for a part of a decoded body, at `place`."""
+    """Convert a part of a decoded body, at `place`. Raises InvalidRequest like `decode`."""
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
@@ -43,9 +43,9 @@ def convert(value: object, type_: type[_T], place: str) -> _T:
 
 
 def ignored(body: bytes | bytearray, type_: type[msgspec.Struct], without_effect: tuple[str, ...]) -> tuple[str, ...]:
-    """Which members of a body that `decode` has accepted have no effect: those named, and those that `type_` does not know.
+    """Return the members of a decoded body that have no effect: those in `without_effect` and those unknown to `type_`.
 
-    Only names that can stand in a header, and not without end. A null asks for nothing.
+    Only names that fit in a header are returned, and a bounded number of them. Members that are null are left out.
     """
     given = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     asked = (name for name, value in given.items() if not _is_null(value))

@@ -1,8 +1,8 @@
-"""How much one request may bring: the one table of bounds, each with its reason. Over one: 400, naming the place.
+"""The bounds on one request, in a single table, each with its reason. Exceeding one is a 400 that names the place.
 
-Sizes in bytes are the gate's (web/gates/bodies.py, 413 and 503); what an image may be is in images.py. A new kind of item or tool
-is covered by VALUES, DEPTH and ITEMS as it is; a list of its own is counted with `at_most`, JSON that is passed on to Codex goes
-through `PassedOn`.
+Sizes in bytes are enforced in web/gates/bodies.py (413 and 503); bounds on images are in images.py. A new kind of item or tool is
+already covered by VALUES, DEPTH and ITEMS; count a list of its own with `at_most`, and put JSON that is passed on to Codex through
+`PassedOn`.
 """
 
 import math
@@ -13,33 +13,33 @@ import msgspec
 
 from codex_proxy.errors import InvalidRequest
 
-# Of a body as a whole, before anything is made of it. A value costs up to 100 bytes of memory: 50 MB, and 0.3 s of a thread.
+# In a whole body, checked before any object is created. A value takes up to 100 bytes of memory: 50 MB, and 0.3 s of a thread.
 VALUES = 500_000
-# Codex answers no line at all that is nested deeper than 127. A tool's schema begins 4 levels down in it, in a namespace 6
-# (0.147.0 to 0.163.0). No schema that is in use has 20.
+# Codex does not answer a line nested deeper than 127. In that line, a tool's schema starts 4 levels down, 6 in a namespace (0.147.0
+# to 0.163.0). No schema in use is 20 levels deep.
 DEPTH = 100
-# Messages of a chat request, items of a Responses request, items of the conversation that a request continues. Codex takes
-# 20,000 in 3 s of a loaded machine; what a model can read is fewer by far.
+# Messages of a chat request, items of a Responses request, items of the conversation that a request continues. Codex takes 20,000
+# in 3 s on a loaded machine; a model can read far fewer.
 ITEMS = 20_000
-# OpenAI's bound, for what stands in `tools`; and with those in namespaces, of which a client with many MCP servers has hundreds.
+# OpenAI's bound on `tools`, and ours including namespaces: a client with many MCP servers has hundreds in those.
 TOOLS, ALL_TOOLS = 128, 1024
-# Of all tools, and of an answer's schema: Codex takes a second for 100,000 (0.163.0), and each model call carries them.
+# In all tools together, and in an answer's schema: Codex takes a second for 100,000 (0.163.0), and every model call carries them.
 SCHEMA_VALUES = 100_000
-# OpenAI's bounds of a strict schema: properties in all its objects together, and how deep it is.
+# OpenAI's bounds on a strict schema: properties in all its objects together, and levels of nesting.
 PROPERTIES, STRICT_DEPTH = 5000, 12
-# Every answer repeats them up to three times over. The first in characters: the most that Codex takes for an input.
+# Every answer repeats these up to three times. The first is in characters, the most that Codex accepts as an input.
 INSTRUCTIONS, TOOL_BYTES = 1_048_576, 4_194_304
-# Of a stop sequence, in characters: text that may be its beginning is compared with it at every delta.
+# Characters of a stop sequence: text that may be its beginning is compared with it at every delta.
 STOP = 256
-# serde_json, which Codex reads its lines with: a larger one is a refusal of the whole line.
+# The range of serde_json, with which Codex reads its lines: one integer outside it makes Codex refuse the whole line.
 INTEGERS = (-(2**63), 2**64 - 1)
 
-_SHOWN_STEPS = 12  # of a place
+_SHOWN_STEPS = 12  # steps of a place
 _LONGEST_STEP = 64  # characters
 
 
 class Place:
-    """Where something stands in a body. Its text is made only when it is asked for: a name may have a megabyte."""
+    """A position in a request body. Its text is built only on demand: a name may be a megabyte long."""
 
     __slots__ = ("_above", "_step")
 
@@ -63,19 +63,19 @@ class Place:
 
 
 def path(steps: list[str | int]) -> str:
-    """Like messages[0].content; of a long one the beginning."""
+    """Format a path like messages[0].content; a long one is cut at the end."""
     shown = [f"[{step}]" if isinstance(step, int) else f".{_short(step)}" for step in steps[:_SHOWN_STEPS]]
     return "".join(shown).removeprefix(".") + ("…" if len(steps) > _SHOWN_STEPS else "")
 
 
 def at_most(most: int, number: int, what: str, place: str) -> None:
-    """Raises InvalidRequest for more than `most` of `what`, like "messages"."""
+    """Raise InvalidRequest for more than `most` of `what`, a plural like "messages"."""
     if number > most:
         raise InvalidRequest(f"A request may have {most:,} {what}; this one has {number:,}.", param=place)
 
 
 class PassedOn:
-    """What of one request goes to Codex as it is, and back to the client in every answer: checked, and counted together."""
+    """Checks and counts together what one request passes to Codex unchanged and every answer repeats."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -83,14 +83,14 @@ class PassedOn:
         self._size = 0
 
     def text(self, text: str) -> str:
-        """The text, counted. Raises InvalidRequest."""
+        """Count a text and return it. Raises InvalidRequest."""
         self._size += len(text)
         if self._size > TOOL_BYTES:
             raise InvalidRequest(f"The schemas and descriptions together are over {TOOL_BYTES // 2**20} MB.", param=self._place)
         return text
 
     def text_of(self, value: Any, place: str) -> str:  # Any: JSON
-        """The JSON text of a value that stands at `place`. Raises InvalidRequest, also for a number out of range."""
+        """Return the JSON text of a value at `place`. Raises InvalidRequest, also for a number out of range."""
         for found, where in _walk(value, Place(place)):
             self._values += 1
             if isinstance(found, int) and not INTEGERS[0] <= found <= INTEGERS[1]:
@@ -102,7 +102,7 @@ class PassedOn:
 
 
 def _walk(value: Any, place: Place) -> Iterator[tuple[Any, Place]]:  # Any: JSON
-    """Each value inside, the outer before the inner."""
+    """Yield each value inside, outer before inner."""
     waiting: list[tuple[Any, Place]] = [(value, place)]
     while waiting:
         found, where = waiting.pop()

@@ -1,27 +1,27 @@
-"""The ids of a conversation's calls, as clients replay them: without any, or with one that several calls have. Pure.
+"""Ids for a conversation's calls as clients replay them, which may lack an id or share one. Pure.
 
-Each call gets an id of its own, which depends only on what is before it: a longer conversation begins with the same ones.
+Each call gets a unique id that depends only on what precedes it, so a longer conversation keeps the ids of its beginning.
 """
 
 from collections import deque
 
 
 class CallIds:
-    """Of one conversation, told of its calls and outputs in their order."""
+    """The call ids of one conversation; its calls and outputs must be reported in order."""
 
     def __init__(self) -> None:
         self._number = 0  # of the latest call
         self._taken: set[str] = set()
-        self._open: dict[str, str] = {}  # ids of calls without an output, in their order -> what the client calls them
-        self._waiting: dict[str, deque[str]] = {}  # the same, by what the client calls them
+        self._open: dict[str, str] = {}  # our ids of unanswered calls, in order -> the client's id
+        self._waiting: dict[str, deque[str]] = {}  # the same calls, by the client's id
 
     @property
     def open(self) -> str | None:
-        """The first call without an output, as the client calls it."""
+        """The client's id of the first unanswered call."""
         return next(iter(self._open.values()), None)
 
     def called(self, given: str | None) -> str:
-        """The id of the next call."""
+        """Record a call; returns its id."""
         self._number += 1
         named = given or "call"
         name = given or f"call_{self._number}"
@@ -34,7 +34,10 @@ class CallIds:
         return name
 
     def answered(self, given: str | None) -> str | None:
-        """The id of the call that an output belongs to; None when none waits for it. Without an id it is the first one."""
+        """Record an output; returns the id of its call, or None if no call is waiting.
+
+        Without an id, it answers the first open call.
+        """
         waiting = self._waiting.get(given or "")
         if waiting:
             name = waiting.popleft()

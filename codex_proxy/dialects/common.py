@@ -1,4 +1,4 @@
-"""What both dialects share: the error body, x_codex, the line that shows a piece of agent work."""
+"""What the dialects share: the error body, x_codex, one-line descriptions of the agent's work."""
 
 from typing import Annotated, Literal, assert_never
 
@@ -15,7 +15,7 @@ Metadata = Annotated[
 TokenLimit = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 
 _LINE_LENGTH = 200
-# Codex drops every other tier; its own name for `priority` is fast (0.147.0 to 0.169.0).
+# Codex drops every other tier; its own name for `priority` is `fast` (0.147.0 to 0.169.0).
 _PASSED_ON_TIERS = {"flex": "flex", "priority": "priority", "fast": "priority", "ultrafast": "priority"}
 
 
@@ -43,7 +43,7 @@ Counted = UsageExtras | msgspec.UnsetType
 
 
 def counted(usage: Usage) -> Counted:
-    """The mark of a usage that is counted by us."""
+    """Return the marker for usage that this server counted itself."""
     return UsageExtras() if usage.counted else msgspec.UNSET
 
 
@@ -63,17 +63,17 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 
 def service_tier(tier: str | None) -> str | None:
-    """The tiers that Codex has a word for; auto, default and scale are what it does anyway."""
+    """Return the tier in Codex's terms; None for auto, default and scale, which Codex does by default."""
     return _PASSED_ON_TIERS.get(tier or "")
 
 
 def told_apart(user: str | None, safety_identifier: str | None, prompt_cache_key: str | None, extra: XCodex) -> tuple[str, ...]:
-    """By what a client tells its conversations apart: those of two people never meet, though they share a key."""
+    """Return the values by which a client tells its conversations apart: two people who share a key never share a conversation."""
     return (user or "", safety_identifier or "", prompt_cache_key or "", extra.conversation or "")
 
 
 def work_line(work: Work) -> str:
-    """One readable line on something that the agent does."""
+    """Describe a piece of the agent's work in one line."""
     match work:
         case Command():
             line = f"$ {work.command}"
@@ -90,11 +90,11 @@ def work_line(work: Work) -> str:
 
 
 def waiting_for(event: Waiting) -> str:
-    """What a turn waits for, in words."""
+    """Return what a turn waits for, in words."""
     return {"worker": "a free worker", "provider": "the model provider, which failed and is asked again"}[event.on]
 
 
 def plan_line(steps: tuple[tuple[str, str], ...]) -> str:
-    """The plan in one line."""
+    """Format the plan as one line."""
     marks = {"completed": "x", "in_progress": "~"}
     return "plan: " + "; ".join(f"[{marks.get(status, ' ')}] {' '.join(step.split())}" for step, status in steps)

@@ -1,6 +1,6 @@
-"""The files that a request brings: text as text, an image as an image, a PDF to be read. What a file is, its bytes say.
+"""Files in a request: text stays text, an image becomes an image, a PDF is read later. The type is taken from the bytes.
 
-A PDF that cannot be told apart from text is a PDF all the same: its source is never given to the model.
+A PDF that would also pass as text is treated as a PDF: its source is never given to the model.
 """
 
 import binascii
@@ -11,12 +11,12 @@ from codex_proxy.history import PDF, Image, Part, Text
 
 MAX_TEXT_BYTES = 1024 * 1024
 MAX_PDF_BYTES = 20 * 1024 * 1024
-_PDF_MARK, _MARK_WITHIN = b"%PDF-", 1024  # bytes; readers pass over what comes before it
+_PDF_MARK, _MARK_WITHIN = b"%PDF-", 1024  # bytes; readers skip what precedes the mark
 _TAKEN = "Send text, a PDF, or an image (PNG, JPEG, GIF, WebP)."
 
 
 def part(data: str, filename: str | None, place: str) -> Part:
-    """The file, as base64 or as a data: URL; a PDF is still to be read. Raises InvalidRequest and UnsupportedParameter."""
+    """Convert a file given as base64 or a data: URL; a PDF is left to be read. Raises InvalidRequest and UnsupportedParameter."""
     declared, _, encoded = data.rpartition("base64,")
     if len(encoded) > MAX_PDF_BYTES * 4 // 3 + 4:
         raise InvalidRequest(f"A file can have up to {MAX_PDF_BYTES // 1024 // 1024} MB.", param=place)

@@ -1,6 +1,6 @@
-"""FinalOnly: for an answer that must be JSON and nothing else. What an agent says along the way becomes reasoning.
+"""FinalOnly: for answers that must be nothing but JSON. Whatever else an agent says becomes reasoning.
 
-A message that the model does not call its final answer is kept until it is known whether something comes after it.
+A message not marked as the final answer is held until it is known whether anything follows it.
 """
 
 from codex_proxy.turns import (
@@ -20,15 +20,15 @@ from codex_proxy.turns import (
 
 
 class FinalOnly:
-    """A filter of one turn's events: TurnEvents in, TurnEvents out, at most one message among them."""
+    """A filter of one turn's events: TurnEvents in, TurnEvents out, with at most one message."""
 
     def __init__(self) -> None:
-        self._answered = False  # the one message is there
-        self._kept: list[MessageEvent] = []  # of a message that may or may not be the answer
-        self._on_the_way: set[str] = set()  # messages that are shown as reasoning
+        self._answered = False  # the one message has started
+        self._kept: list[MessageEvent] = []  # events of a message that may be the answer
+        self._on_the_way: set[str] = set()  # items of the messages shown as reasoning
 
     def feed(self, event: TurnEvent) -> list[TurnEvent]:
-        """What to show now."""
+        """Filter one event; returns the events to pass on now."""
         match event:
             case MessageStarted():
                 return [*self._as_reasoning(), *self._message_started(event)]
@@ -56,7 +56,7 @@ class FinalOnly:
         return []
 
     def _as_reasoning(self) -> list[TurnEvent]:
-        """What was kept is not the answer, and what still comes of it is not either."""
+        """Turn the held message into reasoning, and what still comes of it too: it is not the answer."""
         kept, self._kept = self._kept, []
         self._on_the_way |= {event.item for event in kept}
         return [told for event in kept for told in _reasoning_of(event)]

@@ -1,4 +1,4 @@
-"""Members of one dialect that clients send to the other one, and what they are told."""
+"""Members of one dialect that clients send to the other, with the advice to give."""
 
 _IN_CHAT = "In the Chat Completions API, use {} instead."
 _CONTINUED = "Chat Completions has no such parameter: send the whole conversation in 'messages', or use POST /v1/responses."

@@ -1,4 +1,4 @@
-"""Custom tools, whose argument is plain text: to Codex they are functions with one argument; the same in both dialects."""
+"""Custom tools, whose argument is plain text: for Codex, functions with one argument. The same in both dialects."""
 
 import msgspec
 
@@ -10,5 +10,5 @@ class _Argument(msgspec.Struct):
 
 
 def argument(text: str) -> str:
-    """The arguments of a call, as the model wrote them."""
+    """Wrap the text of a call as the arguments that the model wrote."""
     return msgspec.json.encode(_Argument(text)).decode()

@@ -1,24 +1,24 @@
-"""How large an image says that it is: the headers of PNG, JPEG, GIF and WebP. No pixel is decoded: the files are hostile."""
+"""Image sizes from the headers of PNG, JPEG, GIF and WebP. No pixels are decoded: the files are untrusted."""
 
 from collections.abc import Callable
 
 Size = tuple[int, int]  # width and height, in pixels
 
 _PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's markers that begin a frame
-_MAX_SEGMENTS = 4096  # of JPEG that are looked through: a photograph has some dozens before its frame
-_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD8)))  # JPEG's markers that nothing belongs to
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers that start a frame
+_MAX_SEGMENTS = 4096  # JPEG segments to scan: a photograph has a few dozen before its frame
+_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD8)))  # JPEG markers without a length
 
 
 def kind_of(content: bytes) -> str | None:
-    """Which of KINDS an image is, by its first bytes; None when it is none."""
+    """Return which of KINDS an image is, by its first bytes; None for any other."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "webp"
     return next((kind for kind, start in _STARTS.items() if content.startswith(start)), None)
 
 
 def size(kind: str, content: bytes) -> Size | None:
-    """The size of an image of one of KINDS; None when it is not of this kind, or its header is not whole."""
+    """Return the size of an image of one of KINDS; None if it is of another kind or its header is incomplete."""
     found = _READERS[kind](content)
     return found if found and all(found) else None
 
@@ -31,7 +31,7 @@ def _png(content: bytes) -> Size | None:
 
 
 def _gif(content: bytes) -> Size | None:
-    """GIF89a, 18: the logical screen. The CLI refuses a frame that is larger (0.163.0)."""
+    """GIF89a, 18: the logical screen. The CLI refuses a larger frame (0.163.0)."""
     if content[:6] not in (b"GIF87a", b"GIF89a") or len(content) < 13:
         return None
     return _little(content[6:8]), _little(content[8:10])
@@ -46,7 +46,7 @@ def _jpeg(content: bytes) -> Size | None:
         if at + 9 > len(content) or content[at] != 0xFF:
             return None
         marker = content[at + 1]
-        if marker == 0xFF:  # fill
+        if marker == 0xFF:  # fill byte
             at += 1
         elif marker in _WITHOUT_LENGTH:
             at += 2
@@ -58,7 +58,7 @@ def _jpeg(content: bytes) -> Size | None:
 
 
 def _webp(content: bytes) -> Size | None:
-    """RFC 9649: the canvas of the extended form, or the only frame of the simple ones."""
+    """RFC 9649: the canvas of the extended form, or the only frame of the simple forms."""
     if content[:4] != b"RIFF" or content[8:12] != b"WEBP" or len(content) < 25:
         return None
     form, chunk = content[12:16], content[20:30]

@@ -1,7 +1,6 @@
-"""The images of a conversation: what is let in. Only headers are read here; the Codex CLI decodes what passes.
+"""The images of a conversation, and which are accepted. Only headers are read here; the Codex CLI decodes what passes.
 
-So the bounds protect the CLI: of a GIF of 33 bytes that claimed 65,535 pixels a side it made 18 GB and two minutes'
-work (0.163.0).
+The bounds protect the CLI: a 33-byte GIF that claimed 65,535 pixels a side cost it 18 GB and two minutes (0.163.0).
 """
 
 import base64
@@ -19,22 +18,22 @@ from codex_proxy.wish import Wish
 
 _Item = TypeVar("_Item")
 
-MAX_IMAGES = 100  # in one conversation
-MAX_BYTES = 20 * 1024 * 1024  # of one file
-MAX_PIXELS = 50_000_000  # width times height: a large photograph; at 16 bits a channel the CLI takes 0.7 GB for it
+MAX_IMAGES = 100  # per conversation
+MAX_BYTES = 20 * 1024 * 1024  # per file
+MAX_PIXELS = 50_000_000  # width × height: a large photograph; at 16 bits per channel the CLI takes 0.7 GB for it
 MAX_SIDE = 16_384  # pixels
 
 _MAX_ADDRESS = 4096  # characters
 _DATA_URL = re.compile(r"data:[\w.+*/-]{0,127}(;[\w.+-]{1,64}=[^;,]{0,127}){0,4};base64,", re.ASCII | re.IGNORECASE)
-_KEPT_DETAILS = ("high", "original")  # for low the CLI leaves the image out (seen with 0.163.0); auto is its default
+_KEPT_DETAILS = ("high", "original")  # the CLI leaves out images with low detail (seen with 0.163.0); auto is its default
 
-Read = Mapping[Image, tuple[Part, ...]]  # what an address or a PDF gave
+Read = Mapping[Image, tuple[Part, ...]]  # the parts that an address or a PDF gave
 
 
 def image(url: str, detail: str | None, place: str) -> Image:
-    """The image of a part, checked; one that is given as an https address stays that, to be fetched. Raises InvalidRequest.
+    """Check the image of a part; an https address is kept, to be fetched later. Raises InvalidRequest.
 
-    What kind it is, its bytes say: clients declare PNG for everything, or types like image/jpg.
+    The kind is taken from the bytes: clients declare PNG for everything, or types like image/jpg.
     """
     kept_detail = detail if detail in _KEPT_DETAILS else None
     if url[:8].lower() == "https://" and len(url) <= _MAX_ADDRESS:
@@ -52,24 +51,24 @@ def image(url: str, detail: str | None, place: str) -> Image:
         content = binascii.a2b_base64(encoded, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise _not_base64(place) from error
-    if len(encoded) % 4:  # what follows the last group
+    if len(encoded) % 4:  # trailing characters after the last group
         raise _not_base64(place)
     return Image(f"data:image/{_checked_kind(content, place)};base64,{encoded}", kept_detail)
 
 
 def data_url(content: bytes, place: str) -> str:
-    """The same for a file that has been fetched for the part at `place`."""
+    """Return a checked data: URL for a file fetched for the part at `place`. Raises InvalidRequest."""
     return f"data:image/{_checked_kind(content, place)};base64,{base64.b64encode(content).decode()}"
 
 
 def check_number(number: int, place: str) -> None:
-    """Raises InvalidRequest when a conversation has too many."""
+    """Raise InvalidRequest if a conversation has too many images."""
     if number > MAX_IMAGES:
         raise InvalidRequest(f"A conversation can have up to {MAX_IMAGES} images; this one has {number}.", param=place)
 
 
 def put_in(wish: Wish, read: Read) -> Wish:
-    """The wish with what its addresses and PDF files gave."""
+    """Return the wish with its image addresses and PDF files replaced by what `read` has for them."""
     if not read:
         return wish
     return msgspec.structs.replace(wish, history=put_in_history(wish.history, read), input=_filled(wish.input, read))

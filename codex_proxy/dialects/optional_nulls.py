@@ -1,6 +1,6 @@
-"""Takes the nulls out of a JSON answer that stand for properties that are not there: of a stream, as it comes.
+"""Removes the nulls that stand for absent properties from a JSON answer, while it streams.
 
-A member is held back from its comma to the first character of its value; then it is known whether it is such a null.
+A member is held back from its comma to the first character of its value; then it is known whether to drop it.
 """
 
 import msgspec
@@ -12,7 +12,7 @@ _BLANK = " \t\r\n"
 
 
 class WithoutNulls:
-    """A filter of one turn's events: its messages, without the members of these names that are null."""
+    """A filter of one turn's events that drops members with these names from its messages if they are null."""
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
@@ -36,21 +36,21 @@ class WithoutNulls:
 
 
 class _Text:
-    """One text. Outside of any object, and in what is not JSON, it changes nothing."""
+    """One text. Text outside any object, and text that is not JSON, passes unchanged."""
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
-        self._open: list[bool | None] = []  # of each open object whether it has shown a member; of an array None
-        self._held = ""  # from the comma, or the brace, to the value
-        self._key = ""  # the name in what is held, as JSON; "" before it
-        self._where = "value"  # or key, colon, null: what comes next
+        self._open: list[bool | None] = []  # for each open object, whether it has shown a member; None for an array
+        self._held = ""  # from the comma or the brace up to the value
+        self._key = ""  # the member's name in `_held`, as JSON; "" before it
+        self._where = "value"  # what comes next: also key, colon, start or null
         self._string = self._escaped = False
 
     def feed(self, text: str) -> str:
         return "".join(map(self._next, text))
 
     def rest(self) -> str:
-        """What is held when the text ends, or an object does."""
+        """Return what is held when the text or an object ends."""
         comma = "," if self._held.strip() and self._open and self._open[-1] else ""
         held, self._held = self._held, ""
         return comma + held
@@ -91,11 +91,11 @@ class _Text:
             self._open.pop()
         elif letter == "," and self._open and self._open[-1] is not None:
             self._where = "key"
-            return ""  # it comes with the next member that is shown
+            return ""  # sent with the next member that is shown
         return letter
 
     def _before_value(self, letter: str) -> str:
-        """Between a comma or brace and a value."""
+        """Take a character between a comma or brace and a value."""
         if self._where == "key" and letter == "}":
             shown = self.rest()
             self._open.pop()
@@ -120,7 +120,7 @@ class _Text:
         return ""
 
     def _shown(self) -> str:
-        """What is held, with the comma that it needs."""
+        """Return what is held, with a comma if needed."""
         shown = self.rest()
         self._open[-1] = True
         self._where = "value"

@@ -1,8 +1,7 @@
-"""The outline of a body: what is wrong with it can be seen before any object is made of it.
+"""The outline of a body: problems that can be found before any object is created.
 
-Too many values, too deep, a member twice, bytes that are no UTF-8. It goes through the body piece by piece, so that a
-thread which does this lets others run, and holds one piece and the names of what is open. Whether the rest is JSON the
-decoder says.
+These are too many values, too deep nesting, duplicate members, and bytes that are not UTF-8. The body is scanned in pieces, so that
+other threads get to run; only one piece and the names in open objects are held. Whether the rest is JSON is left to the decoder.
 """
 
 import codecs
@@ -17,19 +16,22 @@ _PIECE = 65_536  # bytes
 _STRUCTURE = frozenset(b"{}[],:")
 _COMMA, _COLON, _OBJECT, _OPENING = *b",:{", b"{["
 _OTHERS = bytes(set(range(256)) - _STRUCTURE)
-_BACKSLASH, _QUOTE = b"\x01\x01", b"\x01\x02"  # what stands for them where they are escaped: JSON texts have no such bytes
+_BACKSLASH, _QUOTE = b"\x01\x01", b"\x01\x02"  # stand-ins for their escaped forms: JSON text has no such bytes
 _SHOWN_STEPS = 4
 
 
 def check(body: bytes | bytearray) -> None:
-    """Raises InvalidRequest."""
+    """Check a body. Raises InvalidRequest."""
     outline = _Outline()
     for piece in _pieces(body):
         outline.feed(piece)
 
 
 def _pieces(body: bytes | bytearray) -> Iterator[bytes]:
-    """The body in pieces that no escape is cut by, and escaped quotes hidden. Raises InvalidRequest for bytes that are no text."""
+    """Yield the body in pieces that split no escape, with escaped quotes hidden.
+
+    Raises InvalidRequest for bytes that are not UTF-8.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     start = 0
     while start < len(body):
@@ -51,9 +53,9 @@ def _pieces(body: bytes | bytearray) -> Iterator[bytes]:
 class _Outline:
     def __init__(self) -> None:
         self._in_string = False
-        self._string: list[bytes] = []  # pieces of the latest one
-        self._names: list[set[bytes] | None] = []  # of each open object; None: an array
-        self._steps: list[str | int] = []  # where we are in each of these
+        self._string: list[bytes] = []  # pieces of the latest string
+        self._names: list[set[bytes] | None] = []  # for each open object; None for an array
+        self._steps: list[str | int] = []  # the current position in each of them
         self._values = 0
 
     def feed(self, piece: bytes) -> None:
@@ -69,11 +71,11 @@ class _Outline:
                 self._structure(part.translate(None, _OTHERS))
 
     def _structure(self, marks: bytes) -> None:
-        self._values += len(marks)  # each but the closing ones begins one
+        self._values += len(marks)  # each mark starts a value, except the closing ones
         for mark in marks:
             if mark == _COMMA:
                 if self._names and self._names[-1] is None:
-                    self._steps[-1] += 1  # type: ignore[operator]  # an array's step is a number
+                    self._steps[-1] += 1  # an array's step is a number
             elif mark == _COLON:
                 self._name()
             elif mark in _OPENING:
@@ -95,7 +97,7 @@ class _Outline:
     def _name(self) -> None:
         names = self._names[-1] if self._names else None
         if names is None:
-            return  # no JSON
+            return  # not JSON
         name = b"".join(self._string)
         if b"\x01" in name:
             name = name.replace(_BACKSLASH, b"\\\\").replace(_QUOTE, b'\\"')
@@ -107,7 +109,7 @@ class _Outline:
         self._steps[-1] = name[:300].decode(errors="replace")
 
     def _place(self) -> str | None:
-        """Where we are; None: not inside a member of the body."""
+        """Return the current position; None outside any member of the body."""
         steps = list(itertools.takewhile(lambda step: step != "", self._steps[:_SHOWN_STEPS]))
         return bounds.path(steps) if steps and isinstance(steps[0], str) else None
 
@@ -116,4 +118,4 @@ def _unescaped(name: bytes) -> bytes:
     try:
         return str(json.loads(b'"' + name + b'"')).encode(errors="surrogatepass")
     except ValueError:
-        return name  # no JSON
+        return name  # not JSON

@@ -1,4 +1,4 @@
-"""The form of an answer that a client asks for: plain text, some JSON, or JSON of a schema; the same in both dialects."""
+"""The form of answer that a client asks for: plain text, any JSON, or JSON of a schema; the same in both dialects."""
 
 from typing import Any
 
@@ -13,8 +13,10 @@ _JSON_ONLY = "Answer with one JSON value and nothing else: no prose around it, n
 
 
 class OutputFormat(msgspec.Struct, frozen=True):
-    """Plain text, or JSON in one of two ways. `schema`: what Codex enforces, as JSON text; `optional`: of it, see `strictable.py`.
-    `instruction`: what the model is asked for instead, and `checked`: the schema that its answer is held to.
+    """Plain text, or JSON in one of two ways.
+
+    Either Codex enforces `schema` (JSON text; for its `optional`, see `strictable.py`), or the model gets an `instruction` and the
+    answer is checked against the schema `checked`.
     """
 
     schema: str | None = None
@@ -27,19 +29,19 @@ class OutputFormat(msgspec.Struct, frozen=True):
         return self.schema is not None or self.instruction is not None
 
     def as_history(self) -> tuple[Message, ...]:
-        """What goes before the input."""
+        """Return the messages that go before the input."""
         return (Message("developer", (Text(self.instruction),)),) if self.instruction else ()
 
 
 def json_object() -> OutputFormat:
-    """Any JSON object."""
+    """Return the form for any JSON object."""
     return OutputFormat(instruction=f"{_JSON_ONLY} The value is an object.", checked='{"type":"object"}')
 
 
 def json_schema(schema: dict[str, Any], *, strict: bool, place: str) -> OutputFormat:
-    """JSON of a schema. Raises InvalidRequest for one that is called strict, and is refused by strict mode.
+    """Return the form for JSON of a schema. Raises InvalidRequest for a `strict` schema that strict mode refuses.
 
-    Another is made strict where that leaves its meaning; else it is asked for in words, and the answer checked.
+    Any other schema is made strict if that keeps its meaning; otherwise the model is instructed, and the answer is checked.
     """
     text = PassedOn(place).text_of(schema, place)
     if strict:

@@ -1,6 +1,6 @@
-"""Whether a JSON Schema is one that strict structured output takes. OpenAI guide "Structured Outputs", "Supported schemas".
+"""Checks JSON Schemas for strict structured output. OpenAI guide "Structured Outputs", "Supported schemas".
 
-The CLI always asks its provider for strict output, so what strict mode refuses would fail there, without a place.
+The CLI always asks its provider for strict output; a schema that strict mode refuses would fail there, without a place.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _UNSUPPORTED = ("allOf", "not", "dependentRequired", "dependentSchemas", "if", "
 
 
 def check_strict(schema: Any, place: str) -> None:
-    """Raises InvalidRequest, `param` naming the place in the schema, for one that strict mode refuses."""
+    """Raise InvalidRequest, with `param` naming the place in the schema, if strict mode refuses the schema."""
     if not isinstance(schema, dict) or schema.get("type") != "object":
         raise InvalidRequest("The root of a strict schema must be an object.", param=place)
     if "anyOf" in schema:
@@ -52,7 +52,7 @@ def _check_object(schema: dict[str, Any], where: Place) -> None:
 
 
 def _inside(schema: dict[str, Any], where: Place, depth: int) -> Iterator[tuple[Any, Place, int]]:
-    """The schemas in a schema; a definition's depth is counted anew."""
+    """Yield the schemas directly inside a schema; depth restarts in definitions."""
     for group in ("$defs", "definitions"):
         yield from ((part, where.then(group, name), 0) for name, part in _members(schema, group).items())
     yield from ((part, where.then("properties", name), depth + 1) for name, part in _members(schema, "properties").items())

@@ -1,8 +1,8 @@
-"""A JSON Schema made strict without changing what it means, so that the provider enforces it, where that can be done.
+"""Makes a JSON Schema strict without changing its meaning, where possible, so that the provider enforces it.
 
-An optional property becomes required and may be null; the nulls are taken out of the answer again (`optional_nulls.py`), by
-the names of such properties. It cannot be done where such a name may be null of its own, where an object is open, or with
-keywords that strict mode may refuse.
+An optional property becomes required and nullable; its nulls are then removed from the answer by name (`optional_nulls.py`). This
+is not possible if null is itself a value for a property of that name, if an object is open, or with keywords that strict mode may
+refuse.
 """
 
 import re
@@ -13,7 +13,7 @@ import msgspec
 from codex_proxy.dialects.schema import check_strict
 from codex_proxy.errors import InvalidRequest
 
-# What strict mode takes, and what only describes. OpenAI guide "Structured Outputs", "Supported schemas".
+# What strict mode accepts, and what only describes. OpenAI guide "Structured Outputs", "Supported schemas".
 _WORDS = frozenset(("type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "const", "$ref", "$defs"))
 _BOUNDS = frozenset(("pattern", "multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"))
 _TAKEN = _WORDS | _BOUNDS | {"definitions", "description", "title", "format"}
@@ -28,27 +28,27 @@ _FORMATS = (
     "ipv4",
     "ipv6",
     "uuid",
-)  # may be anything in a request, so no set
+)  # a request may have any value here, even an unhashable one: not a set
 _TYPES = frozenset(("string", "number", "integer", "boolean", "null"))
 _DEFINITION = re.compile(r"#(/(\$defs|definitions)/[^/]+)?")
 _MAX_CHOICES = 1000  # of an enum
 _NULL = {"type": "null"}
-_MAX_DEPTH = 60  # of what is rewritten; strict mode takes 10, and definitions lie beside
+_MAX_DEPTH = 60  # levels to rewrite; strict mode takes 10, and definitions do not count
 
 
 class Strict(msgspec.Struct, frozen=True):
-    """`optional`: the names of the properties whose null means that they are not there."""
+    """A strict schema. `optional` names the properties for which null means absent."""
 
     schema: dict[str, Any]
     optional: frozenset[str]
 
 
 class _Unfit(Exception):
-    """It cannot be made strict."""
+    """The schema cannot be made strict."""
 
 
 def made_strict(schema: dict[str, Any]) -> Strict | None:
-    """The schema in its strict form; None when it has none of the same meaning."""
+    """Return the schema's strict form; None if there is none with the same meaning."""
     rewriting = _Rewriting()
     try:
         strict = rewriting.schema(schema, 0)
@@ -61,7 +61,7 @@ def made_strict(schema: dict[str, Any]) -> Strict | None:
 
 
 class _Rewriting:
-    """Of one schema. `nullable`: properties of which null is a value."""
+    """Rewrites one schema. `nullable` collects the properties that have null as a value."""
 
     def __init__(self) -> None:
         self.optional: set[str] = set()
@@ -89,7 +89,7 @@ class _Rewriting:
         return self._typed(kept, depth)
 
     def _reference(self, kept: dict[str, Any]) -> dict[str, Any]:
-        """Strict mode takes nothing beside a reference."""
+        """Rewrite a reference: strict mode allows nothing beside it."""
         target = kept["$ref"]
         if not isinstance(target, str) or not _DEFINITION.fullmatch(target):
             raise _Unfit
@@ -114,7 +114,7 @@ class _Rewriting:
         return kept
 
     def _object(self, kept: dict[str, Any], depth: int) -> dict[str, Any]:
-        """One that names its properties and says nothing of others: these only."""
+        """Rewrite an object that names its properties and does not allow others."""
         if kept.get("additionalProperties", False) is not False or not (kept.get("properties") or "additionalProperties" in kept):
             raise _Unfit
         required = {name for name in kept.get("required", []) if isinstance(name, str)}
@@ -147,7 +147,7 @@ class _Rewriting:
 
 
 def _takes_null(part: dict[str, Any]) -> bool:
-    """Whether null is a value of this schema, as far as it can be told without following references."""
+    """Return whether null is a value of this schema, as far as can be told without following references."""
     types = part.get("type")
     null = types == "null" or (isinstance(types, list) and "null" in types)
     return (null and None in part.get("enum", [None])) or any(_takes_null(choice) for choice in part.get("anyOf", ()))

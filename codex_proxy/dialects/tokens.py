@@ -1,8 +1,8 @@
-"""How many tokens a request gives the model to read: its texts, counted exactly; its images and the frames of items by rule.
+"""Counts the input tokens of a request: texts exactly; images and the frames of items by rule.
 
-Counted is what the client sends or continues. What Codex adds by itself (its instructions, the agent's tools, the
-environment) is not, and neither is encrypted reasoning, which only the provider can read. The vocabulary is in the package
-`toktok-rs`; its first use takes 0.3 s of processor time and 70 MB.
+What the client sends or continues is counted. What Codex adds (its instructions, the agent's tools, the environment) is not, nor is
+encrypted reasoning, which only the provider can read. The vocabulary is in the package `toktok-rs`; its first use takes 0.3 s of
+processor time and 70 MB.
 """
 
 import base64
@@ -19,10 +19,10 @@ from codex_proxy.history import Answered, Called, History, Image, Message, Part,
 from codex_proxy.turns import Tool
 from codex_proxy.wish import Wish
 
-ENCODING = "o200k_base"  # of all models since GPT-4o
-# OpenAI, "Managing tokens": each message has 3 tokens around it, and the answer begins after 3 more.
+ENCODING = "o200k_base"  # the encoding of all models since GPT-4o
+# OpenAI, "Managing tokens": 3 tokens around each message, and 3 before the answer.
 _FRAME, _ANSWER = 3, 3
-# OpenAI, "Images and vision", GPT-5: fitted into 2048 pixels, the shorter side into 768, then by tiles.
+# OpenAI, "Images and vision", GPT-5: scaled to fit 2048 pixels, the shorter side to 768, then split into tiles.
 _FIT, _SHORT_SIDE, _TILE = 2048, 768, 512
 _IMAGE, _EACH_TILE = 70, 140
 _NOT_READ = frozenset(("id", "call_id", "type", "status", "encrypted_content", "internal_chat_message_metadata_passthrough"))
@@ -35,7 +35,7 @@ class InputTokens(msgspec.Struct, frozen=True, tag_field="object", tag="response
 
 
 def count(wish: Wish) -> int:
-    """Holds the interpreter for 0.3 s the first time, so call it where that harms nobody."""
+    """Count the input tokens of a wish. The first call holds the interpreter for 0.3 s, so make it where that does no harm."""
     history = (*wish.history, *wish.note, *((Message("user", wish.input),) if wish.input else ()))
     read = [*(list(_texts(item)) for item in history), *(list(_tool(tool)) for tool in wish.tools)]
     texts = [*itertools.chain.from_iterable(read), wish.output_schema or ""]
@@ -69,8 +69,8 @@ def _tool(tool: Tool) -> Iterator[str]:
     yield from (tool.namespace or "", tool.name, tool.description, tool.parameters)
 
 
-def _strings(value: Any) -> Iterator[str]:  # Any: an item of the provider's, as JSON
-    """What the model reads of it; reasoning has nothing but its summary, which it does not."""
+def _strings(value: Any) -> Iterator[str]:  # Any: an item of the provider as JSON
+    """Yield the texts that the model reads; it does not read the summary, the only text in reasoning."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):

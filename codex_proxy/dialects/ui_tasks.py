@@ -1,7 +1,7 @@
-"""Tasks that chat UIs send by themselves beside what a person writes: a title, tags, follow-up questions. Pure.
+"""Recognizes tasks that chat UIs send on their own, besides a person's messages: titles, tags, follow-up questions. Pure.
 
-They are known by the whole of a UI's own template, as its releases have it: the headed sections and the quoted chat
-history, never by a first line alone, which a person could write as well.
+A task must match the UI's whole template, as released: the headed sections and the quoted chat history, never just a first line,
+which a person could write as well.
 """
 
 import re
@@ -11,18 +11,18 @@ import msgspec
 from codex_proxy.history import History, Message, Text
 from codex_proxy.wish import Wish
 
-_LONGEST = 256 * 1024  # characters; none is as long, and looking through more is not worth it
+_LONGEST = 256 * 1024  # characters; no task is as long, and scanning more is not worth it
 
-# Open WebUI: "### Task:", further sections, and the history between tags at the end; only its autocompletion has more after it.
+# Open WebUI: "### Task:", more sections, and the history in tags at the end; only its autocompletion has text after that.
 _TASK, _SECTION, _QUOTED, _QUOTED_END = "### Task:", "\n### ", "\n<chat_history>\n", "</chat_history>"
 _OUTPUT_KEY = re.compile(r'\{\s*"(title|tags|follow_ups|queries|prompt|text)":')
 _OUTPUT_KINDS = {"follow_ups": "follow-ups", "queries": "search queries", "prompt": "image prompt", "text": "autocompletion"}
 
 
 class _Form(msgspec.Struct, frozen=True):
-    """A message of a template: how it begins and ends, and what is in it. No regular expression: the texts are hostile."""
+    """A message of a template: its beginning, its end, and text inside it. No regular expressions: the texts are untrusted."""
 
-    starts: tuple[str, ...] = ("",)  # with one of these
+    starts: tuple[str, ...] = ("",)  # one of these
     has: tuple[str, ...] = ()
     ends: str = ""
 
@@ -31,12 +31,12 @@ class _Form(msgspec.Struct, frozen=True):
 
 
 class _Template(msgspec.Struct, frozen=True):
-    """One whole prompt of a UI. Without a form of its system message any may stand there: the operator's own."""
+    """A complete prompt of a UI. Without a `system` form, any system message is accepted: the operator may have set one."""
 
     name: str
     system: _Form = _Form()
-    user: _Form | None = _Form()  # None: there is no user message
-    after_a_conversation: bool = False  # the conversation is not quoted but goes before it
+    user: _Form | None = _Form()  # None: no user message
+    after_a_conversation: bool = False  # the conversation precedes the task instead of being quoted
     streamed: bool = False
 
 
@@ -101,7 +101,7 @@ _TEMPLATES = (
     ),
 )
 
-# Of each template something that is in the bytes of every request with it.
+# For each template, a string that the bytes of every request with it contain.
 _MARKS = (
     *(b"<chat_history>", b"Available Tools: ", b"facial expression through a fitting emoji", b"5-word-or-less title"),
     *(b"Analyze this conversation and provide:", b"extremely concise title", b"professional conversation summarizer"),
@@ -110,7 +110,7 @@ _MARKS = (
 
 
 def recognised(wish: Wish, *, streamed: bool) -> str | None:
-    """Which task of which UI it is, as "Open WebUI: title"; None for what a person asks, or asks for in any way of his own."""
+    """Return the UI and task, like "Open WebUI: title"; None for a person's own request."""
     chosen = wish.tools or wish.web_search or wish.mode is not None or wish.sandbox is not None
     if chosen or not all(_plain(part) for part in wish.input):
         return None
@@ -136,7 +136,7 @@ def _kind_for_open_webui(user: str) -> str | None:
 
 
 def looks_like_one(raw: bytes | bytearray) -> bool:
-    """Whether a request's bytes could be a task: a quick look, so that few others are decoded for it."""
+    """Return whether a request's bytes could be a task: a cheap check, so that few other requests are decoded for it."""
     return len(raw) <= _LONGEST and any(mark in raw for mark in _MARKS)
 
 

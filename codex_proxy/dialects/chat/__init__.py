@@ -1,1 +1,1 @@
-"""The Chat Completions API: requests to a wish, events to chunks. It knows nothing of `responses`."""
+"""The Chat Completions API: requests to a wish, events to chunks. It does not know `responses`."""

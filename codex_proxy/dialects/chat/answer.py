@@ -1,4 +1,4 @@
-"""Deltas -> the objects of the chat completions API: the chunks of a stream, or one whole completion."""
+"""Deltas -> objects of the Chat Completions API: the chunks of a stream, or one whole completion."""
 
 from typing import assert_never
 
@@ -24,13 +24,13 @@ from codex_proxy.history import Called, History, Message, Text
 
 
 class Chunks:
-    """The chunks of one stream; `encode` gives those of one delta. A Failure is the caller's: it has no chunk."""
+    """Builds the chunks of one stream; `encode` returns those of a delta. A Failure has no chunk: the caller handles it."""
 
     def __init__(self, completion_id: str, created: int, model: str, *, include_usage: bool) -> None:
         self._blank = ChatCompletionChunk(completion_id, created, model, choices=(), usage=None if include_usage else msgspec.UNSET)
 
     def first(self) -> ChatCompletionChunk:
-        """The chunk with the role, before all others."""
+        """Return the chunk with the role, which precedes all others."""
         return self._chunk(AnswerDelta(role="assistant", content=""))
 
     def encode(self, delta: Content | Reasoning | Call | Finish) -> list[ChatCompletionChunk]:
@@ -68,7 +68,7 @@ def _whole(call: Call) -> MessageToolCall:
 
 
 class Completion:
-    """One whole answer, put together from its deltas."""
+    """Builds a whole completion from its deltas."""
 
     def __init__(self, completion_id: str, created: int, model: str) -> None:
         self.error: ProxyError | None = None
@@ -94,7 +94,7 @@ class Completion:
                 assert_never(delta)
 
     def body(self) -> ChatCompletion:
-        """The completion object; for a turn that did not fail."""
+        """Return the completion object, for a turn that did not fail."""
         content = "".join(self._content)
         message = AnswerMessage(
             content=None if self._calls and not content else content,
@@ -110,7 +110,7 @@ class Completion:
 
 
 class GivenAnswer:
-    """What the client will repeat of an answer, once it has got the `whole` of it."""
+    """The part of an answer that the client will replay, complete once `whole` is true."""
 
     def __init__(self) -> None:
         self.whole = False
@@ -130,6 +130,6 @@ class GivenAnswer:
                 pass
 
     def as_history(self) -> tuple[History, ...]:
-        """As the request has it that continues the conversation."""
+        """Return the answer as it appears in the next request of the conversation."""
         text = "".join(self._texts)
         return (*((Message("assistant", (Text(text),)),) if text.strip() else ()), *self._calls)

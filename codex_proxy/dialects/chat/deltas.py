@@ -1,6 +1,6 @@
 """TurnEvents -> what a chat client sees: content, reasoning_content and an end; the same for streams and whole answers.
 
-Reasoning, commentary and the agent's own work are reasoning_content: work as `tool_calls` would be run again by the client.
+Reasoning, commentary and the agent's work go into reasoning_content: in `tool_calls`, the client would run the work again.
 """
 
 from typing import assert_never
@@ -39,37 +39,37 @@ _BREAK = "\n\n"
 
 
 class Content(msgspec.Struct, frozen=True):
-    """More of the answer."""
+    """More text of the answer."""
 
     text: str
 
 
 class Reasoning(msgspec.Struct, frozen=True):
-    """More of what led to it. `only_waits`: nothing comes for now, and this is why."""
+    """More reasoning text. `only_waits`: the turn is waiting, and the text says for what."""
 
     text: str
     only_waits: bool = False
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A call of a tool of the client; `index` counts them."""
+    """A call of one of the client's tools; `index` numbers the calls from 0."""
 
     index: int
     call_id: str
     name: str
-    arguments: str  # of a custom tool its text
+    arguments: str  # for a custom tool, its text
     freeform: bool = False
 
 
 class Finish(msgspec.Struct, frozen=True):
-    """The end. `reason` as in the API: stop, length or tool_calls."""
+    """The end of an answer. `reason` is that of the API: stop, length or tool_calls."""
 
     reason: FinishReason
     usage: Usage | None
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """The end, and why."""
+    """A failed end, with its error."""
 
     error: ProxyError
 
@@ -78,7 +78,7 @@ Delta = Content | Reasoning | Call | Finish | Failure
 
 
 class ChatDeltas:
-    """Of one turn. When `enough` is true the client has all it wants, and the turn should be interrupted."""
+    """The deltas of one turn. Once `enough` is true, the client has all it asked for and the turn should be interrupted."""
 
     def __init__(
         self,
@@ -98,14 +98,14 @@ class ChatDeltas:
         self._commentary: set[str] = set()
         self._calls = 0
         self._content_item: str | None = None
-        self._reasoning_part: tuple[str, int] | None = None  # item and part that reasoning_content stands in
+        self._reasoning_part: tuple[str, int] | None = None  # item and part that reasoning_content is in
 
     @property
     def enough(self) -> bool:
         return self._limit.reached is not None
 
     def feed(self, event: TurnEvent) -> list[Delta]:
-        """What the client sees of one event."""
+        """Return the deltas for one event."""
         match event:
             case MessageDelta():
                 return self._message(event)
@@ -154,7 +154,7 @@ class ChatDeltas:
         return [Reasoning((_BREAK if breaks else "") + text)]
 
     def _work(self, item: str, work: Work, *, at_end: bool) -> list[Delta]:
-        # One line each: of a command when it begins, of a patch or search when it is known what it was.
+        # One line each: for a command when it begins, for a patch or search when its details are known.
         if isinstance(work, Patch | Search) is not at_end:
             return []
         return [*self._line(item, work_line(work))]

@@ -1,4 +1,4 @@
-"""The messages of a chat request, and the history that they are. OpenAI API reference, "Create chat completion", messages."""
+"""The messages of a chat request, and their conversion to history. OpenAI API reference, "Create chat completion", messages."""
 
 from typing import Annotated, Literal
 
@@ -102,7 +102,7 @@ ChatMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage 
 
 
 def conversation(messages: list[ChatMessage]) -> tuple[tuple[History, ...], tuple[Part, ...]]:
-    """The history, and the input: the last message if it is the user's, else nothing, and the model goes on.
+    """Split the messages into history and input: the last message if it is the user's, else nothing, and the model continues.
 
     Raises InvalidRequest, also for calls without results and results without calls.
     """

@@ -1,6 +1,6 @@
-"""The objects of the chat completions API that we send. OpenAI API reference, "The chat completion object" and "… chunk object".
+"""The objects of the Chat Completions API that we send. OpenAI API reference, "The chat completion object" and "… chunk object".
 
-`reasoning_content` is what chat UIs and gateways call it; the OpenAI API has no member for it.
+`reasoning_content` is the name that chat UIs and gateways use; the OpenAI API has no such member.
 """
 
 from typing import Literal

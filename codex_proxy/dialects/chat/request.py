@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions: the body, and what it asks for. OpenAI API reference, "Create chat completion"."""
+"""POST /v1/chat/completions: the body and what it asks for. OpenAI API reference, "Create chat completion"."""
 
 from typing import Annotated, Any, Literal
 
@@ -134,7 +134,7 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
-    """A decoded request: what is asked of Codex (`wish`), and how to show the answer."""
+    """A decoded request: what to ask of Codex (`wish`), and how to show the answer."""
 
     wish: Wish
     stream: bool
@@ -142,22 +142,22 @@ class ChatRequest(msgspec.Struct, frozen=True):
     stop: tuple[str, ...]
     max_tokens: int | None
     show_activity: bool
-    json: bool  # the answer must be JSON and nothing else
+    json: bool  # the answer must be nothing but JSON
     ignored: tuple[str, ...]
     freeform_tools: frozenset[str] = frozenset()  # the names of custom tools
-    optional: frozenset[str] = frozenset()  # properties of it whose null means that they are not there
+    optional: frozenset[str] = frozenset()  # properties of the answer for which null means absent
 
     def with_images(self, read: images.Read) -> "ChatRequest":
-        """The request with what its addresses and files gave."""
+        """Return the request with its image addresses and files replaced by what `read` has for them."""
         return msgspec.structs.replace(self, wish=images.put_in(self.wish, read))
 
     def without_conversation(self) -> "ChatRequest":
-        """What is needed for the answer, once the turn has been made."""
+        """Return the request reduced to what the answer needs, once the turn exists."""
         return msgspec.structs.replace(self, wish=msgspec.structs.replace(self.wish, history=(), input=(), tools=()))
 
 
 def decode(raw: bytes | bytearray) -> ChatRequest:
-    """Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
+    """Decode a body. Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
     asked = body.decode(raw, Body, foreign.CHAT)
     _refuse_unsupported(asked)
     extra = asked.x_codex or XCodex()
@@ -237,7 +237,7 @@ def _format(asked: Body) -> OutputFormat:
 
 
 def _tools(asked: Body) -> tuple[tuple[Tool, ...], bool]:
-    """The tools that the model is to see, and whether it has to call one."""
+    """Return the tools to offer to the model, and whether it must call one."""
     passed = bounds.PassedOn("tools")
     tools = [_tool(tool, f"tools[{index}]", passed) for index, tool in enumerate(asked.tools or [])]
     match asked.tool_choice:
@@ -259,7 +259,7 @@ def _tools(asked: Body) -> tuple[tuple[Tool, ...], bool]:
 
 
 def _named(tools: list[Tool], names: list[str]) -> tuple[Tool, ...]:
-    """Raises InvalidRequest for a name that no tool has."""
+    """Return the tools with these names. Raises InvalidRequest for a name that no tool has."""
     if missing := next((name for name in names if all(tool.name != name for tool in tools)), None):
         raise InvalidRequest(f"tool_choice names {missing[:140]!r}, which is not among the tools.", param="tool_choice")
     return tuple(tool for tool in tools if tool.name in names)

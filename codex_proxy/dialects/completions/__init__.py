@@ -1,1 +1,1 @@
-"""The legacy Completions API over what `chat` makes of a turn: the prompt is a user's message, the answer's text alone is shown."""
+"""The legacy Completions API on top of `chat`: the prompt becomes a user message, and only the answer's text is shown."""

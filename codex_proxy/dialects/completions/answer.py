@@ -1,4 +1,4 @@
-"""Deltas -> the objects of the legacy Completions API: one whole completion, or the pieces of a stream, which look the same."""
+"""Deltas -> objects of the legacy Completions API: a whole completion, or the pieces of a stream, which have the same form."""
 
 from typing import Literal, assert_never
 
@@ -28,13 +28,13 @@ class TextCompletion(msgspec.Struct, frozen=True):
 
 
 class Pieces:
-    """The pieces of one stream; `encode` gives those of one delta."""
+    """Builds the pieces of one stream; `encode` returns those of a delta."""
 
     def __init__(self, completion_id: str, created: int, model: str, *, include_usage: bool) -> None:
         self._blank = TextCompletion(completion_id, created, model, choices=(), usage=None if include_usage else msgspec.UNSET)
 
     def first(self) -> TextCompletion:
-        """An empty piece: the stream has begun."""
+        """Return an empty piece that starts the stream."""
         return self._piece("")
 
     def encode(self, delta: Content | Reasoning | Call | Finish) -> list[TextCompletion]:
@@ -56,7 +56,7 @@ class Pieces:
 
 
 class Whole:
-    """One whole answer, put together from its deltas."""
+    """Builds a whole completion from its deltas."""
 
     def __init__(self, completion_id: str, created: int, model: str) -> None:
         self.error: ProxyError | None = None
@@ -78,7 +78,7 @@ class Whole:
                 assert_never(delta)
 
     def body(self) -> TextCompletion:
-        """The completion object; for a turn that did not fail."""
+        """Return the completion object, for a turn that did not fail."""
         choice = TextChoice("".join(self._text), "length" if self._finish.reason == "length" else "stop")
         usage = self._finish.usage
         return TextCompletion(*self._head, choices=(choice,), usage=CompletionUsage.of(usage) if usage else msgspec.UNSET)

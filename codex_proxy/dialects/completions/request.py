@@ -1,6 +1,6 @@
-"""POST /v1/completions: the body, and what it asks for. OpenAI API reference, "Create completion" (legacy).
+"""POST /v1/completions: the body and what it asks for. OpenAI API reference, "Create completion" (legacy).
 
-It runs in chat mode only: these clients show plain text, and expect no program to run for it.
+Always in chat mode: these clients show plain text, and do not expect it to run programs.
 """
 
 from typing import Annotated, Any
@@ -48,7 +48,7 @@ class Body(msgspec.Struct, frozen=True):
 
 
 def decode(raw: bytes | bytearray) -> ChatRequest:
-    """The same as a chat request. Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
+    """Decode a body into a chat request. Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault."""
     asked = body.decode(raw, Body)
     _refuse_unsupported(asked)
     extra = asked.x_codex or XCodex()

@@ -1,1 +1,1 @@
-"""The Responses API: requests to a wish, events to stream events and items. It knows nothing of `chat`."""
+"""The Responses API: requests to a wish, events to stream events and items. It does not know `chat`."""

@@ -1,4 +1,4 @@
-"""The items of one response while they grow: each builder turns what is told of its item into stream events."""
+"""The items of one response in progress: each builder turns the updates of its item into stream events."""
 
 import itertools
 from collections.abc import Callable
@@ -31,11 +31,11 @@ from codex_proxy.history import Phase
 from codex_proxy.turns import Command, McpCall, Patch, Search, ToolCalled, Work
 
 _E = TypeVar("_E", bound=StreamEvent)
-Closed = tuple[list[StreamEvent], OutputItem]  # the last events of an item, and the item as it is then
+Closed = tuple[list[StreamEvent], OutputItem]  # the last events of an item, and the finished item
 
 
 class Place:
-    """Where an item stands: its id, its index in the output, and the count of the stream's events."""
+    """The position of an item: its id, its index in the output, and the counter of the stream's events."""
 
     def __init__(self, numbers: "itertools.count[int]", index: int, name: str) -> None:
         self.id = name
@@ -43,7 +43,7 @@ class Place:
         self._index = index
 
     def tell(self, kind: Callable[..., _E], **members: Any) -> _E:  # Any: the members of that kind of event
-        """An event about this item."""
+        """Build an event about this item."""
         return kind(sequence_number=next(self._numbers), output_index=self._index, item_id=self.id, **members)
 
     def added(self, item: OutputItem) -> StreamEvent:
@@ -54,7 +54,7 @@ class Place:
 
 
 class MessageBuilder:
-    """A message, with one part of text."""
+    """Builds a message with one text part."""
 
     def __init__(self, place: Place, phase: Phase | None) -> None:
         self._place = place
@@ -108,13 +108,13 @@ class CompactionBuilder:
 
 
 class ReasoningBuilder:
-    """Reasoning: the parts of a summary, and, where the client wants it, the reasoning itself as one part of content."""
+    """Builds reasoning: the parts of a summary and, if the client wants it, the reasoning itself as one content part."""
 
     def __init__(self, place: Place, *, show_encrypted: bool) -> None:
         self._place = place
         self._show_encrypted = show_encrypted
         self._summary: list[str] = []
-        self._part: int | None = None  # Codex's number of the part that is open
+        self._part: int | None = None  # Codex's number of the open part
         self._raw: list[str] = []
 
     def open(self) -> list[StreamEvent]:
@@ -165,7 +165,7 @@ class ReasoningBuilder:
 
 
 class WorkBuilder:
-    """Something that the agent does itself: an mcp_call of the server "codex", or a web search of the provider's."""
+    """Builds work of the agent itself: an mcp_call of the server "codex", or a web search run by the provider."""
 
     def __init__(self, place: Place, work: Work) -> None:
         self._place = place
@@ -184,7 +184,7 @@ class WorkBuilder:
         ]
 
     def close(self, work: Work | None = None) -> Closed:
-        """With the work as it ended; without: it was cut off."""
+        """Close the item with the finished work; None means that the work was cut off."""
         if work is not None and isinstance(work, Search) is isinstance(self._work, Search):
             self._work = work
         item = self._item("incomplete" if work is None else "completed")
@@ -207,7 +207,7 @@ class WorkBuilder:
 
 
 def call_events(place: Place, call: ToolCalled, *, freeform: bool) -> Closed:
-    """The events of a call of a client's tool, which comes whole, and its item."""
+    """Return the events and the item of a client tool call, which arrives whole."""
     group = call.namespace or msgspec.UNSET
     if freeform:
         blank = CustomToolCallItem(place.id, call.call_id, call.name, "", "in_progress", group)
@@ -228,12 +228,12 @@ def call_events(place: Place, call: ToolCalled, *, freeform: bool) -> Closed:
     ], item
 
 
-def _search_status(status: CallStatus) -> Any:  # a Literal that the two item kinds share
+def _search_status(status: CallStatus) -> Any:  # Any: a Literal that the two item kinds share
     return "completed" if status == "completed" else "in_progress"
 
 
 def _call_of(work: Command | Patch | McpCall) -> tuple[str, str]:
-    """The name and the arguments under which the agent's work is shown."""
+    """Return the name and the arguments that represent the agent's work."""
     match work:
         case Command():
             return "shell", _json({"command": work.command})
@@ -245,7 +245,7 @@ def _call_of(work: Command | Patch | McpCall) -> tuple[str, str]:
 
 
 def _outcome(work: Command | Patch | McpCall) -> tuple[str | None, str | None]:
-    """What it gave, and what went wrong."""
+    """Return the output and the error of the work."""
     match work:
         case Command():
             problem = None if work.exit_code in (0, None) else f"exit code {work.exit_code}"

@@ -1,7 +1,7 @@
-"""Compaction: a long conversation as its users' messages and one item that has the rest in short. OpenAI API reference, "Compact".
+"""Compaction: a long conversation reduced to its user messages and one item that sums up the rest. OpenAI API reference, "Compact".
 
-The item's content is opaque to clients, as the API says, but no secret: it is a summary that the model has written of the
-client's own conversation. Whatever instance gets it back reads it; one that somebody else has made, nobody can.
+The item's content is opaque to clients, as the API says, but not secret: it is the model's summary of the client's own
+conversation. Any instance can read it back; items made by other servers cannot be read.
 """
 
 import base64
@@ -68,7 +68,7 @@ class CompactionInput(msgspec.Struct, frozen=True):
 
 
 def as_request(raw: bytes | bytearray) -> bytes:
-    """The body of the request whose answer is the summary: in chat mode, without tools. Raises InvalidRequest."""
+    """Return the body of the request that produces the summary: in chat mode, without tools. Raises InvalidRequest."""
     asked = body.decode(raw, CompactBody)
     members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     if asked.input is None and asked.previous_response_id is None and asked.conversation is None:
@@ -81,7 +81,7 @@ def as_request(raw: bytes | bytearray) -> bytes:
 
 
 def kept(history: Iterable[object], name: str) -> tuple[CompactedMessage, ...]:
-    """The messages of users and developers, which a compaction leaves as they are."""
+    """Return the messages of users and developers, which a compaction leaves as they are."""
     spoken = [item for item in history if isinstance(item, Message)]
     return tuple(
         CompactedMessage(f"msg_{name}{number}", item.role, tuple(_part(part) for part in item.parts))
@@ -107,7 +107,7 @@ def item(summary: str, name: str) -> CompactionItem:
 
 
 def as_message(given: dict[str, Any], place: str) -> Message:
-    """What a compaction item says to the model. Raises UnsupportedParameter for one of somebody else's."""
+    """Convert a compaction item to a message for the model. Raises UnsupportedParameter for an item made by another server."""
     content = body.convert(given, CompactionInput, place).encrypted_content
     try:
         if not content.startswith(_MARK):

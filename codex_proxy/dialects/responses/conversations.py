@@ -12,7 +12,7 @@ from codex_proxy.dialects.responses.replay import history_of
 from codex_proxy.dialects.responses.updates import Given
 from codex_proxy.errors import InvalidRequest, ProxyError
 
-AT_A_TIME = 20  # items that one request may add; the API's bound
+AT_A_TIME = 20  # items that one request may add, as in the API
 _Item = dict[str, Any]  # Any: JSON
 _Items = Annotated[list[_Item], msgspec.Meta(max_length=AT_A_TIME)]
 _LONGEST_ID = 256  # characters
@@ -54,7 +54,7 @@ class ConversationDeleted(msgspec.Struct, frozen=True):
 
 
 class Item(msgspec.Struct, frozen=True):
-    """An item as a conversation keeps it: its JSON, with the id, which no other item of the conversation has."""
+    """An item as stored in a conversation: its JSON, and its id, unique in the conversation."""
 
     id: str
     content: bytes
@@ -64,19 +64,19 @@ _B = TypeVar("_B", CreateBody, ItemsBody)
 
 
 def decode_items(raw: bytes | bytearray, type_: type[_B]) -> _B:
-    """A body with items, all of them such as a response may have in its input. Raises InvalidRequest, UnsupportedParameter."""
+    """Decode a body with items, which must be valid response input. Raises InvalidRequest, UnsupportedParameter."""
     asked = body.decode(raw, type_)
     history_of(asked.items or [], "items")
     return asked
 
 
 def decode_update(raw: bytes | bytearray) -> UpdateBody:
-    """Raises InvalidRequest."""
+    """Decode the body of an update. Raises InvalidRequest."""
     return body.decode(raw, UpdateBody)
 
 
 def items(given: bytes, taken: set[str], new_id: Callable[[str], str]) -> tuple[Item, ...]:
-    """Items out of a JSON array, as the API gives them back. Ids that are missing, or in `taken`, are made anew, with a prefix."""
+    """Convert a JSON array of items to the API's form. Ids that are missing or in `taken` are replaced by `new_id(prefix)`."""
     return tuple(_item(item, taken, new_id) for item in msgspec.json.decode(given, type=list[_Item]))
 
 
@@ -93,18 +93,18 @@ def _item(item: _Item, taken: set[str], new_id: Callable[[str], str]) -> Item:
 
 
 def as_history(contents: Sequence[bytes]) -> tuple[Given, ...]:
-    """What a response in the conversation begins with."""
+    """Return the history that a response in the conversation starts with. Raises InvalidRequest for an unusable item."""
     try:
         return history_of([msgspec.json.decode(content, type=_Item) for content in contents], "items")
-    except ProxyError as error:  # an earlier version took it
+    except ProxyError as error:  # accepted by an earlier version
         raise InvalidRequest(f"The conversation has an item that cannot be used: {error.message}", param="conversation") from error
 
 
 def array(contents: Sequence[bytes]) -> bytes:
-    """A JSON array of items."""
+    """Join items into a JSON array."""
     return b"[" + b",".join(contents) + b"]"
 
 
 def listed(contents: Sequence[bytes]) -> bytes:
-    """A list object of these items, as JSON."""
+    """Return a list object of these items, as JSON."""
     return stored.page(array(contents), after=None, limit=len(contents), newest_first=False)

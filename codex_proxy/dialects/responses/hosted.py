@@ -1,7 +1,7 @@
-"""Items of tools that OpenAI runs itself, or whose calls its clients run, and which this server does not offer.
+"""Items of tools that OpenAI runs itself, or that its clients run, and that this server does not offer.
 
-Conversations that began elsewhere bring them. What carries a result is told as a call and its output; what only records
-that something was done is left out, because what came of it is in the messages after it.
+They come with conversations that began elsewhere. Items with a result become a call and its output; items that only record that
+something was done are left out, because the messages after them have the outcome.
 """
 
 import base64
@@ -17,7 +17,7 @@ from codex_proxy.dialects.responses.items import SERVER_LABEL
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.history import Answered, Called, History, Part, Text
 
-# No more than records.
+# Mere records.
 RECORDS = ("web_search_call", "mcp_list_tools", "tool_search_call")
 
 
@@ -57,15 +57,15 @@ class McpCallInput(msgspec.Struct, frozen=True):
     id: str | None = None
     server_label: str | None = None
     output: str | None = None
-    error: str | dict[str, Any] | None = None  # Any: differs by kind; told as it is
+    error: str | dict[str, Any] | None = None  # Any: differs by kind; passed on as it is
 
 
 class RanCall(msgspec.Struct, frozen=True):
-    """A call of the client's computer, its shells, its patches, or a program: what it was to do is in one of these."""
+    """A call of the client's computer, shell, patch tool or program; one of the members has the details."""
 
     id: str | None = None
     call_id: str | None = None
-    action: dict[str, Any] | None = None  # Any: told as it is, as are the others
+    action: dict[str, Any] | None = None  # Any: passed on as it is, like the others
     actions: list[Any] | None = None
     operation: dict[str, Any] | None = None
     code: str | None = None
@@ -88,7 +88,7 @@ class Screenshot(msgspec.Struct, frozen=True):
 
 
 class RanOutput(msgspec.Struct, frozen=True):
-    """What came of it: a text, the pieces of a shell's output, or a screenshot."""
+    """The output of such a call: a text, the pieces of a shell's output, or a screenshot."""
 
     id: str | None = None
     call_id: str | None = None
@@ -138,7 +138,7 @@ def _image_made(result: str, kind: str, place: str) -> Part:
 
 
 def mcp_call(done: McpCallInput, ids: CallIds) -> list[History]:
-    """The agent's own work, as we told it, or a call that another server made."""
+    """Convert an mcp_call: the agent's own work, as we reported it, or a call made by another server."""
     problem = "" if done.error is None else f"Error: {msgspec.json.encode(done.error).decode()}"
     output = Text("\n".join(filter(None, (done.output, problem))))
     return mcp_pair(ids, done, output, agents=done.server_label in (None, SERVER_LABEL))
@@ -151,7 +151,7 @@ def mcp_pair(ids: CallIds, call: McpCallInput, output: Text, *, agents: bool = F
 
 
 def call(kind: str, item: dict[str, Any], place: str, ids: CallIds) -> list[History]:
-    """A call that is one of CALLS; its output is an item of its own."""
+    """Convert a call of one of CALLS; its output is an item of its own."""
     asked = body.convert(item, RanCall, place)
     members = {"action": asked.action, "actions": asked.actions, "operation": asked.operation, "code": asked.code}
     arguments = {name: value for name, value in members.items() if value is not None}
@@ -159,7 +159,7 @@ def call(kind: str, item: dict[str, Any], place: str, ids: CallIds) -> list[Hist
 
 
 def output(item: dict[str, Any], place: str) -> tuple[str | None, tuple[Part, ...]]:
-    """The id of the call, and what came of it."""
+    """Return the id of the call and its output."""
     came = body.convert(item, RanOutput, place)
     match came.output:
         case None:

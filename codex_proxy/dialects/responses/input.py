@@ -38,7 +38,7 @@ class RefusalPart(msgspec.Struct, frozen=True, tag_field="type", tag="refusal"):
 
 
 class PlainText(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
-    """What some clients send for input_text."""
+    """The form that some clients send instead of input_text."""
 
     text: str
 

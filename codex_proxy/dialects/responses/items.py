@@ -1,6 +1,6 @@
 """The output items of the Responses API that we send. OpenAI API reference, "The response object", output; Open Responses.
 
-What the agent did itself is an mcp_call of the server "codex": the API's mark for a tool that has already been run.
+The agent's own work is an mcp_call of the server "codex": in the API, that marks a tool call that has already run.
 """
 
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The member `text` of a Responses request, and what an answer repeats of the request."""
+"""The member `text` of a Responses request, and the members that an answer echoes."""
 
 from typing import Annotated, Any
 
@@ -30,7 +30,7 @@ class TextOptions(msgspec.Struct, frozen=True):
 
 
 class Echo(msgspec.Struct, frozen=True):
-    """What every answer repeats of the request and may be large: as JSON text, which is written as it is."""
+    """The echoed members of a request that may be large, as JSON text to be written unchanged."""
 
     text: TextEcho
     tool_choice: msgspec.Raw
@@ -38,7 +38,7 @@ class Echo(msgspec.Struct, frozen=True):
 
 
 def output_format(text: TextOptions | None, place: str = "text.format") -> OutputFormat:
-    """The form; it stands at `place`. Raises InvalidRequest."""
+    """Return the form that is requested at `place`. Raises InvalidRequest."""
     match text and text.format:
         case JsonObjectFormat():
             return json_object()
@@ -77,7 +77,7 @@ def _format_echo(text: TextOptions) -> dict[str, Any]:
 
 
 def _tool_echo(tool: dict[str, Any]) -> dict[str, Any]:
-    """A tool as the API gives it back: with every member, null when unset."""
+    """Return a tool in the form the API echoes: with every member, null when unset."""
     if tool.get("type") != "function":
         return tool
     return {"type": "function", "name": None, "description": None, "parameters": None, "strict": None} | tool

@@ -1,6 +1,6 @@
-"""Items that a request names by their ids alone: item_reference, also without its type.
+"""Items that a request names only by id: item_reference, even without its type.
 
-They stand for items of responses and conversations that are kept.
+They refer to items of stored responses and conversations.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ _KIND = "item_reference"
 
 
 class _Maybe(msgspec.Struct, frozen=True):
-    type: Any = None  # Any: as the client has it, and so is the id
+    type: Any = None  # Any: as the client sent it, like the id
     id: Any = None
     role: Any = None
 
@@ -26,7 +26,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 def wanted(raw: bytes | bytearray) -> frozenset[str]:
-    """The ids that a body names so; none, if it is no body that can be read."""
+    """Return the ids that a body refers to; empty if the body cannot be read."""
     if b'"id"' not in raw:
         return frozenset()
     try:
@@ -37,7 +37,7 @@ def wanted(raw: bytes | bytearray) -> frozenset[str]:
 
 
 def replaced(given: str | list[dict[str, Any]], kept: Mapping[str, dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """The input with the items that it names. Raises ItemNotFound."""
+    """Return the input with each reference replaced by its item. Raises ItemNotFound."""
     if isinstance(given, str):
         return given
     return [_kept(item, kept) if _is_reference(item.get("type"), item.get("role"), item.get("id")) else item for item in given]
@@ -55,12 +55,12 @@ def _kept(item: dict[str, Any], kept: Mapping[str, dict[str, Any]]) -> dict[str,
 
 
 def responses_of(names: Iterable[str]) -> dict[str, frozenset[str]]:
-    """The responses that have these items, if they are kept: each with the names of its own."""
+    """Map the responses that should have these items to the ids of their items."""
     return _by_place(names, item_ids.response_of)
 
 
 def conversations_of(names: Iterable[str]) -> dict[str, frozenset[str]]:
-    """The conversations that these items were added to."""
+    """Map the conversations that these items were added to, to the ids of their items."""
     return _by_place(names, item_ids.conversation_of)
 
 
@@ -77,12 +77,12 @@ class _Response(msgspec.Struct):
 
 
 def in_output(names: frozenset[str], body: bytes) -> dict[str, dict[str, Any]]:
-    """The items of these names in the output of a kept response."""
+    """Return the items with these ids in the output of a stored response."""
     return _named(names, msgspec.json.decode(body, type=_Response).output)
 
 
 def in_input(names: frozenset[str], given: bytes) -> dict[str, dict[str, Any]]:
-    """The same in its input items."""
+    """Return the items with these ids in a stored response's input."""
     return _named(names, msgspec.json.decode(given, type=list[dict[str, Any]]))
 
 
@@ -95,7 +95,7 @@ def is_reasoning(name: str) -> bool:
 
 
 def with_encrypted(found: dict[str, dict[str, Any]], body: bytes, conversation: Sequence[bytes]) -> dict[str, dict[str, Any]]:
-    """The items with what the provider understands of their reasoning; the client has not got it, the conversation has."""
+    """Add encrypted content to reasoning items: the conversation has it, the response shown to the client may not."""
     output = msgspec.json.decode(body, type=_Response).output
     thoughts = [str(item.get("id")) for item in output if item.get("type") == "reasoning"]
     encrypted = _encrypted(conversation)
@@ -111,14 +111,14 @@ class _Raw(msgspec.Struct):
 
 
 def _encrypted(conversation: Sequence[bytes]) -> list[str | None]:
-    """Of the reasoning in the answer: the parts of a conversation after the first are what it has added."""
+    """Return the encrypted content of each reasoning item in the answer: what a conversation's parts after the first have added."""
     recorded = (item for item in stored.decode_conversation(conversation[1:]) if isinstance(item, Verbatim))
     raw = (msgspec.json.decode(item.item, type=_Raw) for item in recorded)
     return [item.encrypted_content for item in raw if item.type == "reasoning"]
 
 
 def not_found(item: dict[str, Any]) -> ItemNotFound:
-    """In OpenAI's words."""
+    """Return the error in OpenAI's words."""
     name = str(item.get("id"))[:100]
     return ItemNotFound(
         f"Item with id {name!r} not found. Items are kept with the stored responses and the conversations of your key: "

@@ -1,6 +1,6 @@
-"""The history that the items of an input are, as clients replay them. OpenAI API reference, "Create a model response", input.
+"""Converts input items, as clients replay them, to history. OpenAI API reference, "Create a model response", input.
 
-Every item that we send may come back: our own output items are among them.
+Every item that we send may come back, so our own output items are covered.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,7 +29,7 @@ _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "
 
 
 def conversation(given: str | list[dict[str, Any]], *, may_be_empty: bool = False) -> tuple[tuple[Given, ...], tuple[Part, ...]]:
-    """The history, and the input: the last message if it is the user's, else nothing, and the model goes on.
+    """Split the input into history and prompt: the last message if it is the user's, else nothing, and the model continues.
 
     Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault.
     """
@@ -50,12 +50,12 @@ def conversation(given: str | list[dict[str, Any]], *, may_be_empty: bool = Fals
 
 
 def repeated(output: Iterable[OutputItem]) -> tuple[History, ...]:
-    """The history that our own output items are when a client sends them back."""
+    """Return the history that our own output items become when a client sends them back."""
     return history_in(history_of(msgspec.json.decode(msgspec.json.encode(list(output))), "output"))
 
 
 def history_of(given: list[dict[str, Any]], place: str) -> tuple[Given, ...]:
-    """What items are that stand at `place`. Raises InvalidRequest or UnsupportedParameter."""
+    """Convert the items at `place`. Raises InvalidRequest or UnsupportedParameter."""
     reader = _Reader()
     found = tuple(found for index, item in enumerate(given) for found in reader.read(item, f"{place}[{index}]"))
     reader.check_approvals()
@@ -63,12 +63,12 @@ def history_of(given: list[dict[str, Any]], place: str) -> tuple[Given, ...]:
 
 
 class _Reader:
-    """Reads the items of one conversation, in their order."""
+    """Reads the items of one conversation, in order."""
 
     def __init__(self) -> None:
         self._ids = CallIds()
-        self._questions: dict[str, hosted.McpCallInput] = {}  # by id: what a person was asked to approve
-        self._approved: dict[str, str] = {}  # by id: where that was answered with yes, and the call has not been seen
+        self._questions: dict[str, hosted.McpCallInput] = {}  # approval requests, by id
+        self._approved: dict[str, str] = {}  # id of an approval request -> place of its approval, while its call has not been seen
 
     def read(self, item: dict[str, Any], place: str) -> list[Given]:
         kind = item.get("type") or "message"
@@ -98,7 +98,7 @@ class _Reader:
         return self._answered(*hosted.output(item, place), place)
 
     def _answered(self, given: str | None, given_parts: tuple[Part, ...], place: str) -> list[Given]:
-        name = self._ids.answered(given) or given  # else it is of a call in what the request continues, or of none
+        name = self._ids.answered(given) or given  # otherwise the call is in the continued conversation, or nowhere
         if not name:
             raise InvalidRequest("No tool call found for this output, which has no call_id.", param=f"{place}.call_id")
         return [Answered(name, given_parts)]
@@ -122,7 +122,7 @@ class _Reader:
         return []
 
     def approval_response(self, item: dict[str, Any], place: str) -> list[Given]:
-        """A yes is told by the call that came of it, a no as what became of the call."""
+        """Read an approval: a yes is represented by the call that follows it, a no by a refused call."""
         answer = body.convert(item, McpApproval, place)
         if answer.approve:
             self._approved[answer.approval_request_id] = place
@@ -132,7 +132,7 @@ class _Reader:
         return [*hosted.mcp_pair(self._ids, question, told)] if question else []
 
     def check_approvals(self) -> None:
-        """Raises UnsupportedParameter for an approval that nothing has come of: it asks for a call of the MCP server."""
+        """Raise UnsupportedParameter for an approval without a call: it asks this server to call the MCP server."""
         for place in self._approved.values():
             raise UnsupportedParameter(
                 "This server calls no MCP server for a request, so it cannot go on from an approval.", param=place
@@ -196,7 +196,7 @@ KINDS = frozenset(_READERS)
 
 
 def check_calls(history: Iterable[Given]) -> None:
-    """Every call of the client's tools has its output, and every output its call. Raises InvalidRequest."""
+    """Check that every call of a client's tool has an output, and every output a call. Raises InvalidRequest."""
     called: set[str] = set()
     answered: set[str] = set()
     for item in history:

@@ -1,4 +1,4 @@
-"""POST /v1/responses: the body, and what it asks for. OpenAI API reference, "Create a model response"; Open Responses."""
+"""POST /v1/responses: the body and what it asks for. OpenAI API reference, "Create a model response"; Open Responses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ IGNORED = (
 
 
 class ResponsesRequest(msgspec.Struct, frozen=True):
-    """A decoded request: what is asked of Codex (`wish`), how to show the answer, and what is echoed in it.
+    """A decoded request: what to ask of Codex (`wish`), how to show the answer, and what the answer echoes.
 
     `given` is the conversation without the instructions, which do not carry over to a continuation.
     """
@@ -61,7 +61,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
     @property
     def json(self) -> bool:
-        """Whether the answer must be JSON and nothing else."""
+        """True if the answer must be nothing but JSON."""
         return self.form.is_json
 
     @property
@@ -71,7 +71,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
     @property
     def prewarm(self) -> bool:
-        """Whether nothing is to be generated: what is given is only kept, for a continuation."""
+        """True if nothing is to be generated: the input is only kept, for a continuation."""
         options = self.body.prompt_cache_options
         return self.body.generate is False or (options is not None and options.prewarm is True)
 
@@ -81,17 +81,20 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
     @property
     def ui_task(self) -> str | None:
-        """Which task of a chat UI it is, known once it is `continuing`; None for what is to be kept or goes on from another."""
+        """The chat UI task that this is, known once it is `continuing`; None for a request that stores its response or continues
+        another.
+        """
         body = self.body
         kept = body.store is True or body.background or body.previous_response_id is not None or body.conversation is not None
         return None if kept or self.offered.tools else ui_tasks.recognised(self.wish, streamed=self.stream)
 
     def unstored(self) -> "ResponsesRequest":
-        """The request, of which nothing is kept."""
+        """Return the request with storing turned off."""
         return msgspec.structs.replace(self, body=msgspec.structs.replace(self.body, store=False))
 
     def continuing(self, earlier: tuple[Given, ...]) -> "ResponsesRequest":
-        """The request with the conversation that it continues, () for none, and what both bring of tools and settings.
+        """Return the request merged with the conversation that it continues (may be empty), and with the tools and settings of
+        both.
 
         Raises InvalidRequest, also for calls without outputs.
         """
@@ -121,14 +124,14 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, wish=wish, given=given, form=form, echo=shown)
 
     def with_images(self, read: images.Read) -> "ResponsesRequest":
-        """The request with what its addresses and files gave, also for the continuation."""
+        """Return the request with image addresses and files replaced by what `read` has for them, also for the continuation."""
         if not read:
             return self
         given = images.put_in_history(self.given, read)
         return msgspec.structs.replace(self, wish=images.put_in(self.wish, read), given=given)
 
     def without_conversation(self) -> "ResponsesRequest":
-        """What is needed for the answer, once the turn has been made."""
+        """Return the request reduced to what the answer needs, once the turn exists."""
         body = msgspec.structs.replace(self.body, input="", include=None, tools=None, tool_choice=None, text=None)
         wish = msgspec.structs.replace(self.wish, history=(), input=(), tools=())
         return msgspec.structs.replace(self, wish=wish, body=body, given=(), offered=_NOTHING)
@@ -139,7 +142,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         return (*self.given, *prompt, *recorded)
 
     def blank_response(self, response_id: str, created_at: int, turn: Turn) -> Response:
-        """The response object as it is when the turn begins."""
+        """Return the response object as of the turn's start."""
         body = self.body
         return Response(
             id=response_id,
@@ -172,9 +175,9 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
 
 def decode(raw: bytes | bytearray, kept: Mapping[str, dict[str, Any]] | None = None) -> ResponsesRequest:
-    """Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault, and ItemNotFound.
+    """Decode a body. Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault, and ItemNotFound.
 
-    `kept`: the items that `references.wanted` has found, by their ids.
+    `kept` maps the ids from `references.wanted` to the items found for them.
     """
     asked = body.decode(raw, Body, foreign.RESPONSES)
     request_body.refuse_unsupported(asked)
@@ -206,7 +209,7 @@ def _wish(asked: Body, extra: XCodex, prompt: tuple[Part, ...]) -> Wish:
     reasoning = asked.reasoning or Reasoning()
     return Wish(
         model=asked.model,
-        history=(),  # `continuing` puts it together, and the tools and the form
+        history=(),  # filled in by `continuing`, as are the tools and the form
         input=prompt,
         record=asked.store is not False,
         one_call=asked.parallel_tool_calls is False,

@@ -1,7 +1,7 @@
-"""What a client says over the WebSocket of the Responses API, and how a stream's events are told there.
+"""Client messages on the WebSocket of the Responses API, and the encoding of events for it.
 
-OpenAI API reference, "WebSocket events": the events are those of a stream, with the lane of their request, its `stream_id`.
-An error is an object of its own, with the status that it would have over HTTP.
+OpenAI API reference, "WebSocket events": the events are those of a stream, plus the `stream_id` (lane) of their request. An error
+is a separate object, with the status that it would have over HTTP.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 from codex_proxy.history import Message, Text
 
 _CREATE, _STEER = "response.create", "response.steer"
-_ENVELOPE = ("type", "stream_id", "stream")  # a stream is what there is
+_ENVELOPE = ("type", "stream_id", "stream")  # `stream` is implied
 
 
 _FOR_THIS_INPUT = ("input", "previous_response_id", "generate")  # what a successor does not inherit
@@ -26,9 +26,9 @@ _SAID = {"type", "role", "content"}
 
 
 class Create(msgspec.Struct, frozen=True):
-    """A request for a response: the body as POST /v1/responses has it, and the lane.
+    """A request for a response: a body like that of POST /v1/responses, and its lane.
 
-    `settings`: what a response inherits that goes on from it by itself.
+    `settings` are the members inherited by a response that continues from it automatically.
     """
 
     content: bytes
@@ -142,7 +142,7 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 def decode(raw: bytes) -> Create | Steer:
-    """One message of a client. Raises InvalidRequest and UnsupportedParameter."""
+    """Decode one client message. Raises InvalidRequest and UnsupportedParameter."""
     envelope = body.decode(raw, _Envelope)
     if envelope.type == _STEER:
         return body.decode(raw, Steer)
@@ -158,7 +158,7 @@ def decode(raw: bytes) -> Create | Steer:
 
 
 def required(output: Iterable[OutputItem]) -> tuple[RequiredInput, ...]:
-    """The outputs that the client owes a response."""
+    """Return the outputs that the client still owes a response."""
     calls = [item for item in output if isinstance(item, FunctionCallItem | CustomToolCallItem)]
     return tuple(
         RequiredInput("function_call_output", call.call_id, call.name)
@@ -173,7 +173,7 @@ def _said(steers: list[Steer]) -> list[msgspec.Raw]:
 
 
 def _items(given: msgspec.Raw) -> list[msgspec.Raw]:
-    """The items of an input. Raises InvalidRequest when it is none."""
+    """Return the items of an input. Raises InvalidRequest if it is not an input."""
     try:
         found: str | list[msgspec.Raw] = msgspec.json.decode(given, type=str | list[msgspec.Raw])
     except msgspec.ValidationError as error:
@@ -184,7 +184,7 @@ def _items(given: msgspec.Raw) -> list[msgspec.Raw]:
 
 
 def stream_id_of(raw: bytes) -> str | None:
-    """The lane that a message names which cannot be decoded; None where that cannot be told either."""
+    """Return the lane of a message that cannot be decoded; None if even that is unreadable."""
     try:
         return msgspec.json.decode(raw, type=_Envelope).stream_id
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""What is kept of a response, and how it is read back: the conversation, the input items, the end that a crash gives it."""
+"""The stored form of a response, and reading it back: conversation, input items, the end written for it after a crash."""
 
 import itertools
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ PREFIXES = {
 class ItemList(msgspec.Struct, frozen=True):
     """A page of input items."""
 
-    data: list[dict[str, Any]]  # Any: as the request had them, with an id
+    data: list[dict[str, Any]]  # Any: as in the request, with an id
     first_id: str | None
     last_id: str | None
     has_more: bool
@@ -54,17 +54,17 @@ _history = msgspec.json.Decoder(tuple[Given | Compacted, ...])
 
 
 def input_items(given: str | list[dict[str, Any]], response_id: str) -> bytes:
-    """The input of a request as items, each with an id, as a JSON array."""
+    """Return a request's input as a JSON array of items, each with an id."""
     if isinstance(given, str):
         given = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": given}]}]
     return msgspec.json.encode([_with_id(item, response_id, number) for number, item in enumerate(given)])
 
 
 def page(kept: bytes, *, after: str | None, limit: int, newest_first: bool) -> bytes:
-    """A page of input items as JSON: at most `limit` that come after the item `after`, in the order asked for.
+    """Return a page of items as JSON: at most `limit` items after the item `after`, in the requested order.
 
-    Of the others only the ids are looked at: the input may have many megabytes. Raises InvalidRequest when there is no
-    item `after`: a first page in its place would send a client round and round.
+    Of all other items only the ids are read: the input may have many megabytes. Raises InvalidRequest if there is no item `after`:
+    a first page in its place would make a client loop.
     """
     items = msgspec.json.decode(kept, type=list[msgspec.Raw])
     if newest_first:
@@ -77,16 +77,16 @@ def page(kept: bytes, *, after: str | None, limit: int, newest_first: bool) -> b
     return msgspec.json.encode(ItemList(found, ids[0] if ids else None, ids[-1] if ids else None, start + limit < len(items)))
 
 
-def _id_of(item: msgspec.Raw) -> Any:  # Any: the client's own may be null
+def _id_of(item: msgspec.Raw) -> Any:  # Any: the client's own id may be null
     return msgspec.json.decode(item, type=_Identified).id
 
 
 class _Identified(msgspec.Struct):
-    id: Any  # Any: the client's own may be null
+    id: Any  # Any: the client's own id may be null
 
 
 def ended_body(body: bytes, status: str, code: str | None = None, message: str = "") -> bytes:
-    """A kept response object as it is after an end that no turn gave it: failed with a code, or cancelled."""
+    """Return a stored response object with an end that did not come from its turn: failed with a code, or cancelled."""
     response: dict[str, Any] = msgspec.json.decode(body)
     response["status"] = status
     if code is not None:
@@ -95,7 +95,7 @@ def ended_body(body: bytes, status: str, code: str | None = None, message: str =
 
 
 def whole_stream(body: bytes) -> list[tuple[str, bytes]]:
-    """The shortest stream that tells of a response that has ended: the types and the JSON of its events."""
+    """Return the shortest stream for an ended response: the types and the JSON of its events."""
     ended: dict[str, Any] = msgspec.json.decode(body)
     created = ended | {"status": "in_progress", "output": [], "usage": None, "error": None, "completed_at": None}
     last = ended["status"] if ended["status"] in ("completed", "failed") else "incomplete"
@@ -107,7 +107,7 @@ def whole_stream(body: bytes) -> list[tuple[str, bytes]]:
 
 
 def is_background(body: bytes) -> bool:
-    """Whether a kept response object is one that was asked for with background=true."""
+    """Return whether a stored response was requested with background=true."""
     return msgspec.json.decode(body, type=_Background).background
 
 
@@ -116,7 +116,7 @@ class _Background(msgspec.Struct):
 
 
 def failed_event(body: bytes, number: int) -> bytes:
-    """The event that ends the stream of a response that has such a body."""
+    """Return the event that ends the stream of a response with this body."""
     event = {"type": "response.failed", "sequence_number": number, "response": msgspec.Raw(body)}
     return msgspec.json.encode(event)
 
@@ -128,7 +128,7 @@ def _with_id(item: dict[str, Any], response_id: str, number: int) -> dict[str, A
 
 
 def with_parts(item: dict[str, Any]) -> dict[str, Any]:
-    """An item as the API gives it back: a message's text as a part of its content."""
+    """Return an item in the API's form: a message's text as a content part."""
     content = item.get("content")
     if item.get("type", "message") != "message" or not isinstance(content, str):
         return item

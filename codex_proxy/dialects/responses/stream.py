@@ -1,7 +1,7 @@
 """TurnEvents -> the events of a Responses stream, and the response object that they add up to. Pure.
 
-An item is opened by its first event and closed by its last; items may overlap, and each keeps its output_index. What is
-open when the turn ends is closed as incomplete.
+An item is opened by its first event and closed by its last; items may overlap, and each keeps its output_index. Items still open
+when the turn ends are closed as incomplete.
 """
 
 import itertools
@@ -54,9 +54,9 @@ _SUMMARY = "summary"
 
 
 class ResponsesStream:
-    """Of one turn. When `enough` is true the client has all it wants, and the turn should be interrupted.
+    """The stream of one turn. Once `enough` is true, the client has all it asked for and the turn should be interrupted.
 
-    `response` is the object as it is now; `failure` why the turn failed, if it did.
+    `response` is the current object; `failure` is why the turn failed, if it did.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ResponsesStream:
         self.steered = False  # its client has said more: the turn was interrupted
         self._cut: str | None = None  # the message in which the limit was reached
         self._numbers = itertools.count()
-        self._open: dict[str, tuple[int, _Builder]] = {}  # what the turn calls an item -> its index, its builder
+        self._open: dict[str, tuple[int, _Builder]] = {}  # the turn's name of an item -> its index, its builder
         self._output: dict[int, OutputItem] = {}  # closed items
         self._indices = itertools.count()
 
@@ -94,28 +94,28 @@ class ResponsesStream:
         return self._limit.reached is not None
 
     def number(self) -> int:
-        """The next number, for an event that is told of the response from elsewhere."""
+        """Take the next sequence number, for an event from elsewhere."""
         return next(self._numbers)
 
     def first(self) -> list[StreamEvent]:
-        """The events before all others. What is queued begins with the turn's first event."""
+        """Return the events that precede all others. A queued response begins with the turn's first event."""
         created = events.Created(sequence_number=next(self._numbers), response=self.response)
         if self.response.status == "queued":
             return [created, events.Queued(sequence_number=next(self._numbers), response=self.response)]
         return [created, self._begin()]
 
     def trouble(self, error: ProxyError) -> StreamEvent:
-        """What ends the stream when something else than the turn has failed."""
+        """Return the event that ends the stream when something other than the turn failed."""
         return events.Error(sequence_number=next(self._numbers), code=error.code, message=error.told, param=error.param)
 
     def cancel(self, now: int) -> StreamEvent:
-        """The end of a turn that somebody has cancelled."""
+        """End a cancelled turn; returns its last event."""
         self._settle(None, now)
         self.response = msgspec.structs.replace(self.response, status="cancelled", completed_at=None)
         return events.Incomplete(sequence_number=next(self._numbers), response=self.response)
 
     def feed(self, event: TurnEvent, now: int) -> list[StreamEvent]:
-        """What the client sees of one event; `now` is in seconds since the epoch, for the end."""
+        """Return the stream events for one event; `now` is in seconds since the epoch, for the end."""
         if isinstance(event, Waiting):
             return self._waits(event)
         begins = self.response.status == "queued" and not isinstance(event, TurnFailed)
@@ -128,7 +128,7 @@ class ResponsesStream:
         return events.InProgress(sequence_number=next(self._numbers), response=self.response)
 
     def _waits(self, event: Waiting) -> list[StreamEvent]:
-        """As a call that is over at once, in a stream alone. `queued` says the same of a free worker by itself."""
+        """Report waiting as a call that completes at once, only in streams. `queued` already says it while no worker is free."""
         if not (self._show_waiting and self._show_activity) or self.response.status == "queued":
             return []
         return self._call_at_once("wait", {"for": waiting_for(event)})
@@ -252,7 +252,7 @@ class ResponsesStream:
         return told
 
     def _close(self, name: str, status: ItemStatus = "incomplete") -> list[StreamEvent]:
-        """Close an item before its time, or a message at its end; nothing when there is none."""
+        """Close an item early, or a message at its end; a no-op if it is not open."""
         index, builder = self._open.pop(name, (0, None))
         if builder is None:
             return []

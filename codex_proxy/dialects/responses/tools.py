@@ -1,7 +1,7 @@
 """The tools of a Responses request. OpenAI API reference, "Create a model response", tools and tool_choice.
 
-Served: functions, custom tools (their text travels as a function's one argument), namespaces of both, web_search. What
-Codex as a client sends beside these and does without is ignored, and said to be; anything else is refused by name.
+Served: functions, custom tools (their text travels as a function's single argument), namespaces of both, web_search. Tools that
+Codex as a client sends but can do without are ignored, and reported as ignored; anything else is refused by name.
 """
 
 from typing import Any, Literal
@@ -36,7 +36,7 @@ class Namespace(msgspec.Struct, frozen=True):
 
 
 class Offered(msgspec.Struct, frozen=True):
-    """What there is to be called. `ignored`: what has no effect, for the header."""
+    """The tools on offer. `ignored` names those without effect, for the header."""
 
     tools: tuple[Tool, ...]
     web_search: bool
@@ -44,15 +44,15 @@ class Offered(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """What tool_choice says. `names`: the tools that it confines the model to; None: all of them."""
+    """The decoded tool_choice. `names` are the tools that the model may use; None for all."""
 
     names: frozenset[str] | None = None
-    web_search: bool = True  # may be called, where it is offered
+    web_search: bool = True  # may be called, if offered
     required: bool = False
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """What the model is offered, and whether it has to call it."""
+    """The tools for the model, and whether it must call one."""
 
     tools: tuple[Tool, ...]
     web_search: bool
@@ -75,7 +75,7 @@ class AllowedTools(msgspec.Struct, frozen=True):
 
 
 def gathered(given: list[dict[str, Any]], where: str) -> Offered:
-    """The tools of a list that stands there. Raises InvalidRequest or UnsupportedParameter, naming the place."""
+    """Decode the list of tools at `where`. Raises InvalidRequest or UnsupportedParameter, naming the place."""
     tools: list[Tool] = []
     ignored: list[str] = []
     web_search = False
@@ -86,7 +86,7 @@ def gathered(given: list[dict[str, Any]], where: str) -> Offered:
         if isinstance(type_, str) and type_.startswith(_WEB_SEARCH):
             web_search = True
         elif type_ in _DONE_WITHOUT:
-            ignored += [name for name in (f"tools.{type_}",) if name not in ignored]  # two at most
+            ignored += [name for name in (f"tools.{type_}",) if name not in ignored]  # at most two
         elif type_ == "namespace":
             group = body.convert(tool, Namespace, place)
             check_number(len(tools) + len(group.tools), place)
@@ -97,12 +97,12 @@ def gathered(given: list[dict[str, Any]], where: str) -> Offered:
 
 
 def check_number(number: int, place: str) -> None:
-    """Raises InvalidRequest for more tools than a request may have, with those of its groups and items."""
+    """Raise InvalidRequest for more tools than a request may have, including those in namespaces and items."""
     bounds.at_most(bounds.ALL_TOOLS, number, "tools", place)
 
 
 def chosen(offered: Offered, choice: Choice) -> Chosen:
-    """Raises InvalidRequest when what has to be called is not offered."""
+    """Apply the choice to the offered tools. Raises InvalidRequest if a required tool is not offered."""
     names = choice.names
     tools = tuple(tool for tool in offered.tools if names is None or tool.name in names or tool.namespace in names)
     web_search = offered.web_search and choice.web_search
@@ -129,7 +129,7 @@ def _tool(tool: dict[str, Any], place: str, namespace: str | None, passed: bound
 
 
 def decode_choice(choice: str | dict[str, Any] | None) -> Choice:
-    """Raises InvalidRequest or UnsupportedParameter."""
+    """Decode tool_choice. Raises InvalidRequest or UnsupportedParameter."""
     if not isinstance(choice, dict):
         return Choice(frozenset(), web_search=False) if choice == "none" else Choice(required=choice == "required")
     match choice.get("type"):

@@ -1,6 +1,6 @@
-"""What items change for all that follows in a conversation: further tools, another effort, another form of its answers.
+"""Items that change the rest of a conversation: additional tools, another effort, another form of answers.
 
-They are kept with its history.
+They are stored with its history.
 """
 
 from collections.abc import Iterable
@@ -17,20 +17,20 @@ from codex_proxy.turns import Tool
 
 
 class ToolsUpdate(msgspec.Struct, frozen=True, tag="tools_update"):
-    """Tools that the model has from here on, beside those of the request."""
+    """Tools available from here on, besides those of the request."""
 
     tools: tuple[Tool, ...]
     web_search: bool = False
 
 
 class EffortUpdate(msgspec.Struct, frozen=True, tag="effort_update"):
-    """The effort from here on, until another one."""
+    """The effort from here on, until the next update."""
 
     effort: str
 
 
 class FormUpdate(msgspec.Struct, frozen=True, tag="form_update"):
-    """The form of answers from here on, until another one: a `text.format`, as JSON text."""
+    """The form of answers from here on, until the next update: a `text.format`, as JSON text."""
 
     format: str
 
@@ -46,7 +46,7 @@ Given = History | Update
 
 
 class MoreTools(msgspec.Struct, frozen=True):
-    """additional_tools and tool_search_output."""
+    """An additional_tools or tool_search_output item."""
 
     tools: list[dict[str, Any]]  # Any: decoded by their type
 
@@ -92,15 +92,15 @@ def since_compaction(kept: Iterable[Given | Compacted]) -> tuple[Given, ...]:
 
 
 def history_in(given: Iterable[Given]) -> tuple[History, ...]:
-    """What of a conversation the model is told."""
+    """Return the items that the model gets to see."""
     return tuple(item for item in given if not isinstance(item, Update))
 
 
 def offered(first: tools.Offered, given: Iterable[Given]) -> tools.Offered:
-    """The tools of the request, and those of the conversation; of two with one name the later one, in the earlier one's place."""
+    """Merge the request's tools with the conversation's; a later tool replaces an earlier one of the same name, in its position."""
     found = {(tool.namespace, tool.name): tool for tool in first.tools}
     if len(found) < len(first.tools):
-        return first  # it has a name twice, and is told so
+        return first  # a duplicate name, refused elsewhere
     web_search = first.web_search
     for update in given:
         if isinstance(update, ToolsUpdate):
@@ -110,12 +110,12 @@ def offered(first: tools.Offered, given: Iterable[Given]) -> tools.Offered:
 
 
 def effort(given: Iterable[Given]) -> str | None:
-    """The latest, if there is one."""
+    """Return the latest effort, if any."""
     return next((item.effort for item in reversed([*given]) if isinstance(item, EffortUpdate)), None)
 
 
 def text(given: Iterable[Given], asked: TextOptions | None) -> TextOptions | None:
-    """What the request says of its text, with the latest form, if there is one."""
+    """Return the request's text options with the latest form, if any."""
     latest = next((item.format for item in reversed([*given]) if isinstance(item, FormUpdate)), None)
     if latest is None:
         return asked
