@@ -1,9 +1,9 @@
-"""The composition root: routes, start, stop. It shows what is connected to what.
+"""The composition root: routes, startup and shutdown. It shows how everything is wired together.
 
-Stopping: not ready any more, and serving until nobody asks; then the listener closes, queued turns are refused, running
-ones get PROXY_DRAIN_SECONDS, and the supervisors stop their workers; all that in on_shutdown, because aiohttp waits for
-handlers that wait for supervisors. A second signal ends all this waiting: running turns are told that the server shuts
-down, and the exit code is 0 as ever, because the server has ended as asked.
+Shutdown: the server reports not ready and serves until requests stop arriving; then the listener closes, queued turns are refused,
+running turns get PROXY_DRAIN_SECONDS, and the supervisors stop their workers. All this runs in on_shutdown, because aiohttp waits
+for handlers that wait for supervisors. A second signal ends the waiting: running turns are told that the server is shutting down,
+and the exit code is still 0, because the server stopped as asked.
 """
 
 import asyncio
@@ -58,18 +58,18 @@ from codex_proxy.web.server import NOT_LOGGED_IN, SERVER, Server
 
 _log = logging.getLogger(__name__)
 
-_LEAVING_TIMEOUT = 5.0  # seconds that we serve on while others are told to look elsewhere
-_READING_TIMEOUT = 0.5  # seconds for the requests that are being read when the listener closes; it takes milliseconds
-_HANDLERS_TIMEOUT = 5.0  # seconds that handlers get to write their last bytes, once every turn has ended
-_FIRST_WORKER_TIMEOUT = 20.0  # seconds that a socket's first clients wait for a worker, before they are told that there is none
-STOP_LIMIT = 30.0  # seconds that a stop takes beside the drain: these two, the ends of workers, the last writes
-_LOGIN_LOOKED_AT = 2.0  # seconds, as often as a supervisor looks
+_LEAVING_TIMEOUT = 5.0  # seconds to keep serving while load balancers move away
+_READING_TIMEOUT = 0.5  # seconds for requests being read when the listener closes; it takes milliseconds
+_HANDLERS_TIMEOUT = 5.0  # seconds for handlers to write their last bytes once every turn has ended
+_FIRST_WORKER_TIMEOUT = 20.0  # seconds that the first clients of a passed socket wait for a worker before they get a 503
+STOP_LIMIT = 30.0  # seconds for a stop besides the drain: the two above, the ends of workers, the last writes
+_LOGIN_LOOKED_AT = 2.0  # seconds; a supervisor checks as often
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _REQUEST_ID = web.RequestKey("request_id", str)
 _BEGAN = web.RequestKey("began", float)
 
 
-_KEPT = "{id:(?!compact$|input_tokens$)[^/]+}"  # not what the API calls beside responses, and we do not have
+_KEPT = "{id:(?!compact$|input_tokens$)[^/]+}"  # not the API's other paths under responses
 ROUTES = (
     ("POST", "/v1/chat/completions", chat.create),
     ("POST", "/v1/completions", completions.create),
@@ -96,7 +96,7 @@ ROUTES = (
 
 
 def create_app(settings: Settings, cli: Command, store: Store) -> web.Application:
-    """The application; its workers start with it and end with it. The store is open as long as it lives."""
+    """Build the application; its workers start and stop with it. The store must stay open as long as it lives."""
     limit = settings.queue_timeout + settings.turn_timeout + limits.BESIDE_THE_TURN
     app = web.Application(
         middlewares=[_identify, errors.answer_errors, limits.deadline(limit, but_for=socket_route.connect), hosts.guard(settings)],
@@ -122,7 +122,7 @@ def create_app(settings: Settings, cli: Command, store: Store) -> web.Applicatio
 
 
 def _start_and_stop(app: web.Application, settings: Settings, loaded: OpenThreads) -> None:
-    """What starts with the application, and ends with it in the opposite order."""
+    """Register what starts with the application and stops with it in reverse order."""
     server = app[SERVER]
     stack, at_work = AsyncExitStack(), AsyncExitStack()
 
@@ -138,7 +138,7 @@ def _start_and_stop(app: web.Application, settings: Settings, loaded: OpenThread
         await _unless(server.hurried, server.supervisors.drain(settings.drain_seconds))
         await at_work.aclose()
 
-    async def clean_up(_: web.Application) -> None:  # when the handlers have ended too
+    async def clean_up(_: web.Application) -> None:  # after the handlers have ended
         await server.backgrounds.over()
         server.decoding.close()
         await stack.aclose()
@@ -169,7 +169,7 @@ async def _running(settings: Settings, cli: Command) -> AsyncIterator[web.AppRun
 
 
 async def _listen(runner: web.AppRunner, settings: Settings, sockets: Sequence[socket.socket] = ()) -> str:
-    """Listen, on `sockets` where there are any. Returns the address, that of a Unix socket as unix:path."""
+    """Start listening, on `sockets` if given. Returns the address; a Unix socket's as unix:path."""
     passed: list[web.BaseSite] = [web.SockSite(runner, one, backlog=socket.SOMAXCONN) for one in sockets]
     for site in passed or [web.TCPSite(runner, settings.host, settings.port)]:
         await site.start()
@@ -183,9 +183,9 @@ async def _listen(runner: web.AppRunner, settings: Settings, sockets: Sequence[s
 async def serve(
     settings: Settings, cli: Command, announce: Callable[[Server, str], None], sockets: Sequence[socket.socket] = ()
 ) -> int:
-    """Serve until SIGTERM or SIGINT, on `sockets` where there are any. Calls `announce` once a worker has told its facts.
+    """Serve until SIGTERM or SIGINT, on `sockets` if given. Calls `announce` once a worker has reported its facts.
 
-    Returns the exit code: 0, or 1 when a supervisor broke. Raises OSError when the address cannot be had.
+    Returns the exit code: 0, or 1 if a supervisor broke. Raises OSError if the address is not available.
     """
     descriptors.raise_file_limit(settings.max_parallel)
     asked = _Signals()
@@ -196,7 +196,7 @@ async def serve(
         server.hurried = asked.hurried
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, server)
         ends = [spawn("a signal", asked.stopping.wait()), spawn("a broken supervisor", server.supervisors.failed.wait())]
-        if sockets:  # requests that arrive before a turn can run wait in their queue and get no 503
+        if sockets:  # requests that arrive before a turn can run wait in the queue of the socket and get no 503
             first = spawn("the first worker", server.supervisors.wait_ready())
             await asyncio.wait([first, *ends], timeout=_FIRST_WORKER_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
             await see_out(first)
@@ -207,12 +207,12 @@ async def serve(
         server.systemd.stopping(settings.drain_seconds + STOP_LIMIT)
         server.leaving = True
         _log.info(_farewell(server, asked.again))
-        if sockets:  # systemd holds them open: requests that arrive now wait for our successor
+        if sockets:  # systemd holds them open: requests that arrive now wait for the next process
             await asyncio.gather(*(site.stop() for site in runner.sites))
         try:
             async with asyncio.timeout(_LEAVING_TIMEOUT):
                 await _unless(asked.hurried, server.quiet())
-        except TimeoutError:  # requests still come: those that are being read get their place in the queue before it closes
+        except TimeoutError:  # requests keep arriving: those being read get their place in the queue before it closes
             await asyncio.gather(*(site.stop() for site in runner.sites))
             await _unless(asked.hurried, asyncio.sleep(_READING_TIMEOUT))
         for task in (announcing, *ends):
@@ -221,7 +221,7 @@ async def serve(
 
 
 class _Signals:
-    """What SIGTERM and SIGINT ask for: to stop, and the second time to hurry. `again`: how to send the second one."""
+    """The state that SIGTERM and SIGINT set: stopping, then hurried. `again` says how to send the second signal."""
 
     def __init__(self) -> None:
         self.stopping, self.hurried = asyncio.Event(), asyncio.Event()
@@ -241,7 +241,7 @@ def _farewell(server: Server, again: str) -> str:
 
 
 async def _unless(hurried: asyncio.Event, wait: Coroutine[Any, Any, None]) -> None:
-    """Wait for something, and no longer once there is a hurry."""
+    """Run `wait`, but stop waiting once there is a hurry."""
     ends = [spawn("a stop", wait), spawn("a hurry", hurried.wait())]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -258,7 +258,7 @@ async def _announce(server: Server, address: str, announce: Callable[[Server, st
     announce(server, address)
     server.systemd.ready()
     if server.trouble() == NOT_LOGGED_IN:
-        _log.warning("Codex is not logged in. Run: codex-proxy login", extra={"terminal": ""})  # announced there
+        _log.warning("Codex is not logged in. Run: codex-proxy login", extra={"terminal": ""})  # on the start screen already
         while server.trouble() == NOT_LOGGED_IN:
             await server.jobs.changes.after(server.jobs.changes.number, _LOGIN_LOOKED_AT)
         if server.trouble() is None:
@@ -287,12 +287,12 @@ async def _identify(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
-    """On preparing a response: who it is, and how long we have worked on it; malformed HTTP does not come by here."""
+    """Add the request id and the processing time when a response is prepared; answers to malformed HTTP do not pass here."""
     if _REQUEST_ID not in request:
         return
     response.headers["x-request-id"] = request[_REQUEST_ID]
     response.headers["openai-processing-ms"] = str(int((time.monotonic() - request[_BEGAN]) * 1000))
     response.headers["openai-version"] = "2020-10-01"
-    if request.app[SERVER].leaving:  # an idle connection would be closed soon, just as the next request comes maybe
+    if request.app[SERVER].leaving:  # an idle connection is about to be closed, perhaps just as the next request arrives
         response.headers["Connection"] = "close"
         response.force_close()

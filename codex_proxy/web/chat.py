@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions, and the exchange of one chat turn, which /v1/completions shows in a form of its own."""
+"""POST /v1/chat/completions, and the exchange of one chat turn, which /v1/completions reuses with its own form."""
 
 import asyncio
 import contextlib
@@ -26,9 +26,9 @@ from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers, u
 
 
 class Form(msgspec.Struct, frozen=True):
-    """How a route shows a chat turn: the prefix of its ids, its bodies, its whole answers, the chunks of its streams.
+    """How a route presents a chat turn: the prefix of its ids, the decoder of its bodies, its whole answers, its stream chunks.
 
-    `check` raises what it refuses beside what the decoding does.
+    `check` raises an error for what the route refuses beyond decoding.
     """
 
     prefix: str
@@ -42,13 +42,13 @@ CHAT = Form("chatcmpl", chat_request.decode, Completion, Chunks)
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Run one turn, and answer with a completion or a stream of chunks."""
+    """Run one turn and answer with a completion or a stream of chunks."""
     who, body = await request.app[SERVER].admit_body(request, lambda raw: chat_request.decode(raw).wish.task)
     return await answer(request, who, body, CHAT)
 
 
 async def answer(request: web.Request, who: Caller, body: Body, form: Form) -> web.StreamResponse:
-    """Run the turn that an admitted body asks for, and answer in this form."""
+    """Run the turn that an admitted body asks for, and answer in the given form."""
     try:
         return await idempotency.once(request, who.owner, body, lambda held: _create(request, who, body, form, held))
     finally:
@@ -72,12 +72,12 @@ async def _create(request: web.Request, who: Caller, body: Body, form: Form, hel
 
 
 class _Exchange:
-    """One request and the job that answers it."""
+    """A request and the job that answers it."""
 
     def __init__(
         self, request: web.Request, form: Form, asked: ChatRequest, job: Job, remember: Callable[[tuple[History, ...]], None]
     ) -> None:
-        """`remember` is told of an answer before the client has the last of it."""
+        """`remember` is called with an answer before the client gets the last of it."""
         self._form = form
         self._request = request
         self._remember = remember
@@ -116,7 +116,7 @@ class _Exchange:
         found: list[Delta] = []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(COMMIT_AFTER):
-                while _only_waits(found):  # it may still be refused with a status of its own
+                while _only_waits(found):  # until then it can still be refused with its own status
                     found += await self._next()
         last = found[-1] if found else None
         if isinstance(last, Failure) and _only_waits(found[:-1]):
@@ -139,7 +139,7 @@ class _Exchange:
                 found = await self._next()
 
     async def _next(self) -> list[Delta]:
-        """What the client sees next; cancelled while it waits, it loses nothing."""
+        """Wait for the next deltas. No events are lost on cancellation."""
         while True:
             event = await self._job.next_event()
             found = [delta for event in self._filter.feed(event) for delta in self._deltas.feed(event)]
@@ -154,7 +154,7 @@ class _Exchange:
 
 
 def _only_waits(deltas: Sequence[Delta]) -> bool:
-    """Whether nothing has been told but that the turn waits."""
+    """Return whether the deltas only say that the turn is waiting."""
     return all(isinstance(delta, Reasoning) and delta.only_waits for delta in deltas)
 
 

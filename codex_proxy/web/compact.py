@@ -1,4 +1,4 @@
-"""POST /v1/responses/compact: a turn in chat mode writes the summary of a conversation, and nothing of it is kept here."""
+"""POST /v1/responses/compact: a turn in chat mode writes the summary of a conversation; nothing is stored."""
 
 import uuid
 
@@ -24,7 +24,7 @@ _NO_TOKENS = Usage(0, 0, 0, 0)
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Run one turn, and answer with the users' messages and a compaction item."""
+    """Run one turn and answer with the user messages and a compaction item."""
     server = request.app[SERVER]
     who, body = await server.admit_body(request)
     try:
@@ -42,7 +42,7 @@ async def _create(server: Server, who: Caller, body: Body, held: Held | None) ->
     asked = asked.with_images(await server.images_of(asked.wish, who))
     name = uuid.uuid4().hex
     kept = compaction.kept(asked.given, name)
-    turn = server.decide(asked.wish, who)  # of its own: the conversation's thread is left as it is
+    turn = server.decide(asked.wish, who)  # a turn of its own: the conversation's thread is left alone
     job = await server.begin(await server.decoding.run(body.size, pack, turn), body, who, held)
     try:
         summary, usage = await _written(job)
@@ -56,7 +56,7 @@ async def _create(server: Server, who: Caller, body: Body, held: Held | None) ->
 
 
 async def _written(job: Job) -> tuple[str, Usage | None]:
-    """What the model has written, and its tokens. Raises what the turn failed with, and UpstreamFailed for nothing."""
+    """Return the model's text and token usage. Raises the turn's failure, and UpstreamFailed if there is no text."""
     deltas = ChatDeltas(stop=(), max_tokens=None, show_reasoning=False, show_activity=False)
     text: list[str] = []
     while True:

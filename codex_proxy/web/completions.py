@@ -11,7 +11,7 @@ from codex_proxy.web.server import SERVER, Server
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Run one turn, and answer with a completion or a stream of its pieces."""
+    """Run one turn and answer with a completion or a stream of pieces."""
     server = request.app[SERVER]
     who, body = await server.admit_body(request)
     return await answer(request, who, body, _TEXT)

@@ -1,4 +1,4 @@
-"""/v1/conversations and the items of one: what the Conversations API has, over the store of responses."""
+"""/v1/conversations and their items: the Conversations API on top of the store of responses."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,34 +15,34 @@ _T = TypeVar("_T")
 
 
 async def create(request: web.Request) -> web.Response:
-    """A new conversation, with or without items."""
+    """Create a conversation, with or without items."""
     owner, asked = await _body(request, lambda raw: dialect.decode_items(raw, CreateBody))
     items = msgspec.json.encode(asked.items or [])
     return errors.json_response(await request.app[SERVER].conversations.create(owner, asked.metadata or {}, items))
 
 
 async def show(request: web.Request) -> web.Response:
-    """The conversation object."""
+    """Return the conversation object."""
     owner, name = await _named(request)
     return errors.json_response((await request.app[SERVER].conversations.get(owner, name)).body)
 
 
 async def update(request: web.Request) -> web.Response:
-    """Other metadata."""
+    """Replace the metadata."""
     owner, asked = await _body(request, dialect.decode_update)
     name = request.match_info["id"]
     return errors.json_response(await request.app[SERVER].conversations.update(owner, name, asked.metadata or {}))
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Forget the conversation, and its items. The responses that were made in it stay."""
+    """Delete the conversation and its items. Responses generated in it are kept."""
     owner, name = await _named(request)
     await request.app[SERVER].conversations.delete(owner, name)
     return errors.json_response(msgspec.json.encode(ConversationDeleted(name)))
 
 
 async def add_items(request: web.Request) -> web.Response:
-    """Add items at the end; the answer is a list of those."""
+    """Append items; the answer lists them."""
     owner, asked = await _body(request, lambda raw: dialect.decode_items(raw, ItemsBody))
     given = msgspec.json.encode(asked.items)
     added = await request.app[SERVER].conversations.add(owner, request.match_info["id"], given)
@@ -50,14 +50,14 @@ async def add_items(request: web.Request) -> web.Response:
 
 
 async def list_items(request: web.Request) -> web.Response:
-    """A page of the items, the latest first unless asked otherwise."""
+    """Return a page of the items, latest first unless asked otherwise."""
     owner, name = await _named(request)
     items = await request.app[SERVER].conversations.items(owner, name)
     return errors.json_response(await paging.page(request, dialect.array([item.content for item in items])))
 
 
 async def show_item(request: web.Request) -> web.Response:
-    """One item."""
+    """Return one item."""
     owner, name = await _named(request)
     item = await request.app[SERVER].conversations.item(owner, name, request.match_info["item"])
     return errors.json_response(item.content)
@@ -71,12 +71,12 @@ async def delete_item(request: web.Request) -> web.Response:
 
 
 async def _named(request: web.Request) -> tuple[str, str]:
-    """Who asks, and for which conversation."""
+    """Admit a request; returns the caller's owner id and the conversation's id."""
     return (await request.app[SERVER].admit(request)).owner, request.match_info["id"]
 
 
 async def _body(request: web.Request, decode: Callable[[bytes | bytearray], _T]) -> tuple[str, _T]:
-    """Who asks, and the body."""
+    """Admit a request and decode its body; returns the owner id and the body."""
     server = request.app[SERVER]
     who, body = await server.admit_body(request)
     try:

@@ -1,4 +1,4 @@
-"""What /openapi.json says of the routes beside those that run a turn in one of the two dialects."""
+"""The routes in /openapi.json other than those that run a turn in one of the two dialects."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,11 +31,11 @@ TYPES = (
     SteerFailed,
 )
 _TOLD = (StreamEvent, ErrorEvent, SteerAccepted, SteerPending, SteerFailed)
-Operation = Callable[..., dict[str, Any]]  # Any: JSON, as in all of this module
+Operation = Callable[..., dict[str, Any]]  # Any: JSON, as everywhere in this module
 
 
 def socket(schema: dict[Any, dict[str, Any]], error: dict[str, Any]) -> dict[str, Any]:
-    """The WebSocket of /v1/responses, which OpenAPI has no word for: its messages stand beside its handshake."""
+    """Describe the WebSocket of /v1/responses, which OpenAPI cannot express: its messages are listed beside its handshake."""
     envelope = {"type": {"const": "response.create"}, "stream_id": {"type": "string"}}
     create = {"allOf": [schema[request_body.Body], {"properties": envelope, "required": ["type"]}]}
     steer = {"allOf": [schema[Steer], {"properties": {"type": {"const": "response.steer"}}, "required": ["type"]}]}
@@ -51,7 +51,7 @@ def socket(schema: dict[Any, dict[str, Any]], error: dict[str, Any]) -> dict[str
 def paths(
     schema: dict[Any, dict[str, Any]], operation: Operation, name: dict[str, Any], query_page: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The paths. `operation` makes one of a name, a summary, the content of its answer and more; `name` is an id in a path."""
+    """Return the paths. `operation` builds one from a name, a summary, its answer's content, etc.; `name` is an id in a path."""
 
     def json(type_: Any) -> dict[str, Any]:
         return {"application/json": {"schema": schema[type_]}}

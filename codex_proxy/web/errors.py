@@ -1,4 +1,4 @@
-"""The one table from our errors to HTTP: status, OpenAI's error type, headers. And what becomes of everything unforeseen."""
+"""The mapping from our errors to HTTP: status, OpenAI's error type, headers. Also handles everything unforeseen."""
 
 import logging
 import math
@@ -23,7 +23,7 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
     errors.ContextTooLong: (400, _INVALID),
     errors.NotAllowedHere: (400, _INVALID),
     errors.WorkspaceUnusable: (400, _INVALID),
-    errors.ConversationLocked: (400, _INVALID),  # not 409, as the API: clients know it by its code
+    errors.ConversationLocked: (400, _INVALID),  # not 409, as in the API: clients recognize it by its code
     errors.InvalidApiKey: (401, _INVALID),
     errors.Forbidden: (403, _INVALID),
     errors.SandboxNotAllowed: (403, _INVALID),
@@ -58,18 +58,18 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
 
 
 def body(error: ProxyError) -> bytes:
-    """OpenAI's error object as JSON: of an answer, and of the frame that ends a stream."""
+    """Return OpenAI's error object as JSON, for an answer or for the frame that ends a stream."""
     return msgspec.json.encode(ErrorBody(told(error)[1]))
 
 
 def told(error: ProxyError) -> tuple[int, ErrorObject]:
-    """The status of an error, and OpenAI's error object."""
+    """Return the status and OpenAI's error object for an error."""
     status, kind = _TABLE[type(error)]
     return status, ErrorObject(error.told, kind, error.param, error.code)
 
 
 def response(error: ProxyError) -> web.Response:
-    """The answer to a request that failed before its stream began."""
+    """Build the answer to a request that failed before its stream began."""
     answer = json_response(body(error), _TABLE[type(error)][0])
     if error.retry_after is not None:
         answer.headers["Retry-After"] = str(math.ceil(error.retry_after))
@@ -86,7 +86,7 @@ def json_response(content: bytes, status: int = 200) -> web.Response:
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error leaves as OpenAI's error object, and is a line in the log; a bug is logged with its traceback."""
+    """Turn every error into OpenAI's error object and a log line; a bug is logged with its traceback."""
     try:
         return await handler(request)
     except ProxyError as error:
@@ -105,7 +105,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         return _refuse(request, errors.InvalidRequest(f"The request is not valid HTTP: {error.reason}."))
     except ConnectionError:
-        return web.Response(status=499)  # the client has left: nobody is there to be told
+        return web.Response(status=499)  # the client has gone: there is nobody to answer
     except Exception:
         _log.exception("%s %s failed because of a bug", request.method, request.path)
         return response(errors.InternalError("Internal server error."))

@@ -1,7 +1,7 @@
-"""Followers: open streams of what goes on anyway, a background response or the state of the server. Each costs with every event.
+"""Followers: open streams of something that runs anyway, a background response or the server's state.
 
-400 followers of one response took half a core at ten words a second. Of the server's state more may be open: what is told to
-many is made once, and a person leaves pages open.
+Each follower costs time with every event: 400 of one response took half a core at ten words a second. The limit for the
+server's state is higher, because its frames are built once for all readers, and people leave pages open.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ _RETRY_AFTER = 10.0  # seconds
 
 
 class Followers:
-    """How many there are on this instance, by caller; at most so many of all callers, and of one."""
+    """Counts the followers on this instance by caller; limits the total, and the number per caller."""
 
     def __init__(self, most: int, of_one_caller: int) -> None:
         self._most = most
@@ -26,7 +26,7 @@ class Followers:
         return self._open.total()
 
     def check(self, caller: str) -> None:
-        """Raises RateLimited when there may be no more."""
+        """Raise RateLimited if there is no room for one more."""
         if self._open[caller] >= self._of_one_caller:
             problem = f"Too many open streams: a caller can follow {self._of_one_caller} at once. Close one first."
             raise RateLimited(problem, retry_after=_RETRY_AFTER)
@@ -35,7 +35,7 @@ class Followers:
 
     @contextmanager
     def one(self, caller: str) -> Iterator[None]:
-        """One more, until the block ends."""
+        """Count one follower until the block ends."""
         self._open[caller] += 1
         try:
             yield

@@ -1,4 +1,4 @@
-"""GET /health: the process lives. GET /ready: a turn could run now. Neither asks for a key."""
+"""GET /health: the process is alive. GET /ready: a turn could run now. Neither needs a key."""
 
 import msgspec
 from aiohttp import web
@@ -19,12 +19,12 @@ class Health(msgspec.Struct, frozen=True):
 
 
 async def health(_: web.Request) -> web.Response:
-    """Always 200."""
+    """Return 200, always."""
     return errors.json_response(msgspec.json.encode(Health("ok", version=__version__)))
 
 
 async def ready(request: web.Request) -> web.Response:
-    """200, or 503 and the reason."""
+    """Return 200, or 503 and the reason."""
     trouble = request.app[SERVER].trouble()
     if trouble is None:
         return errors.json_response(msgspec.json.encode(Health("ready")))

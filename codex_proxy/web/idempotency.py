@@ -1,4 +1,4 @@
-"""Idempotency-Key on HTTP: what a first answer looked like is kept with its claim, and given again to a repetition."""
+"""Idempotency-Key on HTTP: the first answer is stored with its claim, and replayed to repetitions."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ async def once(
     run: Callable[[Held | None], Awaitable[web.StreamResponse]],
     follow: Callable[[KeptAnswer], Awaitable[web.StreamResponse]] | None = None,
 ) -> web.StreamResponse:
-    """Answer by `run`, or by what it answered the first time; by `follow` where the record of a response has that answer."""
+    """Answer with `run`, or replay its first answer; with `follow` if that answer is in the record of a response."""
     given = request.headers.get("Idempotency-Key")
     if given is None:
         return await run(None)

@@ -1,8 +1,9 @@
-"""Fetching images for the caller, with PROXY_IMAGE_FETCH=1, from public hosts only: nobody reaches the inside through us.
+"""Fetches images for callers, with PROXY_IMAGE_FETCH=1, from public hosts only: nobody can reach internal hosts through this
+server.
 
-A name is resolved once, every address that it has must be public, and the connection goes to one of those that were
-looked at. https on its own port, no redirects, no proxies, no cookies. Whether a host is inside, silent or not there at
-all, the caller is told the same; the reason is in the log.
+A name is resolved once, all its addresses must be public, and the connection goes to one of the addresses checked. https on its
+default port, no redirects, no proxies, no cookies. The caller gets the same error whether a host is internal, silent or does not
+exist; the reason is logged.
 """
 
 import asyncio
@@ -20,17 +21,17 @@ from codex_proxy.errors import InvalidRequest
 from codex_proxy.history import Image
 from codex_proxy.web.public_hosts import Address, is_name, is_public, look_up
 
-_AT_ONCE = 4  # images, of all requests
-_MOST = 10  # addresses in one request
-_IMAGE_TIMEOUT = 10.0  # seconds for one image, from the name's resolution to the last byte
-_REQUEST_TIMEOUT = 30.0  # seconds for all images of a request, and the wait for its turn
+_AT_ONCE = 4  # images, across all requests
+_MOST = 10  # URLs in one request
+_IMAGE_TIMEOUT = 10.0  # seconds for one image, from resolving the name to the last byte
+_REQUEST_TIMEOUT = 30.0  # seconds for all images of a request, including the wait for a slot
 _PORT = 443
-# No compression: what arrives is as large as it will get.
+# No compression, so that the size received is the final size.
 _HEADERS = {"User-Agent": "codex-proxy", "Accept": ", ".join(f"image/{kind}" for kind in KINDS), "Accept-Encoding": "identity"}
 
 
 class ImageFetch:
-    """`allowed` is the operator's word. `most_bytes` bounds what the images of one request add to it, as data: URLs."""
+    """Fetches images. `allowed` is the operator's setting; `most_bytes` bounds a request's images as data: URLs."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class ImageFetch:
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def fetch(self, links: Sequence[Image]) -> dict[str, str]:
-        """Address -> data: URL. Raises InvalidRequest with the place of the first image that is not let in."""
+        """Map URLs to data: URLs. Raises InvalidRequest with the place of the first image that is refused."""
         if links and not self._allowed:
             problem = "This server does not fetch images. Send a data: URL, or ask the operator to set PROXY_IMAGE_FETCH=1."
             raise InvalidRequest(problem, param=links[0].place)
@@ -94,7 +95,7 @@ class ImageFetch:
 
 
 class _Pinned(AbstractResolver):
-    """Resolves to the addresses that have been looked at, whatever the name resolves to by now."""
+    """Resolves to the addresses that were checked, whatever the name resolves to now."""
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self._addresses = addresses
@@ -113,11 +114,11 @@ class _Pinned(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 def _checked(link: Image) -> URL:
-    """The address, as it will be asked for. Raises InvalidRequest."""
+    """Return the URL to request. Raises InvalidRequest."""
     try:
         url = URL(link.url)
         plain = url.scheme == "https" and url.user is None and url.password is None and url.port == _PORT
@@ -130,7 +131,7 @@ def _checked(link: Image) -> URL:
 
 
 async def _content(response: aiohttp.ClientResponse, place: str) -> bytes:
-    """The file, given up as soon as it is too large. Its type is not asked for: stores of files tell a general one."""
+    """Read the file, giving up once it is too large. Its declared type is ignored: file hosts often send a generic one."""
     if 300 <= response.status < 400:
         raise InvalidRequest("The image URL redirects. Send the final URL instead.", param=place)
     if response.status != 200:

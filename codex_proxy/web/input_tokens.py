@@ -11,7 +11,7 @@ from codex_proxy.web.server import SERVER
 
 
 async def count(request: web.Request) -> web.Response:
-    """Count, and run nothing. What /v1/responses refuses of these members is refused here too."""
+    """Count the tokens without running anything. Members that /v1/responses refuses are refused here too."""
     server = request.app[SERVER]
     who, body = await server.admit_body(request)
     try:

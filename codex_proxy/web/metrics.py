@@ -1,7 +1,7 @@
-"""GET /metrics: what the server does, in Prometheus' form. A registry of its own for each application.
+"""GET /metrics: the server's metrics in Prometheus format. Each application has its own registry.
 
-Turns and answers are counted as they end; the rest is read when somebody asks. No label holds what a client can make
-up: a model is one of the catalogue, a route its pattern, and methods and the CLI's words are folded beyond the known.
+Turns and answers are counted as they end; the rest is read on request. No label holds a value that clients can invent: models come
+from the catalogue, routes are patterns, and unknown methods and terms of the CLI are combined.
 """
 
 import functools
@@ -28,11 +28,11 @@ _METHODS = (hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST, hdrs.METH_DELETE, hdr
 _UNKNOWN_AT_MOST = 30  # of the CLI's methods; the rest is "other"
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 
-prometheus_client.disable_created_metrics()  # a second series for each
+prometheus_client.disable_created_metrics()  # they would be a second series for each metric
 
 
 class Metrics:
-    """The registry, and what is counted as it happens."""
+    """The registry, and the metrics counted as things happen."""
 
     def __init__(self, cli_version: str) -> None:
         self.registry = registry = CollectorRegistry()
@@ -56,7 +56,7 @@ class Metrics:
         self._answers = counter("codex_proxy_http_answers", told, ("route", "method", "status"))
 
     def count_outcome(self, outcome: Outcome) -> None:
-        """Of a turn that has ended."""
+        """Count a turn that has ended."""
         model, mode = outcome.turn.model, outcome.turn.mode
         self._turns.labels(outcome.ending, model, mode).inc()
         self._waited.observe(outcome.waited)
@@ -71,7 +71,7 @@ class Metrics:
                 self._tokens.labels(kind, model).inc(getattr(usage, kind))
 
     async def count_answer(self, request: web.Request, response: web.StreamResponse) -> None:
-        """On preparing a response."""
+        """Count an answer when its response is prepared."""
         resource = request.match_info.route.resource
         route = "unknown" if resource is None else resource.canonical
         method = request.method if request.method in _METHODS else "other"
@@ -79,14 +79,14 @@ class Metrics:
 
 
 class Present(Collector):
-    """What is so at this moment: read when the registry is asked."""
+    """Metrics of the present state, read when the registry is collected."""
 
     def __init__(self, server: Server, counts: WorkerCounts) -> None:
         self._server = server
         self._counts = counts
 
     def describe(self) -> list[Metric]:
-        """Nothing, so that registering does not ask yet."""
+        """Return nothing, so that registering does not collect yet."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -128,7 +128,7 @@ METRICS = web.AppKey("metrics", Metrics)
 
 
 async def show(request: web.Request) -> web.Response:
-    """All metrics, for this machine or for holders of a key; as OpenMetrics if the request accepts that."""
+    """Return all metrics, to this machine or to holders of a key; as OpenMetrics if the request accepts that."""
     server = request.app[SERVER]
     if not _from_here(request):
         if not server.settings.has_keys:
@@ -139,12 +139,12 @@ async def show(request: web.Request) -> web.Response:
 
 
 def _from_here(request: web.Request) -> bool:
-    """Whether the peer is on this machine and does not speak for somebody else."""
+    """Return whether the peer is on this machine and is not a proxy for someone else."""
     if any(name in request.headers for name in _FORWARDED):
         return False
     peer = request.transport and request.transport.get_extra_info("peername")
     if not isinstance(peer, tuple):
-        return isinstance(peer, str | bytes)  # of a Unix socket
+        return isinstance(peer, str | bytes)  # a Unix socket
     address = ipaddress.ip_address(peer[0].partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback

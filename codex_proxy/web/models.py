@@ -1,6 +1,6 @@
-"""GET /v1/models and /v1/models/{id}: the models on offer, each also in its chat mode.
+"""GET /v1/models and /v1/models/{id}: the available models, each also in its chat mode.
 
-With ?client_version= the list has `models` beside `data`: what the Codex CLI reads of a provider, in its own form.
+With ?client_version= the list has `models` beside `data`: what the Codex CLI reads from a provider, in its own form.
 """
 
 from typing import Any, Literal
@@ -15,9 +15,9 @@ from codex_proxy.keys import Scope
 from codex_proxy.web import errors
 from codex_proxy.web.server import SERVER
 
-_CREATED = 1_700_000_000  # the CLI tells no date, and clients want a number that does not change
+_CREATED = 1_700_000_000  # the CLI reports no date, and clients want a stable number
 _OWNER = "openai"
-_OF_OLDER_CLIENTS = {"supports_parallel_tool_calls": True}  # 0.147.0 reads no list without it, 0.163.0 tells none
+_OF_OLDER_CLIENTS = {"supports_parallel_tool_calls": True}  # 0.147.0 reads no list without it, 0.163.0 does not report it
 
 
 class ModelExtras(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class ModelList(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 async def list_all(request: web.Request) -> web.Response:
-    """All that the key may use, its default first."""
+    """List the models that the key may use, its default first."""
     server = request.app[SERVER]
     scope = (await server.admit(request)).scope
     catalog, chosen = server.facts().catalog, server.settings
@@ -61,7 +61,7 @@ async def list_all(request: web.Request) -> web.Response:
 
 
 async def show(request: web.Request) -> web.Response:
-    """One that the key may use; every name that a request may use is known here, whether it is listed or not."""
+    """Return one model that the key may use; any name valid in a request works, listed or not."""
     server = request.app[SERVER]
     scope = (await server.admit(request)).scope
     name = request.match_info["id"]
@@ -88,7 +88,7 @@ def _entry(name: str, choice: Choice, default_mode: str) -> ModelEntry:
 
 
 def _manifest(names: list[tuple[str, Choice]]) -> list[dict[str, Any]]:
-    """The CLI's own entries under the names of the list; a model that it does not know itself has none."""
+    """Return the CLI's own entries under the listed names; a model that the CLI does not know has none."""
     return [
         _OF_OLDER_CLIENTS
         | choice.model.manifest

@@ -1,4 +1,4 @@
-"""GET /openapi.json: the OpenAPI 3.1 document of all routes, made from the structs that decode requests and make answers."""
+"""GET /openapi.json: the OpenAPI 3.1 document of all routes, generated from the structs that decode requests and form answers."""
 
 import functools
 from typing import Any
@@ -35,18 +35,18 @@ _QUERY_PAGE = (
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
     {"name": "order", "in": "query", "schema": {"enum": ["asc", "desc"]}},
 )
-_REFUSED = "Known, and refused by name."  # the docstring of a struct that is there to be refused: nothing to offer
-_PACKAGE = b"codex_proxy.dialects."  # msgspec puts it before names that two modules have
+_REFUSED = "Known, and refused by name."  # the docstring of structs that exist only to be refused: not offered
+_PACKAGE = b"codex_proxy.dialects."  # msgspec prefixes names that two modules share
 
 
 async def show(_: web.Request) -> web.Response:
-    """The document. It holds nothing of this server's settings, so it asks for no key."""
+    """Return the document. It needs no key, because it contains none of this server's settings."""
     return errors.json_response(document())
 
 
 @functools.cache
 def document() -> bytes:
-    """The document as JSON."""
+    """Return the document as JSON."""
     schemas, components = msgspec.json.schema_components(_TYPES, ref_template=_REF)
     found = {
         "openapi": "3.1.0",
@@ -61,7 +61,7 @@ def document() -> bytes:
 
 
 def _without(node: Any, refused: set[str]) -> Any:  # Any: JSON
-    """The document without some components: their own entries, the choices that refer to them, the tags that lead to them."""
+    """Return the document without some components: their entries, the choices that refer to them, the tags that lead to them."""
     if isinstance(node, dict):
         kept = {name: part for name, part in node.items() if name not in refused and not _leads_to(part, refused)}
         return {name: _without(part, refused) for name, part in kept.items()}

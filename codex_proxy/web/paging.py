@@ -1,4 +1,4 @@
-"""A page of items, as the query of its request wants it: `after`, `limit`, `order`."""
+"""Pages of items, as selected by a request's query: `after`, `limit`, `order`."""
 
 from aiohttp import web
 
@@ -10,7 +10,7 @@ _LIMIT, _HIGHEST_LIMIT = 20, 100
 
 
 async def page(request: web.Request, items: bytes) -> bytes:
-    """A page of a JSON array of items. Raises InvalidRequest."""
+    """Return a page of a JSON array of items. Raises InvalidRequest."""
     limit = whole_number(request, "limit", _LIMIT, 1, _HIGHEST_LIMIT)
     order = request.query.get("order", "desc")
     if order not in ("asc", "desc"):
@@ -21,7 +21,7 @@ async def page(request: web.Request, items: bytes) -> bytes:
 
 
 def whole_number(request: web.Request, name: str, default: int, lowest: int, highest: int) -> int:
-    """A member of the query. Raises InvalidRequest."""
+    """Parse a whole number in the query. Raises InvalidRequest."""
     given = request.query.get(name)
     if given is None:
         return default

@@ -1,8 +1,8 @@
-"""The paths that clients use and this server does not have: what is meant by them, or what there is instead.
+"""Paths that clients use and this server does not have: the route that is meant, or what there is instead.
 
-A base URL without /v1, with two of them, or with a slash at its end is served as if it were right: the request gets the route's
-own path before anything reads it, so key, limits, log and metrics are those of the route. It is never a redirect: clients follow
-one of a POST with a GET. Anything else that ends like a route is a 404 that names it.
+A base URL without /v1, with two of them, or with a trailing slash works as if it were right: the request gets the route's own path
+before anything reads it, so key, limits, log and metrics are those of the route. It is never redirected: clients follow a
+redirected POST with a GET. Any other path that ends like a route is a 404 that names the route.
 """
 
 import re
@@ -51,7 +51,7 @@ class Paths:
         self._ends = sorted(fixed, key=len, reverse=True)
 
     def meant(self, raw: str) -> str | None:
-        """The path to serve in place of this one, both percent-encoded; None where it is served as it is."""
+        """Return the path to serve instead of this one, both percent-encoded; None if it is served as it is."""
         parts = _without_version(raw)
         if not parts:
             return None
@@ -64,7 +64,7 @@ class Paths:
         return None if path == raw else path
 
     def instead(self, path: str) -> str | None:
-        """What to say to a client whose path no route has: which it may mean, if that can be told."""
+        """Return advice for a client whose path has no route, if it can be told which one is meant."""
         parts = _without_version(path)
         end = next(("/".join(end) for end in self._ends if parts[-len(end) :] == end), None)
         if end is not None:
@@ -77,7 +77,7 @@ _Factory = Callable[..., web.BaseRequest]  # aiohttp's own form
 
 
 def as_meant(made: _Factory, app: web.Application) -> _Factory:
-    """A factory of requests that have the paths of routes, if the app has such."""
+    """Return a factory of requests with corrected paths, if the app has PATHS."""
     paths = app.get(PATHS)
     if paths is None:
         return made
@@ -93,7 +93,7 @@ def as_meant(made: _Factory, app: web.Application) -> _Factory:
 
 
 def _without_version(path: str) -> tuple[str, ...]:
-    """The parts of a path: no empty ones, and no v1 at its beginning."""
+    """Split a path, dropping empty parts and any leading v1."""
     parts = [part for part in path.split("/") if part]
     while parts and parts[0] == _VERSION:
         del parts[0]
@@ -101,7 +101,7 @@ def _without_version(path: str) -> tuple[str, ...]:
 
 
 def sentence(path: str) -> str | None:
-    """What to say of the path of a route that this server has not; None of one that nobody knows."""
+    """Return a sentence on an OpenAI route that this server lacks; None for an unknown path."""
     name = _V1.sub("", path, count=1).split("/")[1] if path.startswith("/") else ""
     if name == "chat" and not path.startswith("/v1/chat/completions/"):
         return None

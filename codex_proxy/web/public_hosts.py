@@ -1,4 +1,4 @@
-"""Which names and addresses are public: the inside is not to be reached through us."""
+"""Which names and addresses are public: internal hosts must not be reachable through this server."""
 
 import asyncio
 import ipaddress
@@ -7,22 +7,22 @@ import socket
 
 Address = tuple[str, int]  # IP address and port
 
-# A name with a dot, whose last label is not a number: not an IP address in any of its spellings, not localhost.
+# A name with a dot whose last label is not a number: not an IP address in any spelling, and not localhost.
 _NAME = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
-# Global unicast is all that is public of IPv6; 6to4 and Teredo in it lead to IPv4 addresses, like NAT64 outside of it.
+# Only global unicast is public in IPv6; 6to4 and Teredo in it lead to IPv4 addresses, as does NAT64 outside it.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-# Special, and called global by some versions of Python.
+# Special ranges that some versions of Python call global.
 _SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")))
 
 
 def is_name(host: str) -> bool:
-    """Whether a host, in lower case, is a name of the DNS, and no address."""
+    """Return whether a host, in lower case, is a DNS name and not an address."""
     return _NAME.fullmatch(host) is not None
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to a host on the internet, whatever it is embedded in."""
+    """Return whether an IP address belongs to a host on the internet, even when embedded in another address."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -39,6 +39,6 @@ def is_public(address: str) -> bool:
 
 
 async def look_up(host: str) -> list[Address]:
-    """All addresses of a host, for https. Raises OSError; no bound of its own."""
+    """Resolve all addresses of a host, for https. Raises OSError; has no timeout of its own."""
     found = await asyncio.get_running_loop().getaddrinfo(host, 443, type=socket.SOCK_STREAM)
     return [(str(address[0]), int(address[1])) for *_, address in found]

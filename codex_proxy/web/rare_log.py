@@ -1,4 +1,4 @@
-"""RareLog: lines about what strangers can cause as often as they like, so that they cannot fill the disk with them."""
+"""RareLog: rate-limited logging of events that strangers can cause at will, so that they cannot fill the disk."""
 
 import logging
 import math
@@ -9,7 +9,7 @@ _INTERVAL = 10.0  # seconds
 
 
 class RareLog:
-    """At most `burst` lines in ten seconds; the next one says how many it stands for."""
+    """Logs at most `burst` lines in ten seconds; the next line says how many were left out."""
 
     def __init__(self, logger: logging.Logger, burst: int = 1) -> None:
         self._logger = logger
@@ -19,17 +19,17 @@ class RareLog:
         self._silent = 0
 
     def warning(self, message: str, *arguments: object) -> None:
-        """Log, or count what is not logged."""
+        """Log a warning, or count it as left out."""
         if (more := self._more()) is not None:
             self._logger.warning(f"{message}%s", *arguments, more)
 
     def log(self, level: int, message: str, members: Mapping[str, str | int], terminal: str) -> None:
-        """The same for a line with members."""
+        """Log a line with members, or count it as left out."""
         if (more := self._more()) is not None:
             self._logger.log(level, "%s%s", message, more, extra={"members": members, "terminal": f"{terminal}{more}"})
 
     def _more(self) -> str | None:
-        """What to say of lines that were left out; None: leave this one out too."""
+        """Return a note on the lines left out, often empty; None to leave this one out too."""
         now = time.monotonic()
         if now >= self._next:
             self._next, self._left = now + _INTERVAL, self._burst

@@ -1,4 +1,4 @@
-"""One line in the log for every request that was refused: what, where, whose, why. A flood of one kind is counted, not told."""
+"""One log line for each refused request: what, where, whose, why. A flood of one kind is only counted."""
 
 import logging
 
@@ -15,13 +15,13 @@ _SERVERS_FAULT = 500
 
 
 class Refusals:
-    """The lines. A kind is an error's code, so a stranger's flood of one kind hides no other."""
+    """Logs refusals. A kind is an error code, so that a stranger's flood of one kind hides no other."""
 
     def __init__(self) -> None:
         self._rare: dict[str, RareLog] = {}
 
     def tell(self, request: web.Request, status: int, error: ProxyError) -> None:
-        """Say that a request got this error for an answer, unless the line of its turn has said so."""
+        """Log that a request was answered with this error, unless its turn's log line already says so."""
         if error.logged:
             return
         code = error.code or "invalid_request"
@@ -34,4 +34,4 @@ class Refusals:
         self._rare.setdefault(code, RareLog(_log, _BURST)).log(level, "refused", members, short)
 
 
-of_this_process = Refusals()  # as the log is
+of_this_process = Refusals()  # one per process, like the log

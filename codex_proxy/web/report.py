@@ -1,4 +1,4 @@
-"""What systemd hears of this server while it lives: a status for `systemctl status`, and that nothing in it hangs."""
+"""Reports to systemd while the server runs: a status for `systemctl status`, and that nothing hangs."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

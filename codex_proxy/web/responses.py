@@ -1,4 +1,4 @@
-"""POST /v1/responses: in the foreground the request makes its response, in the background a task of its own does."""
+"""POST /v1/responses: in the foreground the request itself generates its response, in the background a separate task does."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from codex_proxy.web.server import COMMIT_AFTER, SERVER, Server, turn_headers
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Run one turn, and answer with a response object or a stream of events; in the background with a queued one."""
+    """Run one turn and answer with a response object or a stream of events; in the background, with a queued response."""
     server = request.app[SERVER]
     who, body = await server.admit_body(request, lambda raw: responses_request.decode(raw).continuing(()).ui_task)
 
@@ -42,7 +42,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 
 async def begin(server: Server, who: Caller, run: Run, body: Body, held: Held | None = None) -> None:
-    """Make the record and queue the turn; from then on, what may be large of the request is bytes."""
+    """Create the record and queue the turn; from then on, the large parts of the request are kept as bytes."""
     if run.asked.store:
         await run.create(*await server.decoding.run(body.size, run.given))
     if run.asked.prewarm:
@@ -82,9 +82,9 @@ async def _background(request: web.Request, who: Caller, run: Run, body: Body, h
 
 
 async def make_run(server: Server, who: Caller, body: Body, recent: Recently | None = None) -> Run:
-    """What a request asks for, with the conversation that it continues and what its images' addresses gave.
+    """Decode a request into a run, with the conversation that it continues and its fetched images.
 
-    `recent` has the responses that are not stored, where those may be continued: they are recorded then.
+    `recent` finds responses that are not stored, where those can be continued; the new response is then recorded too.
     """
     asked = await responses_input.decoded(server, who, body.content, recent)
     body.decoded()
@@ -98,7 +98,7 @@ async def make_run(server: Server, who: Caller, body: Body, recent: Recently | N
         else:
             asked = await responses_input.with_previous(server, who, asked, body.size, recent)
         asked = asked.with_images(await server.images_of(asked.wish, who))
-        if recent is None:  # no chat UI has its tasks done over a socket
+        if recent is None:  # no chat UI sends its tasks over a socket
             asked = msgspec.structs.replace(asked, wish=msgspec.structs.replace(asked.wish, task=asked.ui_task))
         # a compaction is of its own: the conversation's thread is left as it is
         turn = server.decide(asked.wish, who) if asked.compacts else await server.turn(asked.wish, who, body.size)
@@ -127,7 +127,7 @@ async def _streamed(request: web.Request, run: Run, headers: dict[str, str]) -> 
     found: list[StreamEvent] = []
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(COMMIT_AFTER):
-            while run.stream.only_waits:  # it may still be refused with a status of its own
+            while run.stream.only_waits:  # until then it can still be refused with its own status
                 found += await run.next()
     if run.stream.failure is not None:
         raise run.stream.failure

@@ -1,4 +1,4 @@
-"""What a request of the Responses API takes from earlier ones: the items that it names by ids, and what it continues."""
+"""What a Responses request takes from earlier ones: the items that it refers to by id, and what it continues."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,21 +11,21 @@ from codex_proxy.lifecycle.recent import Made
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.server import Server
 
-_LARGEST = 64 * 1024 * 1024  # bytes of what holds the items that a request names
+_LARGEST = 64 * 1024 * 1024  # bytes of all responses and conversations that hold the referenced items
 
-Recently = Callable[[str], Made | None]  # a response that is not stored, where that can be known
+Recently = Callable[[str], Made | None]  # finds a response that is not stored, where possible
 _Items = dict[str, dict[str, Any]]  # by id; Any: JSON
 
 
 async def decoded(server: Server, who: Caller, content: bytes | bytearray, recent: Recently | None = None) -> ResponsesRequest:
-    """The request that a body is, with the items that it names. Raises what `decode` does."""
+    """Decode a body, with the items that it refers to. Raises what `decode` does."""
     wanted = await server.decoding.run(len(content), references.wanted, content)
     kept = await _Lookup(server, who.owner, recent).all(wanted) if wanted else {}
     return await server.decoding.run(len(content), responses_request.decode, content, kept)
 
 
 async def with_history(server: Server, who: Caller, asked: ResponsesRequest, size: int) -> ResponsesRequest:
-    """The request, which has so many bytes, with the response or the conversation that it continues, to be looked at alone.
+    """Return the request of `size` bytes with the response or conversation that it continues, for reading only.
 
     Raises ResponseNotFound, ConversationNotFound and InvalidRequest.
     """
@@ -36,14 +36,17 @@ async def with_history(server: Server, who: Caller, asked: ResponsesRequest, siz
 
 
 async def with_items(server: Server, asked: ResponsesRequest, items: list[bytes], size: int) -> ResponsesRequest:
-    """The request with the items of its conversation."""
+    """Return the request with the items of its conversation."""
     return await server.decoding.run(size + sum(map(len, items)), lambda: asked.continuing(conversations.as_history(items)))
 
 
 async def with_previous(
     server: Server, who: Caller, asked: ResponsesRequest, size: int, recent: Recently | None = None
 ) -> ResponsesRequest:
-    """The request with the response that it continues, out of `recent` or the store. Raises ResponseNotFound and InvalidRequest."""
+    """Return the request with the response that it continues, from `recent` or the store.
+
+    Raises ResponseNotFound, InvalidRequest.
+    """
     previous = asked.body.previous_response_id
     if previous is None:
         return await server.decoding.run(size, asked.continuing, ())
@@ -54,7 +57,7 @@ async def with_previous(
 
 
 class _Lookup:
-    """The search for the items that one request names."""
+    """Finds the items that one request refers to."""
 
     def __init__(self, server: Server, owner: str, recent: Recently | None) -> None:
         self._server = server
@@ -63,7 +66,7 @@ class _Lookup:
         self._read = 0  # bytes
 
     async def all(self, wanted: frozenset[str]) -> _Items:
-        """Those that are found."""
+        """Return the items that exist."""
         found: _Items = {}
         for response_id, names in references.responses_of(wanted).items():
             made = self._recent and self._recent(response_id)

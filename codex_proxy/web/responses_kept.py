@@ -1,4 +1,4 @@
-"""GET, DELETE /v1/responses/{id}, POST …/cancel, GET …/input_items: the responses that are kept."""
+"""GET, DELETE /v1/responses/{id}, POST …/cancel, GET …/input_items: stored responses."""
 
 import msgspec
 from aiohttp import web
@@ -14,7 +14,7 @@ from codex_proxy.web.server import SERVER
 
 
 async def show(request: web.Request) -> web.StreamResponse:
-    """The response object as it is now, or, with stream=true, its events after `starting_after`."""
+    """Return the response object as it is now or, with stream=true, its events after `starting_after`."""
     owner, record = await _record(request)
     if request.query.get("stream", "false").lower() not in ("true", "1"):
         return errors.json_response(record.body)
@@ -26,16 +26,16 @@ async def show(request: web.Request) -> web.StreamResponse:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Forget it; one that runs is stopped."""
+    """Delete a response; a running one is stopped."""
     owner, record = await _record(request)
     server = request.app[SERVER]
     await server.store.delete(owner, record.id)
-    server.instance.stop(record.id, "it was deleted")  # of another instance, in the background: that finds out by itself
+    server.instance.stop(record.id, "it was deleted")  # another instance finds out by itself, in the background
     return errors.json_response(msgspec.json.encode(responses_stored.Deleted(record.id)))
 
 
 async def cancel(request: web.Request) -> web.Response:
-    """Stop a background response; one that has ended stays as it is."""
+    """Stop a background response; one that has ended is left as it is."""
     owner, record = await _record(request)
     if not responses_stored.is_background(record.body):
         raise InvalidRequest("Only a response created with background=true can be cancelled.")
@@ -43,7 +43,7 @@ async def cancel(request: web.Request) -> web.Response:
 
 
 async def input_items(request: web.Request) -> web.Response:
-    """A page of the items that the request gave."""
+    """Return a page of the request's input items."""
     owner, record = await _record(request)
     items = await request.app[SERVER].store.input_items(owner, record.id)
     if items is None:
@@ -52,7 +52,7 @@ async def input_items(request: web.Request) -> web.Response:
 
 
 async def follow(request: web.Request, owner: str, name: str, after: int, headers: dict[str, str]) -> web.StreamResponse:
-    """Stream the events of a background response after number `after`, up to its end, or an error where there is none to be had."""
+    """Stream the events of a background response after number `after`, up to its end, or an error if they are not available."""
     with request.app[SERVER].followers.one(owner):
         return await _follow(request, owner, name, after, headers)
 
@@ -63,13 +63,13 @@ async def _follow(request: web.Request, owner: str, name: str, after: int, heade
             async for event in background.follow(request.app[SERVER].store, owner, name, after):
                 await stream.send(event.content.decode(), event=event.type)
                 after = event.number
-        except ProxyError as error:  # it has the number of the last event: who resumes after it misses nothing
+        except ProxyError as error:  # numbered like the last event, so a client that resumes after it misses nothing
             await sse.send_event(stream, Error(sequence_number=max(after, 0), code=error.code, message=error.told))
         return stream
 
 
 async def told_again(request: web.Request, owner: str, kept: KeptAnswer, *, stream: bool) -> web.StreamResponse:
-    """The answer to a repetition, from the record of the first request's response."""
+    """Answer a repetition from the record of the first request's response."""
     name = str(kept.follows)
     record = await request.app[SERVER].store.get(owner, name)
     if record is None:

@@ -1,4 +1,4 @@
-"""Server: what the handlers share. One gate for a turn: key, rate, body, policy, queue, in this order."""
+"""Server: the state that handlers share. A turn passes a single gate: key, rate, body, policy, queue, in this order."""
 
 import asyncio
 import math
@@ -42,26 +42,26 @@ from codex_proxy.web.image_fetch import ImageFetch
 from codex_proxy.web.socket_life import SocketTimes
 from codex_proxy.wish import Wish
 
-_TO_WRITE = 60.0  # seconds that a response may be on its way beside its turn
-_QUIET = 1.0  # seconds; a health check comes about as often
+_TO_WRITE = 60.0  # seconds that a response may take besides its turn
+_QUIET = 1.0  # seconds; health checks come about as often
 
 NOT_LOGGED_IN = "Codex is not logged in"
-_TASK_AT_MOST = 256 * 1024  # bytes of a chat UI's own request; what is larger is counted before it is read
-_TASKS_PER_REQUEST = 4  # that a chat UI sends for one message: title, tags, follow-ups, search queries
-TaskOf = Callable[[bytes | bytearray], str | None]  # the task of a chat UI that a body asks for
-_FOLLOWERS = 128, 32  # of background responses: of all callers, and of one
-_WATCHERS = 256, 64  # open consoles; 50 that have nothing to show cost about 1 % of a core
-_SOCKETS = (1024, 256)  # that are open
-_RECENT_BODIES = 4  # of the largest size: what is kept of responses that are not stored, while their sockets are open
-COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before it commits to 200; a provider's 401 takes 6.5
-_RETRY_AFTER = 2.0  # seconds; a worker starts in a fraction of one
+_TASK_AT_MOST = 256 * 1024  # bytes of a chat UI's own request; a larger one is counted before it is read
+_TASKS_PER_REQUEST = 4  # that a chat UI sends per message: title, tags, follow-ups, search queries
+TaskOf = Callable[[bytes | bytearray], str | None]  # returns the chat UI task that a body asks for
+_FOLLOWERS = 128, 32  # of background responses: in total, and per caller
+_WATCHERS = 256, 64  # open consoles; 50 idle ones cost about 1 % of a core
+_SOCKETS = (1024, 256)  # open at a time
+_RECENT_BODIES = 4  # times the largest body: memory for responses that are not stored, while their sockets are open
+COMMIT_AFTER = 10.0  # seconds that a stream waits for its first event before committing to 200; a provider's 401 takes 6.5
+_RETRY_AFTER = 2.0  # seconds; a worker starts in less than one
 
 
 class Server:
     """The settings, the queue and the supervisors behind the routes."""
 
     def __init__(self, settings: Settings, store: Store, start: StartWorker, on_outcome: OnOutcome) -> None:
-        """`on_outcome` is told of every turn that ends."""
+        """`on_outcome` is called for every turn that ends."""
         self.settings = settings
         self.jobs = JobQueue(settings.max_queued, settings.queue_timeout, settings.max_parallel, on_outcome)
         self.supervisors = Supervisors(self.jobs, start, settings)
@@ -74,8 +74,8 @@ class Server:
         self.claims = Claims(store, self.instance.outbox, turn_time)
         self.conversations = Conversations(store, self.instance.outbox, turn_time + _TO_WRITE)
         self.systemd = Systemd(settings.environ)
-        self.leaving = False  # still serving, but not ready: clients should look elsewhere
-        self.hurried = asyncio.Event()  # stopping, and nothing is waited for any more
+        self.leaving = False  # still serving, but not ready: clients should go elsewhere
+        self.hurried = asyncio.Event()  # stopping without waiting for anything
         self._last_asked = -math.inf  # monotonic seconds
         self.callers = Callers(settings)
         self.pdfs = PdfReader()
@@ -91,9 +91,9 @@ class Server:
         self.rate = RateLimit(settings.rate_limit_per_minute, store)
 
     async def admit_body(self, request: web.Request, task_of: TaskOf = lambda _: None) -> tuple[Caller, Body]:
-        """Key, rate and body of a request: who asks, and its bytes, to be let go of. Raises what is wrong with them.
+        """Check a request's key and rate, and read its body, which the caller must release. Raises what is wrong with them.
 
-        What `task_of` knows for a chat UI's own doing is counted apart, and uses up nothing of a person's rate.
+        A request that `task_of` recognizes as a chat UI's own task is counted separately and does not use up a person's rate.
         """
         self._last_asked = time.monotonic()
         if self.settings.ui_tasks != "chat" or (request.content_length or math.inf) > _TASK_AT_MOST:
@@ -111,33 +111,36 @@ class Server:
         return who, body
 
     async def admit(self, request: web.Request) -> Caller:
-        """Key and rate of any request that needs a key: who asks. Raises InvalidApiKey and RateLimited."""
+        """Check the key and rate of a request that needs a key; returns its caller. Raises InvalidApiKey and RateLimited."""
         who = self.identify(request)
         await self.rate.count(request, who.known_as, who.rate_limit)
         return who
 
     def identify(self, request: web.Request) -> Caller:
-        """Who asks. Raises InvalidApiKey and RateLimited."""
+        """Identify the caller. Raises InvalidApiKey and RateLimited."""
         who = self.callers.identify(request)
         if self.settings.has_keys:
             logs.say_also({"key": self.callers.name_of(who.known_as)})
         return who
 
     async def quiet(self) -> None:
-        """Wait until nobody has asked for a while: a balancer has seen that we are leaving. No bound of its own."""
+        """Wait until no request has come for a while: load balancers have noticed that we are leaving.
+
+        Has no timeout of its own.
+        """
         if (rest := self._last_asked + _QUIET - time.monotonic()) > 0:
             await asyncio.sleep(rest)
             await self.quiet()
 
     def facts(self) -> Facts:
-        """What the CLI said of itself. Raises NotReady while there is no worker."""
+        """Return what the CLI reported about itself. Raises NotReady while there is no worker."""
         facts = self.supervisors.facts
         if facts is None or not self.supervisors.ready:
             raise NotReady("No Codex worker is running yet. Try again.", retry_after=_RETRY_AFTER)
         return facts
 
     async def images_of(self, wish: Wish, who: Caller) -> Read:
-        """What the addresses of images and the PDF files of a wish give. None is read for a wish that `decide` refuses."""
+        """Fetch a wish's image URLs and read its PDF files. Nothing is read for a wish that `decide` refuses."""
         links = [image for image in wish.images if image.place]
         if not (links or wish.pdfs):
             return {}
@@ -148,15 +151,15 @@ class Server:
         return read | await self.pdfs.read(wish.pdfs, who.known_as, images=images, beside=len(wish.images))
 
     async def turn(self, wish: Wish, who: Caller, size: int) -> Turn:
-        """The turn that a wish of so many bytes becomes here, in the conversation that it continues. Raises what `decide` does."""
+        """Return the turn for a wish of `size` bytes, in the conversation that it continues. Raises what `decide` does."""
         turn = self.decide(wish, who)
-        if not self.traces.threads.enabled or turn.task is not None:  # nothing goes on from a chat UI's own task
+        if not self.traces.threads.enabled or turn.task is not None:  # nothing continues from a chat UI's own task
             return turn
         digests = await self.decoding.run(size, digest.of_turn, turn, who.owner, wish.apart)
         return await self.traces.continued(turn, digests, who.owner, private=wish.private)
 
     async def begin(self, turn: Packed, body: Body, who: Caller, held: Held | None, response_id: str | None = None) -> Job:
-        """Queue a turn in place of its body. Raises what `check_room`, `submit` and `bind` do."""
+        """Queue a turn, which replaces its body. Raises what `check_room`, `submit` and `bind` do."""
         last = turn.turn.task is not None
         self.jobs.check_room(who.known_as, last=last)
         if held is not None:
@@ -168,22 +171,22 @@ class Server:
         return job
 
     def remember(self, who: Caller, job: Job, answer: tuple[History, ...]) -> None:
-        """Keep where the conversation of a job stands, with what the client has been given as its answer."""
+        """Save where a job's conversation stands, including the answer given to the client."""
         self.traces.remember(who.owner, job.turn, answer, job.trace)
 
     def decide(self, wish: Wish, who: Caller) -> Turn:
-        """The turn that a wish becomes here. Raises what `policy.decide` and `tools.check` do, and NotReady."""
+        """Return the turn for a wish. Raises what `policy.decide` and `tools.check` do, and NotReady."""
         turn = policy.decide(wish, self.facts(), self.settings, who.scope, uuid.uuid4().hex)
         tools.check(turn.tools, turn.mode)
         return turn
 
     @property
     def ending(self) -> bool:
-        """Whether it is being stopped: what has no end of its own has to end now."""
+        """True once the server is stopping: open-ended streams must end now."""
         return self.leaving or self.jobs.closed
 
     def trouble(self) -> str | None:
-        """Why no turn could run now, in words that are safe to show; None when one could."""
+        """Return why no turn could run now, in words safe to show; None if one could."""
         if self.ending:
             return "shutting down"
         facts = self.supervisors.facts
@@ -197,7 +200,7 @@ class Server:
 
 
 def turn_headers(turn: Turn, ignored: tuple[str, ...]) -> dict[str, str]:
-    """What an answer says of its turn: the sandbox that it ran in, and which members of the request had no effect."""
+    """Return the headers about a turn: the sandbox that it ran in, and the members of the request that had no effect."""
     sandbox = f"{turn.sandbox} with network" if turn.network else turn.sandbox
     told = {"x-codex-sandbox": "none: no command can run" if turn.mode == "chat" else sandbox}
     told |= {"x-codex-ui-task": turn.task} if turn.task else {}
@@ -208,12 +211,12 @@ def _is_task(raw: bytes | bytearray, task_of: TaskOf) -> bool:
     try:
         return ui_tasks.looks_like_one(raw) and task_of(raw) is not None
     except ProxyError:
-        return False  # it is told what is wrong when it is decoded for good
+        return False  # decoding it in full later reports what is wrong
 
 
 SERVER = web.AppKey("server", Server)
 
 
 def unix_now() -> int:
-    """Seconds since the epoch, for `created`."""
+    """Return the seconds since the epoch, for `created`."""
     return int(time.time())

@@ -1,4 +1,4 @@
-"""GET /v1/responses with Upgrade: the Responses API over a WebSocket, as OpenAI's SDK speaks it (`responses.connect`).
+"""GET /v1/responses with Upgrade: the Responses API over a WebSocket, as spoken by OpenAI's SDK (`responses.connect`).
 
 Each `response.create` passes the gates that a POST does, and is made by the same run; its events are told in its lane. Lanes
 go on side by side, in each one after the other. A message counts among the bodies from its first byte on. Who leaves stops
@@ -30,20 +30,20 @@ from codex_proxy.web.steering import Steered, Steering
 
 _log = logging.getLogger(__name__)
 
-_PER_RESPONSE = 4  # sockets that a caller may open in the time of one response
-_CLOSE_TIMEOUT = 2.0  # seconds for the client's answer to a close
-_UNDER_WAY = 16  # responses of one socket that run or wait
+_PER_RESPONSE = 4  # sockets that a caller may open for each response that its rate allows
+_CLOSE_TIMEOUT = 2.0  # seconds for the client to answer a close
+_UNDER_WAY = 16  # running or waiting responses of one socket
 _RETRY_AFTER = 5.0  # seconds
 
 
 class Sockets:
-    """Those that are open."""
+    """The open sockets."""
 
     def __init__(self) -> None:
         self.open: set[Socket] = set()
 
     async def go_away(self, _: web.Application) -> None:
-        """The server stops: close each one as soon as nothing is made for it any more."""
+        """On shutdown, close each socket as soon as it has no responses in progress."""
         await asyncio.gather(*(socket.go_away() for socket in self.open))
 
 
@@ -51,7 +51,7 @@ SOCKETS = web.AppKey("sockets", Sockets)
 
 
 async def connect(request: web.Request) -> web.StreamResponse:
-    """Take the connection over, until one side closes it."""
+    """Take over the connection until either side closes it."""
     server = request.app[SERVER]
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise web.HTTPMethodNotAllowed("GET", ["POST"])
@@ -83,7 +83,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
 
 
 class Socket:
-    """One connection."""
+    """A WebSocket connection."""
 
     def __init__(self, request: web.Request, server: Server, answer: web.WebSocketResponse) -> None:
         self._request = request
@@ -247,7 +247,7 @@ class Socket:
             self._server.recent.drop(self._name, create.previous_response_id)
 
     async def _tell(self, run: Run, stream_id: str | None) -> None:
-        """Everything that there is to tell of a response, up to its end. Raises what `Run.next` does."""
+        """Send all events of a response, up to its end. Raises what `Run.next` does."""
         found = run.first()
         while True:
             for event in found:
@@ -272,7 +272,7 @@ class Socket:
             await self._answer.close(code=WSCloseCode.POLICY_VIOLATION, message=b"Too many requests in a row were refused.")
 
     async def go_away(self) -> None:
-        """Close it now, or when nothing is made for it any more."""
+        """Close the socket, now or once it has no responses in progress."""
         self._going = True
         if not self._lanes:
             await self._say_goodbye()
@@ -281,7 +281,7 @@ class Socket:
         await self._answer.close(code=WSCloseCode.GOING_AWAY, message=b"The server is shutting down.")
 
     async def leave(self) -> None:
-        """Nobody is there any more: stop what is made, and forget what was kept."""
+        """Stop all responses and drop what was kept: the client is gone."""
         for lane in list(self._lanes.values()):
             if lane.task is not None:
                 await see_out(lane.task)

@@ -1,4 +1,4 @@
-"""Server-sent events to one client: frames out as they come, comments while there are none, a bound on a client that stalls."""
+"""Server-sent events for one client: frames as they come, comments during silence, and a bound on stalled writes."""
 
 from types import TracebackType
 
@@ -9,11 +9,11 @@ from aiohttp_sse import EventSourceResponse
 
 KEEPALIVE_INTERVAL = 15.0  # seconds
 _PING, _COMMENT = b": ping\n\n", b": ping\n"  # what aiohttp-sse writes, and what is sent
-STALL_TIMEOUT = 30.0  # seconds that one write may take; kernel buffers have taken 4 MB by then
+STALL_TIMEOUT = 30.0  # seconds for one write; by then, kernel buffers have taken 4 MB
 
 
 class Frames:
-    """The frames of an answer, event and data, that may be given again; none once they are larger than what is kept."""
+    """The frames of an answer (event, data), for replay; none once they exceed `largest`."""
 
     def __init__(self, largest: int) -> None:
         self.too_large = False
@@ -36,21 +36,21 @@ FRAMES = web.RequestKey("frames", Frames)
 
 
 class _Stream(EventSourceResponse):
-    """Remembers its frames where the request has a place for them.
+    """A stream that records its frames if the request has a place for them.
 
-    Left by an exception it is cut off: a client that saw neither its end nor that of the connection would wait for ever.
+    It is cut off when left by an exception: a client that saw neither an end nor a closed connection would wait forever.
     """
 
     frames: Frames | None = None
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        if request.version < HttpVersion11:  # it knows no chunks: the stream ends when the connection does
+        if request.version < HttpVersion11:  # no chunked encoding: the stream ends with the connection
             self.headers["Connection"] = "close"
             self.force_close()
         return await super().prepare(request)
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """A comment goes without the blank line after it: clients take that for the end of an event that has no data."""
+        """Write, but send a comment without the blank line after it: clients would take that as the end of an empty event."""
         await super().write(_COMMENT if data == _PING else data)
 
     async def send(self, data: str, id: str | None = None, event: str | None = None, retry: int | None = None) -> None:
@@ -69,7 +69,7 @@ class _Stream(EventSourceResponse):
 
 
 async def send_event(stream: EventSourceResponse, event: msgspec.Struct) -> None:
-    """Send an event of the Responses API: its type is its tag, and the name of the frame."""
+    """Send an event of the Responses API; its type, the struct's tag, is also the frame's name."""
     tag = type(event).__struct_config__.tag
     await stream.send(msgspec.json.encode(event).decode(), event=str(tag))
 
@@ -80,7 +80,7 @@ async def opened(
     stall_timeout: float = STALL_TIMEOUT,
     keepalive_interval: float = KEEPALIVE_INTERVAL,
 ) -> EventSourceResponse:
-    """Commit to 200 and a stream. The caller uses it as an async context manager."""
+    """Commit to 200 and start a stream. Use the result as an async context manager."""
     stream = _Stream(
         headers=headers,
         sep="\n",

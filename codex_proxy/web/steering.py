@@ -1,4 +1,4 @@
-"""Steering: what the client of a WebSocket has to say while a response is being made for it.
+"""Steering: input that a WebSocket client sends while a response is being generated.
 
 The turn is interrupted where it is at no work, and a successor goes on from its response with what was said; a turn that ends
 before goes on in the same way. What it cannot be used for is given back. OpenAI API reference, `response.steer`. An input is
@@ -17,9 +17,9 @@ from codex_proxy.dialects.responses.socket_messages import Create, ServerEvent, 
 from codex_proxy.errors import ProxyError
 from codex_proxy.lifecycle.run import Run
 
-_PENDING = 8  # inputs for one response
-_PENDING_BYTES = 8 * 1024 * 1024  # of the inputs that wait on one socket: they count among no bodies any more
-_REMEMBERED = 64  # responses of a socket that have ended
+_PENDING = 8  # inputs per response
+_PENDING_BYTES = 8 * 1024 * 1024  # of all inputs waiting on one socket: they no longer count among the bodies
+_REMEMBERED = 64  # ended responses of a socket
 _CONTINUED = ("completed", "incomplete")
 
 
@@ -27,14 +27,14 @@ Send = Callable[[ServerEvent, str | None], Awaitable[None]]
 
 
 class Steered(msgspec.Struct, frozen=True):
-    """An input that was accepted."""
+    """An accepted input."""
 
     id: str
     steer: Steer
 
 
 class _Active:
-    """A response that is being made."""
+    """A response in progress."""
 
     def __init__(self, run: Run, create: Create) -> None:
         self.run = run
@@ -43,7 +43,7 @@ class _Active:
 
 
 class Steering:
-    """Of one socket; `send` tells an event in a lane."""
+    """The steering of one socket; `send` sends an event to a lane."""
 
     def __init__(self, send: Send, decoding: Decoding) -> None:
         self._send = send
@@ -93,11 +93,11 @@ class Steering:
         return sum(one.steer.size for steered in waiting for one in steered)
 
     def began(self, run: Run, create: Create) -> None:
-        """A response is being made."""
+        """Note that a response is in progress."""
         self._active[run.id] = _Active(run, create)
 
     def left(self, run: Run) -> None:
-        """A response is not being made any more, however it ended."""
+        """Note that a response is no longer in progress, however it ended."""
         self._active.pop(run.id, None)
 
     async def claim(self, create: Create, content: bytes | bytearray) -> tuple[Create, list[Steered]]:
@@ -108,7 +108,7 @@ class Steering:
         return await self._decoding.run(len(content) + _size(steered), create.after, _steers(steered), content), steered
 
     async def ended(self, run: Run) -> tuple[Create, list[Steered]] | None:
-        """A response has ended: the request that goes on from it with what was said, and that."""
+        """End a response; returns the request that continues it with its inputs, and those, or None."""
         active = self._active.pop(run.id)
         self._ended.append(run.id)
         steered, lane = active.steered, active.create.stream_id
@@ -127,7 +127,7 @@ class Steering:
         return await self._decoding.run(_size(steered), active.create.successor, run.id, _steers(steered)), steered
 
     async def fail(self, steered: list[Steered], code: str, message: str, lane: str | None, run: Run | None = None) -> None:
-        """Give inputs back."""
+        """Return inputs to the client."""
         for one in steered:
             await self._fail(one.steer, code, message, run.stream.number() if run else 0, lane, one.id)
 

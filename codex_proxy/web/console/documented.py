@@ -1,4 +1,4 @@
-"""What /openapi.json says of the console's routes."""
+"""The console's routes in /openapi.json."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +14,11 @@ _QUERY = (
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
 )
 
-Operation = Callable[..., dict[str, Any]]  # Any: JSON, as in all of this module
+Operation = Callable[..., dict[str, Any]]  # Any: JSON, as everywhere in this module
 
 
 def paths(schema: dict[Any, dict[str, Any]], operation: Operation, name: dict[str, Any]) -> dict[str, Any]:
-    """The paths. `operation` makes one of a name, a summary, the content of its answer and more; `name` is an id in a path."""
+    """Return the paths. `operation` builds one from a name, a summary, its answer's content, etc.; `name` is an id in a path."""
 
     def json(type_: Any) -> dict[str, Any]:
         return {"application/json": {"schema": schema[type_]}}

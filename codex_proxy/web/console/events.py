@@ -1,7 +1,8 @@
-"""GET /x_codex/events: the status as a stream of server-sent events, the whole of it first, then what changes.
+"""GET /x_codex/events: the status as server-sent events, first in full, then its changes.
 
-Nothing is kept for a reader: each event tells what is so now against what it was told last, so a slow one gets fewer and
-is cut when it takes none. The stream ends by itself now and then, and its reader comes again: so a key is looked at again.
+Nothing is queued for a reader: each event is the difference between the present and what was last sent, so a slow reader gets fewer
+events, and one that takes none is cut off. The stream ends from time to time and the reader reconnects, so that its key is checked
+again.
 """
 
 import asyncio
@@ -16,13 +17,13 @@ from msgspec import UNSET, UnsetType
 from codex_proxy.web import sse
 from codex_proxy.web.console.status import BOARD, Board, Login, Queue, QuotaWindow, Status, TurnNow, View, Workers
 
-LIFE = 100.0  # seconds; less than the shortest deadline that a request can have here (web/gates/limits.py)
-_GATHERED_FOR = 0.2  # seconds: a person reads no faster
-_LOOK_AGAIN = 1.0  # seconds; workers and logins change without a ring
-_SHARED_AT_MOST = 64  # of each
-_STALL_TIMEOUT = 10.0  # seconds that one write may take
+LIFE = 100.0  # seconds; less than the shortest possible deadline of a request (web/gates/limits.py)
+_GATHERED_FOR = 0.2  # seconds: no person reads faster
+_LOOK_AGAIN = 1.0  # seconds; changes of workers and logins do not wake the stream
+_SHARED_AT_MOST = 64  # entries in each cache
+_STALL_TIMEOUT = 10.0  # seconds for one write
 
-_MEMBERS = ("ready", "reason", "login", "quota", "workers", "queue")  # of Status, that may change
+_MEMBERS = ("ready", "reason", "login", "quota", "workers", "queue")  # members of Status that can change
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,14 +41,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Frames:
-    """What is told to many at once is made once: the status for each sight of it, the frame for each step from one to the next."""
+    """A cache shared by all readers: the status for each kind of view, and the frame for each change from one status to another."""
 
     def __init__(self) -> None:
         self._latest: dict[tuple[str, bool], tuple[int, float, Status]] = {}
         self._made: dict[tuple[int, int], tuple[Status, Status, str | None]] = {}
 
     def status(self, view: View, number: int, now: float) -> Status:
-        """As of the ring of this number; it may be half a look old."""
+        """Return the status as of change `number`; it may be up to half of _LOOK_AGAIN old."""
         known = self._latest.get(view.sight)
         if known is not None and known[0] == number and now - known[1] < _LOOK_AGAIN / 2:
             return known[2]
@@ -58,9 +59,9 @@ class Frames:
         return status
 
     def change(self, before: Status, after: Status) -> str | None:
-        """The frame's data; None when nothing has changed."""
+        """Return the frame's data; None if nothing has changed."""
         known = self._made.get((id(before), id(after)))
-        if known is not None:  # both are held by it, so the ids are theirs
+        if known is not None:  # the entry holds both, so their ids cannot have been reused
             return known[2]
         if len(self._made) >= _SHARED_AT_MOST:
             self._made.clear()
@@ -74,7 +75,7 @@ FRAMES = web.AppKey("console_frames", Frames)
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """An event `status` with a Status, then an event `change` for each Change."""
+    """Stream an event `status` with a Status, then an event `change` for each Change."""
     board = request.app[BOARD]
     view = await board.view_of(request)
     board.server.watchers.check(view.owner)
@@ -102,8 +103,8 @@ async def _tell(answer: EventSourceResponse, board: Board, view: View, frames: F
 
 
 def difference(before: Status, after: Status) -> Change | None:
-    """What has changed; None when nothing has."""
-    found: dict[str, Any] = {  # Any: of each member its own
+    """Return what has changed; None if nothing has."""
+    found: dict[str, Any] = {  # Any: each member has its own type
         name: getattr(after, name) for name in _MEMBERS if getattr(before, name) != getattr(after, name)
     }
     known = {turn.id: turn for turn in before.turns}

@@ -1,7 +1,7 @@
-"""GET /x_codex/responses: the caller's own kept responses, latest first, by pages; with a text and a model to look for.
+"""GET /x_codex/responses: the caller's own stored responses in pages, latest first, filtered by text and model.
 
-Nobody, the operator included, is shown somebody else's. A request looks through a bounded number of responses: a page may
-be short, or empty, and still have a `next`.
+Nobody, not even the operator, sees the responses of others. A request examines a bounded number of responses, so a page may be
+short or empty and still have a `next`.
 """
 
 import re
@@ -18,7 +18,7 @@ from codex_proxy.web import errors
 from codex_proxy.web.console.status import BOARD
 
 _LIMIT, _HIGHEST_LIMIT = 20, 100
-_LOOKED_AT = 500  # responses in one request
+_LOOKED_AT = 500  # responses examined per request
 _LONGEST_SEARCH = 200  # characters
 _PLACE = re.compile(r"[0-9]{0,20}(\.[0-9]{0,20})?")
 
@@ -49,7 +49,7 @@ class _Part(msgspec.Struct):
 
 
 class _Item(msgspec.Struct):
-    """Of the input or of the output: what can be searched of it."""
+    """The searchable part of an input or output item."""
 
     role: str | None = None
     content: str | list[_Part] | None = None
@@ -77,7 +77,7 @@ _items = msgspec.json.Decoder(list[_Item])
 
 
 async def page(request: web.Request) -> web.Response:
-    """A page of them."""
+    """Return a page of stored responses."""
     board = request.app[BOARD]
     owner = (await board.server.admit(request)).owner
     query = request.query
@@ -87,7 +87,7 @@ async def page(request: web.Request) -> web.Response:
         raise InvalidRequest("Invalid value for 'after': use the 'next' of the previous page.", param="after")
     found: list[Kept] = []
     looked_at = 0
-    while looked_at < _LOOKED_AT and len(found) <= limit // 2:  # each look is at so many that all of them may match
+    while looked_at < _LOOKED_AT and len(found) <= limit // 2:  # each round reads no more than can still fit if all match
         at_once = limit - len(found)
         listed, after = await board.server.store.latest(owner, at_once, after)
         found += [kept for one in listed if (kept := _matching(one, words, query.get("model"))) is not None]

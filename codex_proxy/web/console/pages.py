@@ -1,7 +1,7 @@
-"""The pages: / for a browser (a word in JSON for everybody else), /docs, and the files that they load. No key: they hold nothing.
+"""The pages: / for a browser (short JSON for other clients), /docs, and the files that they load. No key needed: they hold no data.
 
-All files are read once. Their addresses hold a digest of them all, so a browser keeps them for ever and has new ones at once
-after an update; addresses are relative, so the pages work under a path of a reverse proxy.
+All files are read once. Their URLs contain a digest of all files, so browsers cache them forever and still load new ones right
+after an update; URLs are relative, so the pages work under a path of a reverse proxy.
 """
 
 import functools
@@ -18,8 +18,8 @@ from codex_proxy.errors import RouteNotFound
 from codex_proxy.web import errors
 
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-# What only readers of the source need: comments (the types are in them), indentation, spaces of the style sheet. No text of a
-# module has lines that begin with spaces, or a comment's signs; the tests run what is left.
+# What only readers of the source need: comments (which hold the types), indentation, spaces in the style sheet. No string in a
+# module has lines that begin with spaces or a comment sign; the tests run the result.
 _READERS = re.compile(rb"/\*(?s:.*?)\*/\s?|^ *// .*\n|^ +", re.MULTILINE)
 _STYLED = re.compile(rb" ?([{:;,]) |;?\n?(\})")
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -28,7 +28,7 @@ _POLICY = "; ".join(
     (
         "default-src 'none'",
         *(f"{kind} 'self'" for kind in ("script-src", "style-src", "connect-src")),
-        "img-src 'self' data:",  # what the user attaches
+        "img-src 'self' data:",  # the user's attachments
         *(f"{kind} 'none'" for kind in ("base-uri", "form-action", "frame-ancestors")),
     )
 )
@@ -41,7 +41,7 @@ _SAFE = {
 
 
 class File(msgspec.Struct, frozen=True):
-    """One of them, and the same compressed."""
+    """A file, plain and compressed."""
 
     content: bytes
     squeezed: bytes
@@ -50,7 +50,7 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Index(msgspec.Struct, frozen=True):
-    """What / says to a program."""
+    """The answer of / to a program."""
 
     name: str = "codex-proxy"
     version: str = __version__
@@ -60,7 +60,7 @@ class Index(msgspec.Struct, frozen=True):
 
 
 async def index(request: web.Request) -> web.Response:
-    """The console, for a browser."""
+    """Return the console to a browser, and JSON to other clients."""
     if "text/html" not in request.headers.get("Accept", ""):
         answer = errors.json_response(msgspec.json.encode(Index()))
         answer.headers["Vary"] = "Accept"
@@ -69,12 +69,12 @@ async def index(request: web.Request) -> web.Response:
 
 
 async def docs(request: web.Request) -> web.Response:
-    """The OpenAPI document as a page."""
+    """Return the OpenAPI document as a page."""
     return _answer(request, _files()["docs.html"], _ASK_FIRST)
 
 
 async def asset(request: web.Request) -> web.Response:
-    """A file that a page loads; one of another version is not kept."""
+    """Return a file that a page loads; under the URL of another version, it must be revalidated."""
     file = _files().get(request.match_info["name"])
     if file is None or file.kind == _KINDS["html"]:
         raise RouteNotFound(f"Unknown route: GET {request.path[:200]}")
@@ -86,7 +86,7 @@ ROUTES = (("GET", "/", index), ("GET", "/docs", docs), ("GET", "/console/{versio
 
 @functools.cache
 def version() -> str:
-    """A digest of all files."""
+    """Return a digest of all files."""
     return hashlib.sha256(b"".join(content for _, content in sorted(_raw().items()))).hexdigest()[:16]
 
 

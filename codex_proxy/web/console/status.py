@@ -1,6 +1,6 @@
-"""GET /x_codex/status: whether turns can run, and which do, as far as the caller may know.
+"""GET /x_codex/status: whether turns can run, and which are running, as far as the caller may know.
 
-A caller sees his own turns, the operator everybody's. All times are seconds since the epoch.
+A caller sees its own turns, the operator everyone's. All times are in seconds since the epoch.
 """
 
 import math
@@ -119,7 +119,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Board:
-    """What the console's routes look at."""
+    """The data that the console's routes read."""
 
     def __init__(self, server: Server, counts: WorkerCounts, cli_version: str, quota: Quota) -> None:
         self.server = server
@@ -129,7 +129,7 @@ class Board:
         self.started_at = _epoch(time.monotonic())
 
     async def view_of(self, request: web.Request) -> "View":
-        """What the sender of a request may see. Raises InvalidApiKey and RateLimited."""
+        """Admit a request and return its sender's view. Raises InvalidApiKey and RateLimited."""
         return View(self, await self.server.admit(request))
 
 
@@ -137,7 +137,7 @@ BOARD = web.AppKey("board", Board)
 
 
 class View:
-    """What one caller may see."""
+    """The part of the server's state that one caller may see."""
 
     def __init__(self, board: Board, caller: Caller) -> None:
         server = board.server
@@ -145,14 +145,14 @@ class View:
         self._server = server
         self._caller = caller
         self._you = _you(server, caller)
-        self.sight = (caller.known_as, caller.operator)  # who has the same sees the same
+        self.sight = (caller.known_as, caller.operator)  # views with the same value show the same
 
     @property
     def owner(self) -> str:
         return self._caller.owner
 
     def status(self) -> Status:
-        """As it is now."""
+        """Return the present status."""
         server, facts = self._server, self._server.supervisors.facts
         states = self._board.counts.states
         reason = server.trouble()
@@ -173,17 +173,17 @@ class View:
         )
 
     def _quota(self) -> tuple[QuotaWindow, ...]:
-        """Of windows that are not over: what is used up in the next ones nobody has told yet."""
+        """Return the windows that have not ended: the usage of their successors is not known yet."""
         windows = self._board.quota.windows if self._caller.operator else ()
         present = [one for one in windows if one.resets_at is None or one.resets_at > time.time()]
         return tuple(QuotaWindow(one.limit, one.used_percent, one.minutes, one.resets_at) for one in present)
 
     def turn(self, turn_id: str) -> Job | None:
-        """The job of a turn that has not ended; None where there is none, or none that the caller may see."""
+        """Return the job of a turn that has not ended; None if there is none, or the caller may not see it."""
         return next((job for job in self._server.jobs.open if job.turn.id == turn_id and self.sees(job)), None)
 
     def sees(self, job: Job) -> bool:
-        """Whether the turn is the caller's, or the caller is the operator."""
+        """Return whether the caller owns the turn or is the operator."""
         return self._caller.operator or job.whose == self._caller.known_as
 
     def _turn(self, job: Job) -> TurnNow:
@@ -191,7 +191,7 @@ class View:
         own = job.whose == self._caller.known_as
         queued = course.started is None
         doing = course.doing
-        hidden = doing.kind == "search" and not own  # what somebody looks for is near to what he has asked
+        hidden = doing.kind == "search" and not own  # a search query reveals much of what its owner asked
         return TurnNow(
             id=turn.id,
             key=self._server.callers.name_of(job.whose),
@@ -226,7 +226,7 @@ def _you(server: Server, caller: Caller) -> You:
     )
 
 
-_BETWEEN_CLOCKS = time.time() - time.monotonic()  # taken once: a time that is told twice is the same both times
+_BETWEEN_CLOCKS = time.time() - time.monotonic()  # computed once, so that the same time always converts to the same value
 
 
 def _epoch(monotonic: float) -> float:
@@ -234,7 +234,7 @@ def _epoch(monotonic: float) -> float:
 
 
 async def show(request: web.Request) -> web.Response:
-    """The status, for holders of a key."""
+    """Return the status, for holders of a key."""
     view = await request.app[BOARD].view_of(request)
     answer = errors.json_response(msgspec.json.encode(view.status()))
     answer.headers["Cache-Control"] = "no-store"

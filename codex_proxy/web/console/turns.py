@@ -1,4 +1,4 @@
-"""POST /x_codex/turns/{id}/cancel: stop a turn, whatever the dialect that asked for it; one's own, or as the operator anybody's."""
+"""POST /x_codex/turns/{id}/cancel: stop a turn, whichever dialect asked for it; one's own or, as the operator, anyone's."""
 
 import msgspec
 from aiohttp import web
@@ -16,7 +16,7 @@ class Stopping(msgspec.Struct, frozen=True):
 
 
 async def cancel(request: web.Request) -> web.Response:
-    """Stop it. A turn that has ended, or that is not the caller's to see, is not found."""
+    """Stop a turn. One that has ended, or that the caller may not see, is not found."""
     board = request.app[BOARD]
     view = await board.view_of(request)
     turn_id = request.match_info["id"]

@@ -1,1 +1,1 @@
-"""The gates that a request passes before anything is done for it, in this order: connections, hosts, auth, limits."""
+"""The gates that every request passes first, in this order: connections, hosts, auth, limits."""

@@ -1,6 +1,6 @@
-"""Who asks: by the bearer token of a request, compared in constant time, as bytes, or by its address.
+"""Identifies callers by the bearer token of a request, compared in constant time, as bytes, or by address.
 
-The right key is never counted, so it is always served, however often its source is wrong.
+Only wrong keys are counted, so the right key is always served, however often its source was wrong.
 """
 
 import hmac
@@ -20,18 +20,18 @@ from codex_proxy.web.rare_log import RareLog
 
 WRONG_KEYS_PER_MINUTE = 60
 _WINDOW = 60.0  # seconds
-_MOST_SOURCES = 10_000  # a megabyte
+_MOST_SOURCES = 10_000  # about a megabyte
 _THE_REST = "the rest"
 _FORWARDED = "X-Forwarded-For"
-_HOST_BITS = 64  # of an IPv6 address: the holder of one has them all
+_HOST_BITS = 64  # of an IPv6 address: whoever has one has the whole /64
 _SCHEME = "bearer "
-_MAIN, _NAMED, _ADDRESS = "key", "key ", "address "  # how `known_as` begins
+_MAIN, _NAMED, _ADDRESS = "key", "key ", "address "  # prefixes of `known_as`
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks. `owner`: whose responses are his; `known_as`: what his rate and his share of the queue go by.
+    """A caller. `owner` is who owns its responses; `known_as` is what its rate and its share of the queue are counted by.
 
-    `rate_limit` (requests a minute) and `parallel_turns` are None where the server's own hold.
+    `rate_limit` (requests a minute) and `parallel_turns` are None where the server's own apply.
     """
 
     owner: str
@@ -39,14 +39,14 @@ class Caller(msgspec.Struct, frozen=True):
     scope: Scope = Scope()
     rate_limit: int | None = None
     parallel_turns: int | None = None
-    operator: bool = False  # may see and stop everybody's turns
+    operator: bool = False  # may see and stop everyone's turns
 
 
 class Callers:
-    """Everybody who may ask here."""
+    """All callers that may use this server."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError when the file of keys is bad."""
+        """Raise SettingsError if the file of keys is invalid."""
         self._open = not settings.has_keys
         self._on_loopback = settings.on_loopback
         self._digest = None if settings.api_key is None else digest_of(settings.api_key)
@@ -56,7 +56,7 @@ class Callers:
         self._all_but_one_turn = max(1, settings.max_parallel - 1)
 
     def identify(self, request: web.Request) -> Caller:
-        """Who asks. Raises InvalidApiKey, and RateLimited when the source has been wrong too often."""
+        """Identify the caller. Raises InvalidApiKey, and RateLimited if the source has sent too many wrong keys."""
         if self._open:
             address = source(request, self._trusted_proxies)
             return Caller("anybody", f"{_ADDRESS}{address}", operator=self._on_loopback)
@@ -67,27 +67,27 @@ class Callers:
             return Caller(_MAIN, _MAIN, parallel_turns=self._usual_turns(), operator=True)
         if named is None:
             self._wrong_keys.count(source(request, self._trusted_proxies))
-            # OpenAI's words for a wrong key: LiteLLM tells by them that it is one.
+            # OpenAI's wording for a wrong key: LiteLLM recognizes the error by it.
             lacking = "" if token else ": the request has none"
             raise InvalidApiKey(f"Incorrect API key provided{lacking}. Send it as: Authorization: Bearer <PROXY_API_KEY>")
-        owner = f"{_NAMED}{named.digest.hex()}"  # not its name: who gets a name later did not make these responses
+        owner = f"{_NAMED}{named.digest.hex()}"  # not its name: a later holder of the name does not own these responses
         turns = self._usual_turns() if named.parallel_turns is None else named.parallel_turns
         return Caller(owner, owner, named.scope, named.rate_limit, turns, named.operator)
 
     def _usual_turns(self) -> int | None:
-        """How many turns a key may run at once that has no number of its own: never all, where there are other keys."""
+        """How many turns a key without its own number may run at once: never all, if there are other keys."""
         keys = len(self.keyring) + (self._digest is not None)
         return self._all_but_one_turn if keys > 1 else None
 
     def name_of(self, known_as: str) -> str:
-        """What to call somebody, for the operator: the name of a key, or an address."""
+        """Return the name to show to the operator: that of a key, or an address."""
         if known_as.startswith(_NAMED):
             return self.keyring.name_of(bytes.fromhex(known_as.removeprefix(_NAMED))) or "a revoked key"
         return "PROXY_API_KEY" if known_as == _MAIN else known_as.removeprefix(_ADDRESS) or "a local socket"
 
 
 class WrongKeys:
-    """How often a source may be wrong about its key within a minute. Sources beyond the ten thousandth are counted as one."""
+    """Counts the wrong keys of each source per minute. Beyond _MOST_SOURCES, all further sources share one count."""
 
     def __init__(self) -> None:
         self._log = RareLog(logging.getLogger(__name__))
@@ -95,7 +95,7 @@ class WrongKeys:
         self._ends = 0.0  # monotonic seconds
 
     def count(self, source: str) -> None:
-        """Count a wrong or missing key. Raises RateLimited, with the seconds until the next is heard, when there were too many."""
+        """Count a wrong or missing key. Raises RateLimited beyond the limit, with the seconds until the next key is checked."""
         now = time.monotonic()
         if now >= self._ends:
             self._counts.clear()
@@ -110,9 +110,9 @@ class WrongKeys:
 
 
 def source(request: web.Request, trusted: Sequence[Proxy]) -> str:
-    """The client: an IPv4 address or an IPv6 /64; of a Unix socket, unless its peer is trusted and tells, the empty text.
+    """Return the client's IPv4 address or IPv6 /64; for a Unix socket "", unless its peer is a trusted proxy that names the client.
 
-    The header grows to the right, so its right-most address that is not a trusted proxy's was written by one that is.
+    The header grows to the right, so its right-most address that is not a trusted proxy was added by a trusted proxy.
     """
     address = _address(request.remote or "")
     hops = ",".join(request.headers.getall(_FORWARDED, ())).split(",")
@@ -129,7 +129,7 @@ def _trusts(trusted: Sequence[Proxy], address: IPv4Address | IPv6Address | None)
 
 
 def _address(name: str) -> IPv4Address | IPv6Address | None:
-    """An address as proxies write it: bare, or with a port, in brackets if IPv6."""
+    """Parse an address as proxies write it: bare, or with a port, in brackets if IPv6."""
     name = name.strip()
     if name.startswith("["):
         name = name[1:].partition("]")[0]

@@ -1,7 +1,7 @@
-"""The bodies of requests: read within bounds on each, on all together, and on what compression may make of one.
+"""Request bodies, read within bounds on each one, on all together, and on how far a compressed one may expand.
 
-A body counts from its first byte until its turn has begun, whether it is being read or waits in the queue. The sum has a
-part for small ones only, so that the large ones of some client keep no other from asking.
+A body counts from its first byte until its turn begins, while it is read and while it waits in the queue. Part of the total is
+reserved for small bodies, so that one client's large ones cannot lock out others.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ _READ_TIMEOUT = 30.0  # seconds
 _RETRY_AFTER = 5.0  # seconds
 _SMALL = 65_536  # bytes
 _LOOSE = 4096  # bytes
-_FOR_SMALL_ONES = 8  # one part of so many
+_FOR_SMALL_ONES = 8  # one share in eight
 
 
 class Body:
-    """The bytes of one request."""
+    """The bytes of one request, counted among all bodies."""
 
     def __init__(self, all_of_them: "Bodies") -> None:
         self.content = bytearray()
@@ -28,7 +28,7 @@ class Body:
         self._counted = 0
 
     def add(self, piece: bytes) -> None:
-        """Raises BodyTooLarge and ServerFull."""
+        """Append a piece. Raises BodyTooLarge and ServerFull."""
         size = len(self.content) + len(piece)
         if size > self._all.largest:
             raise _too_large()
@@ -37,31 +37,31 @@ class Body:
         self.count(size)
 
     def count(self, size: int) -> None:
-        """So many bytes are kept of it now."""
+        """Set the number of bytes that this body counts for."""
         self._all.note(self._counted, size)
         self._counted = size
 
     @property
     def size(self) -> int:
-        """What it counts for."""
+        """The number of bytes that this body counts for."""
         return self._counted
 
     def decoded(self) -> None:
-        """Its bytes are not needed any more; what was made of them counts for as much."""
+        """Drop the bytes after decoding; the decoded objects count for as much."""
         self.content = bytearray()
 
     def replace(self, content: bytes) -> None:
-        """What is kept of it is this."""
+        """Replace the content."""
         self.content = bytearray(content)
         self.count(len(content))
 
     def queue(self, size: int) -> None:
-        """Its turn waits, in so many bytes: now it is the job that lets go of it."""
+        """Hand over to the queued turn, which takes `size` bytes and is then released by its job."""
         self.queued = True
         self._replace(size)
 
     def let_go(self) -> None:
-        """Nothing is kept of it any more; twice does no harm."""
+        """Stop counting this body. Idempotent."""
         self._replace(0)
 
     def _replace(self, size: int) -> None:
@@ -70,7 +70,7 @@ class Body:
 
 
 class Bodies:
-    """All that are read or wait: one has at most `largest` bytes; all together have `most`, or little more."""
+    """All bodies being read or waiting. `largest` bounds each one; `most` bounds all together, give or take a little."""
 
     def __init__(self, largest: int, most: int) -> None:
         self.largest = largest
@@ -83,7 +83,7 @@ class Bodies:
         return self._small + self._large
 
     def check(self, size: int, before: int) -> None:
-        """Whether there is room for a body of this size, which has had the size `before`. Raises ServerFull."""
+        """Check that a body may grow from `before` to `size` bytes. Raises ServerFull."""
         if size <= _SMALL:
             full = self._small + size - before > self._most_of_small_ones
         else:
@@ -93,7 +93,7 @@ class Bodies:
             raise ServerFull(problem, retry_after=_RETRY_AFTER)
 
     def note(self, before: int, size: int) -> None:
-        """A body has another size."""
+        """Record that a body has changed its size."""
         for change in (-before, size):
             if abs(change) <= _SMALL:
                 self._small += change
@@ -101,12 +101,12 @@ class Bodies:
                 self._large += change
 
     async def read(self, request: web.Request, timeout: float = _READ_TIMEOUT) -> Body:
-        """The JSON body of a request. Raises UnsupportedMediaType, BodyTooLarge, RequestTimeout, InvalidRequest, ServerFull."""
+        """Read a JSON body. Raises UnsupportedMediaType, BodyTooLarge, RequestTimeout, InvalidRequest, ServerFull."""
         if request.content_type != "application/json":
             raise UnsupportedMediaType("The request body must be JSON. Send the header: Content-Type: application/json")
         inflated = Inflated(request.headers.get("Content-Encoding", "").strip().lower() or "identity")
         if (request.content_length or 0) > self.largest:
-            raise _too_large()  # before it is waited for
+            raise _too_large()  # without waiting for it
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = Body(self)
@@ -124,19 +124,19 @@ class Bodies:
 
 
 class Arriving:
-    """What comes on a WebSocket and is no whole message yet: it counts among the bodies, and does not take long.
+    """The incomplete message on a WebSocket: it counts among the bodies, and must be complete in time.
 
-    What is around a message, and pings, are a few bytes that nobody takes.
+    Framing and pings are a few bytes that `take` never covers.
     """
 
     def __init__(self, all_of_them: Bodies) -> None:
         self._all = all_of_them
         self._counted = 0
-        self._left = 0  # of it, when the latest message was whole: what was around its fragments, or the beginning of the next
-        self._began: float | None = None  # by the loop's clock: since when there is more than a few bytes
+        self._left = 0  # counted bytes left after the latest complete message: framing, or the start of the next one
+        self._began: float | None = None  # when more than a few bytes were first pending, by the loop's clock
 
     def more(self, size: int) -> bool:
-        """So many bytes have come. False: there is no room for them, or they come too slowly."""
+        """Count arriving bytes. Returns False if there is no room for them, or they come too slowly."""
         clock = asyncio.get_running_loop().time
         try:
             self._all.check(self._counted + size, self._counted)
@@ -148,7 +148,7 @@ class Arriving:
         return self._began is None or clock() - self._began <= _READ_TIMEOUT
 
     def take(self, size: int) -> None:
-        """A message of so many bytes is whole; now it counts by itself."""
+        """Take a complete message of this size, which is then counted separately."""
         self._began = None
         left = self._counted - size
         self._count(left if left > _LOOSE else 0)

@@ -1,7 +1,7 @@
-"""Compressed bodies of requests: what each encoding expands to, piece by piece, within bounds on memory and ratio.
+"""Compressed request bodies, expanded piece by piece within bounds on memory and ratio.
 
-gzip and deflate by zlib, zstd by the standard library's module or its backport, br by Google's. Whatever the encoding, a piece has
-about 64 kB, so a bomb is found out before it is large.
+gzip and deflate use zlib, zstd the standard library's module or its backport, br Google's library. With every encoding a piece is
+about 64 kB, so a bomb is detected before it is large.
 """
 
 import sys
@@ -18,16 +18,16 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-PIECE = 65_536  # bytes that are decompressed before others may run
-_RATIO = 100  # that a compressed body may grow by, once it has a megabyte: JSON grows by 5 to 20, the worst of gzip by 1030
+PIECE = 65_536  # bytes to decompress before other tasks may run
+_RATIO = 100  # the largest expansion past the first megabyte: JSON expands 5 to 20 times, gzip at worst 1030 times
 _FREE_OF_RATIO = 1024 * 1024
-_MAX_MEMBERS = 1000  # that may follow one another in one body; a parallel compressor makes one for each megabyte or so
-_WINDOW_LOG = 23  # 8 MB, the most that RFC 9659 lets a sender of zstd ask of a receiver; a frame may claim 2 GB
-DAMAGED = (zlib.error, zstd.ZstdError, brotli.error, EOFError)  # what `Inflated` raises for a body that is not of its encoding
+_MAX_MEMBERS = 1000  # consecutive members in one body; a parallel compressor writes about one per megabyte
+_WINDOW_LOG = 23  # 8 MB, the most that RFC 9659 lets a sender of zstd require; a frame may claim 2 GB
+DAMAGED = (zlib.error, zstd.ZstdError, brotli.error, EOFError)  # what `Inflated` raises for a body that is not in its encoding
 
 
 class _Decoder(Protocol):
-    """One compressed stream. `ended`: it is complete; `rest`: input that it has not taken yet; `hungry`: more needs more input."""
+    """A compressed stream. `ended`: it is complete; `rest`: input not consumed yet; `hungry`: it needs more input to continue."""
 
     ended: bool
     rest: bytes
@@ -37,10 +37,10 @@ class _Decoder(Protocol):
 
 
 class Inflated:
-    """What a body is once decompressed. Raises one of DAMAGED for what is not of its encoding."""
+    """The decompressed form of a body. Raises one of DAMAGED if the body is not in its encoding."""
 
     def __init__(self, encoding: str) -> None:
-        """Raises UnsupportedMediaType."""
+        """Raise UnsupportedMediaType for an unknown encoding."""
         if encoding not in ("identity", *_DECODERS):
             names = f"{', '.join(_NAMED[:-1])} or {_NAMED[-1]}"
             raise UnsupportedMediaType(f"The request's Content-Encoding is not supported. Use {names}, or none.")
@@ -49,13 +49,13 @@ class Inflated:
         self._given = self._made = self._members = 0
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
-        """Raises BodyTooLarge."""
+        """Decompress a chunk, yielding pieces. Raises BodyTooLarge."""
         if self._open is None:
             yield chunk
             return
         self._given += len(chunk)
         while True:
-            if self._inside is None or (self._inside.ended and chunk):  # gzip files and zstd frames may follow one another
+            if self._inside is None or (self._inside.ended and chunk):  # gzip files and zstd frames may be concatenated
                 self._inside = self._next(self._open, chunk)
             piece = self._inside.decompress(chunk)
             self._made += len(piece)
@@ -67,7 +67,7 @@ class Inflated:
                 return
 
     def close(self) -> None:
-        """The body has ended."""
+        """End the body; raises EOFError if it is incomplete."""
         if self._inside is not None and not self._inside.ended:
             raise EOFError
 
@@ -121,7 +121,7 @@ def _gzip(_: int) -> _Decoder:
 
 
 def _deflate(first: int) -> _Decoder:
-    """Some clients send it without its header."""
+    """Return a decoder with or without the zlib header, which some clients leave out."""
     return _Zlib(zlib.MAX_WBITS if first & 0xF == zlib.DEFLATED else -zlib.MAX_WBITS)
 
 

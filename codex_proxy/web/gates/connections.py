@@ -1,10 +1,10 @@
-"""Connections of clients: what aiohttp leaves without a bound, and malformed HTTP answered in OpenAI's form.
+"""Client connections: the bounds that aiohttp lacks, and answers in OpenAI's form to malformed HTTP.
 
-A connection works (a handler has its request) or waits (for a request, or the rest of its head). aiohttp ends one that
-idles; here one ends whose head comes too slowly, or that does not read its answer to the end, or whose request was
-answered before its body had come. Of too many, the one that has waited longest makes room, so strangers that wait keep
-nobody out. Handlers check the key before they wait for anything, so a stranger's connection never works for longer than a moment.
-Only public methods of aiohttp's RequestHandler and Server are overridden; `Runner` is the one exception.
+A connection is working (a handler has its request) or waiting (for a request, or the rest of its head). aiohttp closes idle ones;
+this module closes those whose head arrives too slowly, that do not read their answer to the end, or whose request was answered
+before its body arrived. Beyond the limit, the one waiting longest is closed, so idle strangers lock nobody out. Handlers check the
+key before they wait for anything, so a stranger's connection works only for a moment. Only public methods of aiohttp's
+RequestHandler and Server are overridden; `Runner` is the one exception.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from codex_proxy.web.rare_log import RareLog
 _log = logging.getLogger(__name__)
 
 _MOST = 4000  # connections, and at most half of the descriptors; each takes 8 kB, an open stream 40 kB
-_IDLE_TIMEOUT = 75.0  # seconds; longer than the 60 that reverse proxies keep one, or they would use it as it ends
-_LINGER = 1.0  # seconds to read on, and to forget, so that a client which is still sending sees its answer
+_IDLE_TIMEOUT = 75.0  # seconds; more than the 60 of reverse proxies, which could otherwise send a request just as it closes
+_LINGER = 1.0  # seconds to keep reading and discarding, so that a client that is still sending sees its answer
 _RETRY_AFTER = 5.0  # seconds
-_PASSED_OVER = b"HTTP/1.1 100 Continue\r\n\r\n"  # by clients, however often
-_FIRST_PROBE, _PROBED_EVERY = 0.05, 0.5  # seconds between writes that find out whether a client has left
+_PASSED_OVER = b"HTTP/1.1 100 Continue\r\n\r\n"  # clients ignore it, however often it comes
+_FIRST_PROBE, _PROBED_EVERY = 0.05, 0.5  # seconds between the writes that detect whether a client has left
 _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """How many connections there may be, and for how many seconds one may take over its head or over reading its answer."""
+    """The maximum number of connections, and the seconds that each may take to send its head or to read its answer."""
 
     most: int = _MOST
     head_timeout: float = 10.0
@@ -46,20 +46,20 @@ USUAL = Bounds()
 
 
 class Connection(web.RequestHandler):
-    """One connection."""
+    """A client connection."""
 
-    def __init__(self, all_of_them: "Connections", bounds: Bounds, **options: Any) -> None:  # Any: RequestHandler's own
+    def __init__(self, all_of_them: "Connections", bounds: Bounds, **options: Any) -> None:  # Any: those of RequestHandler
         super().__init__(all_of_them, **options)
         self._all = all_of_them
         self._bounds = bounds
-        self._socket: asyncio.Transport | None = None  # unlike `transport`, until it is closed
+        self._socket: asyncio.Transport | None = None  # unlike `transport`, kept until the socket is closed
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._rest_timer: asyncio.TimerHandle | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
-        self._request: web.BaseRequest | None = None  # that a handler is at work on
+        self._request: web.BaseRequest | None = None  # the request that a handler is working on
         self._head_began = False
-        self._deaf = False  # what still comes is forgotten
+        self._deaf = False  # further input is discarded
         self._arriving: Callable[[int], bool] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -99,11 +99,11 @@ class Connection(web.RequestHandler):
         still comes is forgotten."""
         self._arriving = arriving
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own form: True keeps the connection
-        """The client sends no more. Either it has left, or it waits for its answer, as HTTP lets it: a write will tell.
+    def eof_received(self) -> bool:  # asyncio's convention: True keeps the connection
+        """Find out by writing whether the client has left or only half-closed the connection, as HTTP allows.
 
-        A kernel whose program has closed the connection answers a write with a reset, and the next write fails. So we write
-        what every client passes over, until the answer begins; who closes in the middle of an answer has left.
+        If the client's program has closed it, its kernel answers a write with a reset, and the next write fails. So until the
+        answer begins, this writes what every client ignores; a client that closes during its answer has left.
         """
         coming = self._head_began if self._request is None else not self._request.writer.output_size
         if coming and not self._deaf and self._socket is not None:
@@ -114,14 +114,14 @@ class Connection(web.RequestHandler):
         request = self._request
         if request is not None:
             if not request.content.is_eof():
-                self.force_close()  # its body cannot come any more
+                self.force_close()  # the rest of its body cannot arrive any more
                 return
             if request.writer.output_size or self._socket is None:
                 return
-            if request.version >= HttpVersion11:  # older ones know of no answer before the answer
+            if request.version >= HttpVersion11:  # older versions have no interim responses
                 self._socket.write(_PASSED_OVER)
         elif delay > _FIRST_PROBE:
-            self.force_close()  # there is no whole head
+            self.force_close()  # no complete head arrived
             return
         self._probe_timer = self._later(delay, self._probe, _PROBED_EVERY)
 
@@ -136,7 +136,7 @@ class Connection(web.RequestHandler):
             self._stall_timer.cancel()
 
     def work(self, request: web.BaseRequest) -> None:
-        """A request has its head."""
+        """Note that a handler starts working on a request."""
         self._request = request
         self._all.waiting.pop(self, None)
         self._head_began = False
@@ -147,7 +147,7 @@ class Connection(web.RequestHandler):
             self._rest_timer.cancel()
 
     def wait(self, answer: web.StreamResponse | None, request: web.BaseRequest) -> None:
-        """A request has its answer; None: it has ended without one. The body that it did not wait for is not read."""
+        """Note that a request has ended, with its answer if there is one. A body not read by then is discarded."""
         self._request = None
         if self._probe_timer is not None:
             self._probe_timer.cancel()
@@ -161,7 +161,7 @@ class Connection(web.RequestHandler):
             self._deaf = True
 
     def cut(self, error: ProxyError) -> None:
-        """End it while it waits, with an answer if a request has begun to come."""
+        """Close the connection while it waits, with an answer if a request has started to arrive."""
         if self._head_began and not self._deaf and self.transport is not None:
             self.transport.write(_raw(error))
         self._all.waiting.pop(self, None)
@@ -171,7 +171,7 @@ class Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """The answer to malformed HTTP, or to a bug outside every handler."""
+        """Build the answer to malformed HTTP, or to a bug outside every handler."""
         if status == 400:
             reason = (message or "").partition("\n")[0].rstrip(": ")[:200]
             self._all.rare_log.warning("malformed HTTP from %s: %r", request.remote, reason)
@@ -190,7 +190,7 @@ class Connection(web.RequestHandler):
         )
 
     def _time_rest(self) -> None:
-        """Bound how long the rest of an answer may wait to be read: a closed connection would wait for ever."""
+        """Bound how long the rest of an answer may stay unread: a closing connection would wait forever."""
         if self._rest_timer is not None:
             self._rest_timer.cancel()
         self._rest_timer = self._later(self._bounds.stall_timeout, self._cut_off_rest)
@@ -204,7 +204,7 @@ class Connection(web.RequestHandler):
 
 
 class Connections(web.Server):
-    """All connections of a server that aiohttp has made: it makes them, and bounds how many there are."""
+    """All connections of a server made by aiohttp: creates them and bounds their number."""
 
     def __init__(self, made: web.Server, app: web.Application, bounds: Bounds) -> None:
         factory = as_meant(made.request_factory, app)
@@ -213,16 +213,16 @@ class Connections(web.Server):
         self._bounds = msgspec.structs.replace(bounds, most=min(bounds.most, file_limit() // 2))
         self._full_log = RareLog(_log)
         self.rare_log = RareLog(_log)
-        self.waiting: dict[Connection, None] = {}  # the longest first
+        self.waiting: dict[Connection, None] = {}  # longest waiting first
         self.number = 0
 
     def __call__(self) -> web.RequestHandler:
         loop = asyncio.get_running_loop()
         times = {"keepalive_timeout": _IDLE_TIMEOUT, "lingering_time": _LINGER}
-        return Connection(self, self._bounds, loop=loop, access_log=None, auto_decompress=False, **times)  # bodies.py does that
+        return Connection(self, self._bounds, loop=loop, access_log=None, auto_decompress=False, **times)  # bodies.py decompresses
 
     def has_room(self) -> bool:
-        """Count one more connection, and whether it may stay; the one that has waited longest makes room."""
+        """Count a new connection and return whether it may stay; if needed, the one waiting longest makes room."""
         self.number += 1
         if self.number <= self._bounds.most:
             return True
@@ -230,7 +230,7 @@ class Connections(web.Server):
         return self.close_longest_waiting()
 
     def close_longest_waiting(self) -> bool:
-        """Whether there was one."""
+        """Return False if none was waiting."""
         if not self.waiting:
             return False
         next(iter(self.waiting)).cut(_too_many())
@@ -249,14 +249,14 @@ class Connections(web.Server):
 
 
 class Runner(web.AppRunner):
-    """Runs an app on such connections, and bounds what is logged when the system gives no more of them."""
+    """Runs an app on these connections, and bounds the logging when the system runs out of them."""
 
-    def __init__(self, app: web.Application, bounds: Bounds = USUAL, **options: Any) -> None:  # Any: AppRunner's own
+    def __init__(self, app: web.Application, bounds: Bounds = USUAL, **options: Any) -> None:  # Any: those of AppRunner
         super().__init__(app, **options)
         self._bounds = bounds
         self._accept_log = RareLog(_log)
 
-    async def _make_server(self) -> web.Server:  # what a BaseRunner is made to override, whatever its name
+    async def _make_server(self) -> web.Server:  # subclasses of BaseRunner are meant to override it, despite its name
         self._connections = Connections(await super()._make_server(), self.app, self._bounds)
         asyncio.get_running_loop().set_exception_handler(self._heard)
         return self._connections
@@ -265,7 +265,7 @@ class Runner(web.AppRunner):
         asyncio.get_running_loop().set_exception_handler(None)
         await super()._cleanup_server()
 
-    def _heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # Any: the loop's own
+    def _heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # Any: those of the loop
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in _OUT_OF and "socket" in context:
             self._accept_log.warning("a connection could not be accepted: %s", error.strerror)
@@ -279,7 +279,7 @@ def _too_many() -> ProxyError:
 
 
 def _raw(error: ProxyError) -> bytes:
-    """A whole answer, for where there is no request to give it to."""
+    """Build a complete answer, for use without a request."""
     answer = errors.response(error)
     content = errors.body(error)
     answer.headers.update({"Content-Length": str(len(content)), "Connection": "close", "x-request-id": new_request_id()})
@@ -288,5 +288,5 @@ def _raw(error: ProxyError) -> bytes:
 
 
 def new_request_id() -> str:
-    """For a request that brings no sane one of its own."""
+    """Return an id for a request without a valid one of its own."""
     return f"req_{uuid.uuid4().hex}"

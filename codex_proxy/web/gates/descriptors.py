@@ -1,4 +1,4 @@
-"""How many descriptors this process may have: enough to serve, or it does not start."""
+"""The limit on open file descriptors: enough to serve, or the server does not start."""
 
 import logging
 import resource
@@ -7,14 +7,14 @@ from codex_proxy.settings import SettingsError
 
 _log = logging.getLogger(__name__)
 
-_FILES = 8192  # descriptors that we ask for; children inherit the bound, and it is harmless to programs that use select
-_LEAST, _A_WORKER = 128, 10  # half of all are for connections; a worker has three pipes, two of them while replaced
+_FILES = 8192  # descriptors to ask for; children inherit the limit, and it is harmless to programs that use select
+_LEAST, _A_WORKER = 128, 10  # half of all are for connections; a worker has three pipes, two of them while it is replaced
 
 
 def raise_file_limit(workers: int) -> None:
-    """Let this process have more descriptors than the usual 1024, where the system lets it.
+    """Raise the limit above the usual 1024, as far as the system allows.
 
-    Raises SettingsError when they are too few to serve: connections would be cut without a word.
+    Raises SettingsError if there are too few to serve: connections would be cut without a word.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
@@ -26,7 +26,7 @@ def raise_file_limit(workers: int) -> None:
 
 
 def check(most: int, workers: int) -> None:
-    """Raises SettingsError when so many files are too few to serve."""
+    """Raise SettingsError if this many descriptors are too few to serve."""
     least = _LEAST + workers * _A_WORKER
     if most < least:
         raise SettingsError(
@@ -36,13 +36,13 @@ def check(most: int, workers: int) -> None:
 
 
 def reachable_limit() -> int:
-    """What `raise_file_limit` would come to."""
+    """Return the limit that `raise_file_limit` would reach."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     return wanted if soft == resource.RLIM_INFINITY else max(soft, wanted)
 
 
 def file_limit() -> int:
-    """How many descriptors this process may have."""
+    """Return the present limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _FILES if soft == resource.RLIM_INFINITY else soft

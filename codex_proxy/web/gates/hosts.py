@@ -1,6 +1,6 @@
-"""Whom we are asked as, and from which page: Host and Origin, the outermost gate, on every route.
+"""The outermost gate, on every route: checks which host a request is for (Host), and which page sent it (Origin).
 
-A browser page can reach a server on loopback: by its own Origin, or by DNS rebinding under its own Host.
+A browser page can reach a server on loopback: under its own Origin, or by DNS rebinding under its own Host.
 """
 
 from urllib.parse import urlsplit
@@ -13,11 +13,11 @@ from codex_proxy.settings import Settings
 
 _ORIGIN = web.RequestKey("origin", str)
 _PREFLIGHT_SECONDS = 600
-_ALLOWED_HEADERS = "authorization, content-type, *"  # SDKs send many of their own; the star never means authorization
+_ALLOWED_HEADERS = "authorization, content-type, *"  # SDKs send many headers of their own; the star does not cover authorization
 
 
 def guard(settings: Settings) -> Middleware:
-    """A middleware that serves only the hosts and origins of the settings."""
+    """Return a middleware that serves only the hosts and origins in the settings."""
     hosts = {name.lower().strip("[]") for name in settings.allowed_hosts} | {settings.host.lower().strip("[]")}
 
     @web.middleware
@@ -38,7 +38,7 @@ def guard(settings: Settings) -> Middleware:
 
 
 async def allow_origin(request: web.Request, response: web.StreamResponse) -> None:
-    """On preparing a response: let a page of an allowed origin read it."""
+    """Let a page of an allowed origin read the response, when it is prepared."""
     if origin := request.get(_ORIGIN):
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = "*"
@@ -46,9 +46,9 @@ async def allow_origin(request: web.Request, response: web.StreamResponse) -> No
 
 
 def _is_own(origin: str, request: web.Request) -> bool:
-    """Whether the page came from this server: the console. Its host is ours, and the browser does not say that it is another's.
+    """Return whether the page is the console of this server: its host is ours, and the browser does not call it another site.
 
-    The scheme is not compared, as only a reverse proxy knows it; a browser knows it, and tells (Sec-Fetch-Site) where it matters.
+    The scheme is not compared, because only a reverse proxy knows ours; where it matters, the browser reports it (Sec-Fetch-Site).
     """
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     scheme, _, host = origin.partition("://")

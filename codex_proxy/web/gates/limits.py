@@ -1,4 +1,4 @@
-"""How often a caller may ask: requests a minute; and how long one request may take."""
+"""Limits on callers: requests per minute, and the time that one request may take."""
 
 import asyncio
 import logging
@@ -12,19 +12,19 @@ from codex_proxy.errors import RateLimited, StorageFull, StoreUnavailable
 from codex_proxy.store.base import Store
 from codex_proxy.store.rates import Hit, Rates
 
-BESIDE_THE_TURN = 120.0  # seconds: at most 30 for the body, 30 for images; the rest is for the events that wait for a slow reader
+BESIDE_THE_TURN = 120.0  # seconds: at most 30 each for the body and for images; the rest is for events that wait for a slow reader
 _WINDOW = 60.0  # seconds
-_SHARED_TIMEOUT = 1.0  # seconds that a request waits for the count of all instances; then this one counts alone
-_ALONE_FOR = 5.0  # seconds until one request tries the common count again
+_SHARED_TIMEOUT = 1.0  # seconds that a request waits for the shared count; then this instance counts alone
+_ALONE_FOR = 5.0  # seconds until a request tries the shared count again
 _HEADERS = web.RequestKey("rate_headers", dict[str, str])
 _log = logging.getLogger(__name__)
 
 
 class RateLimit:
-    """At most `per_minute` requests in any minute for each caller without a rate of his own; 0 = no limit.
+    """Allows each caller `per_minute` requests in any minute, unless it has its own rate; 0 = no limit.
 
-    Counted for all instances where they share a store. While that does not answer, each counts what it sees itself:
-    `alone` is how often that has happened.
+    Instances that share a store count together. While the store does not answer, each counts only its own requests; `alone` is how
+    often that has happened.
     """
 
     def __init__(self, per_minute: int, store: Store) -> None:
@@ -33,21 +33,21 @@ class RateLimit:
         self._store = store
         self._own = Rates(_WINDOW)
         self._away = False
-        self._tried_at = -math.inf  # monotonic seconds, while it is away
+        self._tried_at = -math.inf  # monotonic seconds, while the store is away
 
     def of(self, per_minute: int | None) -> int:
-        """The rate of a caller with this one of its own; None: with none."""
+        """Return the rate of a caller whose own rate is this; None if it has none."""
         return self._per_minute if per_minute is None else per_minute
 
     async def count(self, request: web.Request, caller: str, per_minute: int | None = None) -> None:
-        """Count one request. Raises RateLimited, with the seconds until one is free again."""
+        """Count one request. Raises RateLimited, with the seconds until the next is allowed."""
         amount = self.of(per_minute)
         if not amount:
             return
         hit = await self._shared(caller, amount)
         if hit is None:
             hit = self._own.hit(caller, amount)
-        elif hit.granted:  # so that a limit that was reached stays so when the store goes away
+        elif hit.granted:  # a limit reached stays reached if the store goes away
             self._own.note(caller)
         request[_HEADERS] = {
             "x-ratelimit-limit-requests": str(amount),
@@ -59,7 +59,7 @@ class RateLimit:
             raise RateLimited(f"Rate limit reached: {amount} requests a minute ({whose}).", retry_after=max(hit.reset, 1.0))
 
     async def _shared(self, caller: str, amount: int) -> Hit | None:
-        """The count of all instances; None where there is none, or none to be had."""
+        """Return the shared count; None if there is none or it is unavailable."""
         if self._away and time.monotonic() < self._tried_at + _ALONE_FOR:
             self.alone += 1
             return None
@@ -83,10 +83,10 @@ class RateLimit:
 
 
 def deadline(limit: float, but_for: Handler | None = None) -> Middleware:
-    """The middleware that cuts off clients still being answered after `limit` seconds, but for those of one handler.
+    """Return a middleware that cuts off requests not fully answered after `limit` seconds, except those of one handler.
 
-    From the head of the request to its last byte: queue, turn, and what is left to write after it. A reader who takes a
-    little every now and then stalls no single write, and so meets no other bound.
+    The time runs from the request's head to the last byte: queue, turn, and the remaining writes. A client that reads a little
+    every now and then never stalls a single write, so no other bound stops it.
     """
 
     @web.middleware
@@ -108,9 +108,9 @@ def deadline(limit: float, but_for: Handler | None = None) -> Middleware:
 
 
 async def show_rate(request: web.Request, response: web.StreamResponse) -> None:
-    """On preparing a response: the caller's rate, in OpenAI's headers."""
+    """Add the caller's rate, in OpenAI's headers, when a response is prepared."""
     response.headers.update(request.get(_HEADERS, {}))
 
 
 async def not_yet(_: web.Request) -> None:
-    """What becomes of an Expect header before any gate: nothing. `Bodies.read` tells the client to go on."""
+    """Ignore an Expect header before the gates: `Bodies.read` tells the client to continue."""
