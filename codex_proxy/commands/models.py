@@ -66,8 +66,9 @@ class _Entry(msgspec.Struct):
 
 
 def _of_the_server(arguments: argparse.Namespace) -> Catalog | None:
-    """Return the models that the server lists for this key, default first; None if that fails, but raise for an explicit
-    --base-url.
+    """Return the models that the server lists for this key, default first; None if that fails.
+
+    With an explicit --base-url, failures are raised instead.
     """
     try:
         listed = api.server(arguments).get("/models", timeout=_QUICK)

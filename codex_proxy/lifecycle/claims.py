@@ -61,8 +61,9 @@ class Held:
         return await self._store.claim(self._key, owner, fingerprint, self.holder, _LEASE)
 
     async def bind(self, response_id: str | None) -> None:
-        """Bind the claim; call before the turn begins. Raises IdempotencyConflict if the lease expired and another request has the
-        key.
+        """Bind the claim, before the turn begins.
+
+        Raises IdempotencyConflict if the lease expired and another request has the key.
         """
         self._bound = True
         if not await self._store.bind(self._key, self.holder, _KEPT_FOR, response_id):

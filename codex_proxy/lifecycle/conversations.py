@@ -42,8 +42,9 @@ class Conversations:
         self._reading = asyncio.Semaphore(_READERS)
 
     async def create(self, owner: str, metadata: dict[str, str], items: bytes) -> bytes:
-        """Create a conversation with the items of a JSON array; returns its object as JSON. Raises StorageFull and
-        StoreUnavailable.
+        """Create a conversation with the items of a JSON array; returns its object as JSON.
+
+        Raises StorageFull and StoreUnavailable.
         """
         now = int(time.time())
         conversation = Conversation(f"conv_{uuid.uuid4().hex}", now, metadata)
@@ -138,8 +139,9 @@ class Conversations:
         await self.store.delete(owner, name)
 
     async def enter(self, owner: str, name: str) -> tuple["Part", list[bytes]]:
-        """Lock a conversation for a response; returns its part and the items. Raises ConversationNotFound, ConversationLocked,
-        InvalidRequest.
+        """Lock a conversation for a response; returns the response's part in it, and the items.
+
+        Raises ConversationNotFound, ConversationLocked and InvalidRequest.
         """
         await self.get(owner, name, "conversation")
         part = Part(self, owner, name)

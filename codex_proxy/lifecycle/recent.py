@@ -46,7 +46,7 @@ class Recent:
         return self._kept[socket, response_id][1]
 
     def drop(self, socket: str, response_id: str) -> None:
-        """One that may not be gone on from any more, where it is kept."""
+        """Drop a response that must not be continued any more, if it is kept."""
         if (socket, response_id) in self._kept:
             self._drop((socket, response_id))
 

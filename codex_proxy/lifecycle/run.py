@@ -62,9 +62,7 @@ class Run:
         remember: Remember,
         part: Part | None = None,
     ) -> None:
-        """`remember` is called with an answer before the reader gets the last of it; `part` is the hold on its conversation, if
-        any.
-        """
+        """`remember` is called with an answer before the reader gets the last of it; `part` is the hold on a conversation."""
         self.id = f"resp_{uuid.uuid4().hex}"
         self.owner = owner
         self.asked = asked

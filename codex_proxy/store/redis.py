@@ -268,9 +268,7 @@ class RedisStore:
 
 
 def _cancels() -> int:
-    """How often this task has been cancelled. On Python 3.11, redis-py loses a cancellation that arrives while sending
-    (`wait_for`).
-    """
+    """Return how often this task was cancelled. On Python 3.11, redis-py loses a cancellation while it sends (`wait_for`)."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 

@@ -258,9 +258,7 @@ class SqliteStore:
                     raise
 
     async def _tidy(self, pragma: str) -> None:
-        """Run a pragma as a script: `execute` stops at each row, and vacuum yields an empty row per page, so it would free only
-        one.
-        """
+        """Run a pragma as a script: vacuum yields a row per page, and `execute` stops at each row, so it would free one page."""
         async with self._writing:
             with self._in_our_words():
                 await self._writer.executescript(pragma)

@@ -1,5 +1,4 @@
-"""Fetches images for callers, with PROXY_IMAGE_FETCH=1, from public hosts only: nobody can reach internal hosts through this
-server.
+"""Fetches images for callers, with PROXY_IMAGE_FETCH=1, from public hosts only, never from internal ones.
 
 A name is resolved once, all its addresses must be public, and the connection goes to one of the addresses checked. https on its
 default port, no redirects, no proxies, no cookies. The caller gets the same error whether a host is internal, silent or does not

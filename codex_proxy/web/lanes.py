@@ -1,4 +1,4 @@
-"""Lanes of a WebSocket: requests of one `stream_id`, which are answered one after the other."""
+"""The lanes of a WebSocket: requests with the same `stream_id` are answered one after another."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ from codex_proxy.web.gates.bodies import Body
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A `response.create` and whose it is; its content is the body's."""
+    """A `response.create` and its caller; its content is in the body."""
 
     who: Caller
     body: Body
@@ -19,7 +19,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Lane:
-    """The first of its requests is being answered, the others wait."""
+    """The requests of a lane: the first is being answered, the others wait."""
 
     def __init__(self) -> None:
         self.waiting: deque[Request] = deque()

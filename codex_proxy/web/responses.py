@@ -100,7 +100,7 @@ async def make_run(server: Server, who: Caller, body: Body, recent: Recently | N
         asked = asked.with_images(await server.images_of(asked.wish, who))
         if recent is None:  # no chat UI sends its tasks over a socket
             asked = msgspec.structs.replace(asked, wish=msgspec.structs.replace(asked.wish, task=asked.ui_task))
-        # a compaction is of its own: the conversation's thread is left as it is
+        # a compaction is a turn of its own: the conversation's thread is left alone
         turn = server.decide(asked.wish, who) if asked.compacts else await server.turn(asked.wish, who, body.size)
         if turn.task is not None:
             asked = asked.unstored()

@@ -1,8 +1,7 @@
 """Steering: input that a WebSocket client sends while a response is being generated.
 
-The turn is interrupted where it is at no work, and a successor goes on from its response with what was said; a turn that ends
-before goes on in the same way. What it cannot be used for is given back. OpenAI API reference, `response.steer`. An input is
-kept once, as it came.
+The turn is interrupted at a point where it does no work, and a successor continues its response with the input; so it does if the
+turn ends first. Input that cannot be used is returned. OpenAI API reference, `response.steer`. An input is kept once, as received.
 """
 
 import uuid
@@ -53,12 +52,12 @@ class Steering:
         self._waiting: dict[str, list[Steered]] = {}  # by the response whose calls are unanswered
 
     async def take(self, steer: Steer) -> None:
-        """An input has come."""
+        """Accept or refuse an input."""
         refusal = self._refusal(steer)
         if refusal is None:
             try:
                 await self._decoding.run(steer.size, steer.check)
-                refusal = self._refusal(steer)  # it may have ended meanwhile
+                refusal = self._refusal(steer)  # the response may have ended meanwhile
             except ProxyError as error:
                 refusal = "invalid_input", error.message
         active = self._active.get(steer.previous_response_id)
@@ -101,14 +100,14 @@ class Steering:
         self._active.pop(run.id, None)
 
     async def claim(self, create: Create, content: bytes | bytearray) -> tuple[Create, list[Steered]]:
-        """A request of this content with what waits for it, and that, to be given back by `fail` when it comes to nothing."""
+        """Merge waiting inputs into a request of this content; also returns them, for `fail` if the request comes to nothing."""
         steered = self._waiting.pop(create.previous_response_id or "", [])
         if not steered:
             return create, steered
         return await self._decoding.run(len(content) + _size(steered), create.after, _steers(steered), content), steered
 
     async def ended(self, run: Run) -> tuple[Create, list[Steered]] | None:
-        """End a response; returns the request that continues it with its inputs, and those, or None."""
+        """End a response; returns the request that continues it with its inputs, and those inputs. None if nothing continues it."""
         active = self._active.pop(run.id)
         self._ended.append(run.id)
         steered, lane = active.steered, active.create.stream_id

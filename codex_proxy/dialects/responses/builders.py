@@ -80,7 +80,7 @@ class MessageBuilder:
 
 
 class CompactionBuilder:
-    """The summary of a conversation, which is told when it is complete."""
+    """Builds a compaction item, whose summary is sent when it is complete."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -94,7 +94,7 @@ class CompactionBuilder:
         return [self._place.added(CompactionItem(self._place.id, ""))]
 
     def begin(self, message: str) -> list[StreamEvent]:
-        """A message begins, or begins anew."""
+        """Start a message, or start it anew."""
         self._texts[message] = ""
         return [self._place.tell(events.Compacting)]
 
@@ -261,7 +261,7 @@ def _json(value: dict[str, Any]) -> str:
 
 
 def call_at_once(place: Place, name: str, given: dict[str, object]) -> Closed:
-    """A call of the agent's own that is over as soon as it is told."""
+    """Return the events and the item of an agent call that completes at once."""
     arguments = msgspec.json.encode(given).decode()
     added = McpCallItem(place.id, name, "", "in_progress")
     item = msgspec.structs.replace(added, arguments=arguments, status="completed")

@@ -91,17 +91,17 @@ def kept(history: Iterable[object], name: str) -> tuple[CompactedMessage, ...]:
 
 
 def is_triggered(given: str | list[dict[str, Any]]) -> bool:
-    """Whether an input ends in a compaction_trigger: its answer is one compaction item, which stands for all before it."""
+    """Return whether an input ends in a compaction_trigger; its answer is a compaction item that replaces everything before it."""
     return isinstance(given, list) and bool(given) and given[-1].get("type") == TRIGGER
 
 
 def question(given: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The input of the turn that writes the summary which a compaction_trigger asks for."""
+    """Return the input of the turn that writes the summary for a compaction_trigger."""
     return [*(given[:-1] if isinstance(given, list) else ()), _said(_PROMPT + _WITH_USERS_WORDS)]
 
 
 def item(summary: str, name: str) -> CompactionItem:
-    """Of the whole id `name`."""
+    """Build a compaction item; `name` is its complete id."""
     packed = base64.b64encode(zlib.compress(summary.encode())).decode()
     return CompactionItem(name, f"{_MARK}{packed}")
 
@@ -123,7 +123,7 @@ def as_message(given: dict[str, Any], place: str) -> Message:
 
 
 def told(summary: str) -> Message:
-    """What a summary says to the model."""
+    """Return the message that gives a summary to the model."""
     return Message("assistant", (Text(_INTRODUCTION + summary),))
 
 

@@ -47,7 +47,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     form: OutputFormat
     echo: Echo
     show_activity: bool
-    show_encrypted: bool  # also where nothing is stored, as in the API
+    show_encrypted: bool  # also if nothing is stored, as in the API
     compacts: bool  # the answer is a compaction item
     ignored: tuple[str, ...]
 
@@ -81,8 +81,9 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
     @property
     def ui_task(self) -> str | None:
-        """The chat UI task that this is, known once it is `continuing`; None for a request that stores its response or continues
-        another.
+        """Return the chat UI task that this request is; None if it stores its response or continues another.
+
+        Known only once the request is `continuing`.
         """
         body = self.body
         kept = body.store is True or body.background or body.previous_response_id is not None or body.conversation is not None
@@ -93,8 +94,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, body=msgspec.structs.replace(self.body, store=False))
 
     def continuing(self, earlier: tuple[Given, ...]) -> "ResponsesRequest":
-        """Return the request merged with the conversation that it continues (may be empty), and with the tools and settings of
-        both.
+        """Return the request merged with the conversation that it continues, possibly (), and with the tools and settings of both.
 
         Raises InvalidRequest, also for calls without outputs.
         """
@@ -137,7 +137,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, wish=wish, body=body, given=(), offered=_NOTHING)
 
     def conversation(self, recorded: Sequence[Verbatim]) -> tuple[Given, ...]:
-        """What a continuation of the answer begins with, once the answer is `recorded`."""
+        """Return what a continuation of the answer starts with, once the answer is `recorded`."""
         prompt = (Message("user", self.wish.input),) if self.wish.input and not self.compacts else ()
         return (*self.given, *prompt, *recorded)
 

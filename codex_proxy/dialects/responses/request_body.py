@@ -1,4 +1,4 @@
-"""The body of POST /v1/responses, and what is refused of it. OpenAI API reference, "Create a model response"; Open Responses."""
+"""The body of POST /v1/responses, and what it may not contain. OpenAI API reference, "Create a model response"; Open Responses."""
 
 from typing import Annotated, Any, Literal
 
@@ -72,14 +72,14 @@ class Body(msgspec.Struct, frozen=True):
 
 
 def compacting(asked: Body) -> Body:
-    """The request for the summary: in chat mode, without tools, as text."""
+    """Return the request for the summary: in chat mode, without tools, as text."""
     extra = msgspec.structs.replace(asked.x_codex or XCodex(), mode="chat")
     given = compaction.question(asked.input)
     return msgspec.structs.replace(asked, input=given, tools=None, tool_choice="none", text=None, x_codex=extra)
 
 
 def refuse_unsupported(asked: Body) -> None:
-    """Raises UnsupportedParameter and InvalidRequest."""
+    """Raise UnsupportedParameter or InvalidRequest for what this server does not support."""
     refusals = {
         "background": (asked.background or False) and asked.store is False,
         "prompt": asked.prompt is not None,

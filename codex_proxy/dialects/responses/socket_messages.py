@@ -37,13 +37,13 @@ class Create(msgspec.Struct, frozen=True):
     settings: bytes = b"{}"
 
     def after(self, steers: list["Steer"], content: bytes | bytearray) -> "Create":
-        """The same request, of this content, with something said before its input."""
+        """Return this request with other content, and with the steering inputs put before its input."""
         members = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
         given = _items(members["input"]) if "input" in members else []
         return msgspec.structs.replace(self, content=msgspec.json.encode(members | {"input": [*_said(steers), *given]}))
 
     def successor(self, response_id: str, steers: list["Steer"]) -> "Create":
-        """A request that goes on from its response with what was said meanwhile."""
+        """Return a request that continues from the response with the steering inputs."""
         settings = msgspec.json.decode(self.settings, type=dict[str, msgspec.Raw])
         content = msgspec.json.encode(settings | {"input": _said(steers), "previous_response_id": response_id})
         return msgspec.structs.replace(self, content=content, previous_response_id=response_id)
@@ -57,11 +57,11 @@ class Steer(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes of the input."""
+        """The size of the input in bytes."""
         return memoryview(self.input).nbytes
 
     def check(self) -> None:
-        """Raises InvalidRequest when its input has something else than messages of a user."""
+        """Raise InvalidRequest if the input has anything but user messages."""
         decoded = msgspec.json.decode(msgspec.json.encode(self.said()), type=list[dict[str, Any]])
         history = history_of(decoded, "input")
         alien = any(set(item) - _SAID or item.get("role") != "user" for item in decoded)
@@ -72,7 +72,7 @@ class Steer(msgspec.Struct, frozen=True):
             raise InvalidRequest("The input is empty.", param="input")
 
     def said(self) -> list[msgspec.Raw]:
-        """The messages of its input. Raises InvalidRequest when it is none."""
+        """Return the messages of the input. Raises InvalidRequest if it is not an input."""
         return _items(self.input)
 
 
@@ -192,6 +192,6 @@ def stream_id_of(raw: bytes) -> str | None:
 
 
 def encode(event: ServerEvent, stream_id: str | None) -> bytes:
-    """An event as it is told in a lane."""
+    """Encode an event for a lane."""
     told = msgspec.json.encode(event)
     return told if stream_id is None else told[:-1] + b',"stream_id":' + msgspec.json.encode(stream_id) + b"}"

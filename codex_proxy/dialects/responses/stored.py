@@ -46,7 +46,7 @@ def encode_conversation(history: Sequence[Given | Compacted]) -> bytes:
 
 
 def decode_conversation(parts: Sequence[bytes]) -> tuple[Given, ...]:
-    """What a turn began with, and what it added part by part."""
+    """Decode the conversation that a turn started with, and the parts that it added, from the last compaction on."""
     return since_compaction(itertools.chain.from_iterable(map(_history.decode, parts)))
 
 

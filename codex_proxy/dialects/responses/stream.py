@@ -70,11 +70,11 @@ class ResponsesStream:
         show_waiting: bool = False,
         compacts: bool = False,
     ) -> None:
-        """`compacts`: what the model writes is the summary of a compaction item, and nothing else is shown."""
+        """With `compacts`, the model's text becomes the summary of a compaction item, and nothing else is shown."""
         self.response = blank
         self.failure: ProxyError | None = None
         self.recorded: list[Verbatim | Compacted] = []  # for a continuation
-        self.only_waits = True  # nothing has been told of the turn but that it waits
+        self.only_waits = True  # nothing was reported yet but that the turn is waiting
         self._limit = TextLimit((), blank.max_output_tokens)
         self._freeform_tools = freeform_tools
         self._compacts = compacts
@@ -82,7 +82,7 @@ class ResponsesStream:
         self._show_encrypted = show_encrypted and not compacts
         self._show_activity = show_activity and not compacts
         self._show_waiting = show_waiting
-        self.steered = False  # its client has said more: the turn was interrupted
+        self.steered = False  # the turn was interrupted because its client has more to say
         self._cut: str | None = None  # the message in which the limit was reached
         self._numbers = itertools.count()
         self._open: dict[str, tuple[int, _Builder]] = {}  # the turn's name of an item -> its index, its builder
@@ -263,7 +263,7 @@ class ResponsesStream:
         told: list[StreamEvent] = []
         for index, builder in self._open.values():
             if isinstance(builder, CompactionBuilder):
-                continue  # half a summary is none
+                continue  # half a summary is useless
             closing, self._output[index] = builder.close()
             told += closing
         self._open.clear()

@@ -36,7 +36,7 @@ class FormUpdate(msgspec.Struct, frozen=True, tag="form_update"):
 
 
 class Compacted(msgspec.Struct, frozen=True, tag="compacted"):
-    """The summary that stands for all before it, as a compaction_trigger asks for it. Only in what is kept."""
+    """A summary that replaces everything before it, requested by a compaction_trigger. Occurs only in stored conversations."""
 
     summary: str
 
@@ -81,7 +81,7 @@ def configuration(item: dict[str, Any], place: str) -> list[Given]:
 
 
 def since_compaction(kept: Iterable[Given | Compacted]) -> tuple[Given, ...]:
-    """A conversation that is kept, as it goes on: from its last summary, with what was changed before that."""
+    """Return what a stored conversation continues with: its last summary and later items, and the updates before that summary."""
     found: list[Given] = []
     for item in kept:
         if isinstance(item, Compacted):

@@ -95,8 +95,10 @@ class Connection(web.RequestHandler):
         super().data_received(data)
 
     def upgraded(self, arriving: Callable[[int], bool]) -> None:
-        """It is a WebSocket now. `arriving` is told of the size of all that comes; False: it closes the connection, and what
-        still comes is forgotten."""
+        """Note that the connection is now a WebSocket. `arriving` gets the size of all input.
+
+        If it returns False, further input is discarded, and it must close the connection itself.
+        """
         self._arriving = arriving
 
     def eof_received(self) -> bool:  # asyncio's convention: True keeps the connection
