@@ -75,7 +75,7 @@ class _Outline:
         for mark in marks:
             if mark == _COMMA:
                 if self._names and self._names[-1] is None:
-                    self._steps[-1] += 1  # an array's step is a number
+                    self._steps[-1] += 1  # type: ignore[operator]  # an array's step is a number
             elif mark == _COLON:
                 self._name()
             elif mark in _OPENING:

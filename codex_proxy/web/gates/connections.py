@@ -101,7 +101,7 @@ class Connection(web.RequestHandler):
         """
         self._arriving = arriving
 
-    def eof_received(self) -> bool:  # asyncio's convention: True keeps the connection
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's convention: True keeps the connection
         """Find out by writing whether the client has left or only half-closed the connection, as HTTP allows.
 
         If the client's program has closed it, its kernel answers a write with a reset, and the next write fails. So until the
