@@ -1,4 +1,4 @@
-"""`python -m codex_proxy` is the command `codex-proxy`."""
+"""Entry point of `python -m codex_proxy`, which is the same as the command `codex-proxy`."""
 
 import sys
 

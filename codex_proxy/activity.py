@@ -1,6 +1,7 @@
-"""Activity: what a turn is doing this second, read off its events as they pass. Pure: the caller brings the clock.
+"""What a turn is doing right now, derived from its events. Pure: the caller supplies the time.
 
-One line, safe to show: one line of a command, the names of files, a tool's name. Never what was asked, thought or answered.
+The result is one line that is safe to show: one line of a command, file names or a tool's name, never prompts, reasoning or
+answers.
 """
 
 import posixpath
@@ -30,15 +31,16 @@ from codex_proxy.turns import (
 )
 
 _LONGEST = 120  # characters
-_READ = 4 * _LONGEST  # characters of a text that are looked at: a command can be as long as its author likes
+_READ = 4 * _LONGEST  # characters examined of a text, since a command can be of any length
 _FILES_NAMED = 3
 
 Kind = Literal["starting", "waiting", "retrying", "thinking", "writing", "command", "patch", "mcp_call", "search", "tool_call"]
 
 
 class Doing(msgspec.Struct, frozen=True):
-    """`kind`: starting is before Codex has the turn, waiting is for the model provider, retrying after it has
-    failed. `since` is the caller's clock.
+    """A turn's current activity. `since` is in the caller's time.
+
+    Kinds: starting is before Codex has the turn, waiting is for the model provider, retrying is after the provider has failed.
     """
 
     kind: Kind
@@ -47,14 +49,14 @@ class Doing(msgspec.Struct, frozen=True):
 
 
 class Activity:
-    """Of one turn."""
+    """Tracks the activity of one turn."""
 
     def __init__(self, now: float) -> None:
         self.doing = Doing("starting", "", now)
-        self._open: dict[str, Doing] = {}  # work that has begun and not ended, latest last
+        self._open: dict[str, Doing] = {}  # work in progress by item id, latest last
 
     def note(self, event: TurnEvent, now: float) -> bool:
-        """Take an event in. True when it changes what the turn is doing."""
+        """Take in an event. Returns whether it changes what the turn is doing."""
         before = self.doing
         match event:
             case MessageDelta():
@@ -76,7 +78,7 @@ class Activity:
                 self.doing = Doing("tool_call", one_line(event.name), now)
             case TurnStarted() | MessageCompleted() | ReasoningCompleted():
                 self._wait(now)
-            case _:  # a plan, progress, a record, an end: nothing else is done because of them
+            case _:  # plans, progress, records and the end change nothing
                 pass
         return self.doing is not before
 
@@ -85,7 +87,7 @@ class Activity:
             self.doing = Doing(kind, "", now)
 
     def _wait(self, now: float) -> None:
-        """For the work that is still open, else for the provider."""
+        """Show the latest work in progress, else that the turn waits for the provider."""
         if self._open:
             self.doing = next(reversed(self._open.values()))
         else:
@@ -93,7 +95,7 @@ class Activity:
 
 
 def one_line(text: str) -> str:
-    """The first line with anything in it: no control or format characters (terminal codes, bidi overrides), not too long."""
+    """The first non-blank line, shortened, without control or format characters (terminal codes, bidi overrides)."""
     lines = (line.strip() for line in text[:_READ].splitlines())
     line = next((line for line in lines if line), "")
     shown = "".join(character for character in line if unicodedata.category(character)[0] != "C")

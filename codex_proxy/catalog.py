@@ -1,7 +1,7 @@
-"""The models on offer, and what a model name asks for: "gpt-5.5 high chat" -> model, effort, mode. Pure.
+"""The available models, and parsing of model names: "gpt-5.5 high chat" -> model, effort, mode. Pure.
 
-A name is a model's id or an alias, then perhaps an effort that the model has and a mode, in any order, parted by spaces
-or colons, in any case. What is somebody's whole id always wins over what it could be read as.
+A name is a model's id or an alias, optionally followed by an effort that the model supports and a mode, in any order, separated
+by spaces or colons; case does not matter. A name that is an id as a whole always means that model.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,14 +16,14 @@ _T = TypeVar("_T")
 _MODES: dict[str, Mode] = {"chat": "chat", "agent": "agent"}
 _SEPARATORS = " :"
 _WORDS_AT_MOST = 2  # an effort and a mode
-_PREFIXES = ("openai/", "codex/")  # clients put the provider's name in front
+_PREFIXES = ("openai/", "codex/")  # some clients prefix the provider's name
 _NAMED_AT_MOST = 40
 
 
 class Model(msgspec.Struct, frozen=True):
-    """One model. `efforts` is empty where they are not known (CODEX_EXTRA_MODELS, a local provider's model).
+    """A model. `efforts` is empty where they are unknown (CODEX_EXTRA_MODELS, a local provider's model).
 
-    `manifest` is the CLI's own entry for it, which a Codex CLI that is our client reads; None where there is none.
+    `manifest` is the CLI's own entry for the model, for clients that are Codex CLIs; None if the CLI has none.
     """
 
     id: str
@@ -33,11 +33,11 @@ class Model(msgspec.Struct, frozen=True):
     hidden: bool = False
     display_name: str = ""
     context_length: int | None = None  # tokens
-    manifest: dict[str, Any] | None = None  # Any: the CLI's own form
+    manifest: dict[str, Any] | None = None  # Any: the CLI's own format
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """What a model name asks for; None where it does not say."""
+    """What a model name asks for; None for what it does not specify."""
 
     model: Model
     effort: str | None
@@ -45,9 +45,9 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Catalog(msgspec.Struct, frozen=True):
-    """Every model that may be named; `default` is the id of the one for requests that name none.
+    """All models that a request may name; `default` is the id of the model for requests that name none.
 
-    `aliases` are further names, each with the name that it stands for; `first` are the ids that a list begins with.
+    `aliases` maps further names to the names that they stand for; `first` are the ids at the head of a list.
     """
 
     models: tuple[Model, ...]
@@ -56,7 +56,7 @@ class Catalog(msgspec.Struct, frozen=True):
     first: tuple[str, ...] = ()
 
     def choose(self, name: str | None) -> Choice:
-        """Resolve a model name; None and "" are the default. Raises ModelNotFound, naming what exists."""
+        """Resolve a model name; None and "" mean the default. Raises ModelNotFound, whose message lists the models."""
         wanted = name.strip(" ") if name else self.default
         if (choice := self._read(wanted, self.aliases)) is not None:
             return choice
@@ -68,16 +68,16 @@ class Catalog(msgspec.Struct, frozen=True):
         )
 
     def listed(self, first: str | None = None) -> list[Model]:
-        """The models to show, `first` or the default at the head; hidden ones left out unless they are configured."""
+        """The models to show, starting with `first` or the default; hidden models are left out unless they are configured."""
         head = dict.fromkeys((first or self.default, self.default, *self.first))
         order = {one: place for place, one in enumerate(head)}
         shown = [model for model in self.models if not model.hidden or model.id in order]
         return sorted(shown, key=lambda model: order.get(model.id, len(order)))
 
     def names(self, *, efforts: bool = False, first: str | None = None) -> list[tuple[str, Choice]]:
-        """The names to list, and what each asks for: of every model the bare one and its chat mode, `efforts` too if wanted.
+        """The names to list and what each asks for: for every model, its id and its chat mode, and with `efforts` each effort.
 
-        Aliases come after the configured models; those that stand for nothing that exists are left out.
+        Aliases come after the configured models; broken ones are left out.
         """
         models = self.listed(first)
         own = [model for model in models if model.id in (first, self.default, *self.first)]
@@ -87,7 +87,7 @@ class Catalog(msgspec.Struct, frozen=True):
         return [(name, choice) for name in dict.fromkeys(names) if (choice := self._read(name, self.aliases)) is not None]
 
     def broken_aliases(self) -> list[str]:
-        """Aliases that stand for nothing that exists."""
+        """Aliases that do not resolve to a model."""
         return [alias for alias in self.aliases if self._read(alias, self.aliases) is None]
 
     def _read(self, name: str, aliases: Mapping[str, str]) -> Choice | None:
@@ -100,16 +100,16 @@ class Catalog(msgspec.Struct, frozen=True):
 
     def _base(self, name: str, aliases: Mapping[str, str]) -> Choice | None:
         if (alias := _look_up(name, aliases)) is not None:
-            return self._read(alias, {})  # no alias stands for another one
+            return self._read(alias, {})  # an alias cannot stand for another alias
         model = _look_up(name, {model.id: model for model in self.models})
         return None if model is None else Choice(model, None, None)
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What a freshly started CLI said of itself.
+    """What a freshly started CLI reported about itself.
 
-    `provider_local`: its address is on this machine; `provider_url` is None where the configuration tells none. `usable`:
-    there is an account, or none is needed. `account` (chatgpt, apiKey …) and `plan` are the CLI's words for it.
+    `provider_local`: the provider is on this machine; `provider_url` is None if the configuration has none. `usable`: there is an
+    account, or none is needed. `account` (chatgpt, apiKey …) and `plan` are the CLI's names for the account's type and plan.
     """
 
     catalog: Catalog
@@ -124,9 +124,10 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 def effort_for(choice: Choice, requested: str | None, server_default: str, place: str) -> str | None:
-    """The effort of a turn: the request's, else the name's, else the server's where the model has it, else None (its own).
+    """The effort of a turn: from the request, else the model name, else the server if the model supports it, else None.
 
-    Raises InvalidRequest when the request asks for one that the model does not have; `place` is where it does.
+    None means the model's own default. Raises InvalidRequest when the request asks for an effort that the model does not support;
+    `place` is the request member that asks for it.
     """
     efforts = choice.model.efforts
     if requested is not None:
@@ -142,7 +143,7 @@ def effort_for(choice: Choice, requested: str | None, server_default: str, place
 
 
 def with_extras(listed: tuple[Model, ...], configured: str | None, extras: tuple[str, ...]) -> tuple[Model, ...]:
-    """The CLI's catalogue, and the configured model and CODEX_EXTRA_MODELS where it does not have them."""
+    """The CLI's models, plus the configured model and CODEX_EXTRA_MODELS where they are missing."""
     known = {model.id for model in listed}
     added = [name for name in dict.fromkeys((configured, *extras)) if name and name not in known]
     return (*listed, *(Model(name) for name in added))
@@ -153,7 +154,7 @@ def _names(model: Model, *, efforts: bool) -> list[str]:
 
 
 def _readings(name: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The ways to read a name: (base, the words behind it), the longest base first."""
+    """The possible readings of a name: (base, the words after it), the longest base first."""
     words: tuple[str, ...] = ()
     while name and len(words) <= _WORDS_AT_MOST:
         yield name, words
@@ -162,7 +163,7 @@ def _readings(name: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _with_words(found: Choice, words: tuple[str, ...]) -> Choice | None:
-    """The choice with what the words add; None when they are no effort of it and no mode, or two of a kind."""
+    """The choice with the words applied; None unless they are at most one effort of the model and one mode."""
     modes = [_MODES[word] for word in words if word in _MODES]
     efforts = [word for word in words if word in found.model.efforts and word not in _MODES]
     if len(modes) + len(efforts) < len(words) or len(modes) > 1 or len(efforts) > 1:
@@ -171,7 +172,7 @@ def _with_words(found: Choice, words: tuple[str, ...]) -> Choice | None:
 
 
 def _look_up(name: str, known: Mapping[str, _T]) -> _T | None:
-    """By its name as it is, else in another case."""
+    """Look up a name exactly, else ignoring case."""
     if name in known:
         return known[name]
     folded = name.casefold()

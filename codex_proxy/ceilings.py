@@ -1,4 +1,4 @@
-"""The sandboxes, lowest first, and what a server's defaults and ceilings must not contradict in each other."""
+"""The sandbox modes, strictest first, and the check that a server's defaults and ceilings do not contradict each other."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ _DANGER = SANDBOXES[-1]
 
 
 def over_the_ceilings(sandbox: str, ceiling: str, *, danger: bool, network: bool, network_ceiling: bool) -> Iterator[str]:
-    """A sentence for each default that no request could ask for, and for ceilings that contradict each other."""
+    """Yield a sentence for each default that exceeds its ceiling, and for ceilings that contradict each other."""
     for name, mode in (("CODEX_SANDBOX_MODE", sandbox), ("CODEX_SANDBOX_CEILING", ceiling)):
         if mode == _DANGER and not danger:
             yield f"{name}={_DANGER} needs CODEX_ALLOW_DANGER_FULL_ACCESS=1 as well."

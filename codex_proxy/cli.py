@@ -1,6 +1,6 @@
-"""The command line: argv -> the module of one command. It imports nothing else, so that help costs no time.
+"""The command line: finds the module of the command in argv. It imports no other module, so that help is fast.
 
-Exit codes are those of `commands/running.py`; 2 here means that there is no such command.
+Exit codes are those of `commands/running.py`; 2 means that there is no such command.
 """
 
 import importlib
@@ -14,7 +14,7 @@ _UNKNOWN = 2
 
 
 class Command(NamedTuple):
-    """One command; its module is codex_proxy.commands.<module>."""
+    """A command, implemented in codex_proxy.commands.<module>."""
 
     name: str
     module: str
@@ -58,7 +58,7 @@ _VERSION = ("version", "-V", "--version")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["help"] and len(words) > 1:  # help COMMAND … is COMMAND … --help
+    if words[:1] == ["help"] and len(words) > 1:  # help COMMAND means COMMAND --help
         words = [*words[1:], "--help"]
     if not words:
         _print_help(sys.stderr)

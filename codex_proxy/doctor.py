@@ -1,7 +1,7 @@
-"""`codex-proxy doctor`: could the server serve here, and if not, what to do. It leaves nothing behind: what is missing and
-would be made at the start is only tried, and the CLI runs in a stand-in for a home that is not there yet.
+"""`codex-proxy doctor`: check whether the server can run here, and if not, say what to do.
 
-Each check is one Finding. Where a check fails that the next ones stand on, these are said to be skipped.
+Each check gives one Finding; checks that depend on a failed one are skipped. Nothing is left behind: directories that the server
+would create are created only for the test, and the CLI runs in temporary ones instead of those that do not exist yet.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ from codex_proxy.settings import Settings, SettingsError
 from codex_proxy.store import opening
 from codex_proxy.web.gates import descriptors
 
-_START_TIMEOUT = 7.0  # seconds; it takes a fraction of one, and doctor is to say something within ten
-_CONNECT_TIMEOUT = 2.0
+_START_TIMEOUT = 7.0  # seconds; a start takes a fraction of one, and doctor should finish within ten
+_CONNECT_TIMEOUT = 2.0  # seconds
 _FOR_A_SANDBOX = "It needs user namespaces. See: sysctl user.max_user_namespaces kernel.apparmor_restrict_unprivileged_userns"
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _OPENAI = "https://api.openai.com"
 
-_LOGS_NO_PROMPTS = (0, 163, 0)  # seen so; 0.147.0 does
+_LOGS_NO_PROMPTS = (0, 163, 0)  # verified; 0.147.0 does log them
 
-_HEALTH_TIMEOUT = 2.0
+_HEALTH_TIMEOUT = 2.0  # seconds
 _OF_AN_ACCOUNT = ("login", "provider")
 _OF_THE_CLI = (*_OF_AN_ACCOUNT, "sandbox")
 _OF_THE_SETTINGS = ("places", "keys", "address", "files", "store", "codex", *_OF_THE_CLI)
@@ -47,7 +47,7 @@ Status = Literal["ok", "warning", "failed", "skipped"]
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one check found. `remedy` is what to do; a server with a warning serves, one with a failure could not."""
+    """The result of a check. `remedy` says what to do. A server can run despite warnings, but not despite failures."""
 
     check: str
     status: Status
@@ -59,7 +59,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Finding]:
-    """Check everything that a server with this environment needs."""
+    """Check everything that a server with this environment needs, and yield the findings."""
     try:
         chosen, warnings = settings.load(environ, cwd)
     except SettingsError as error:
@@ -114,7 +114,7 @@ def _places(chosen: Settings) -> Finding:
 
 @contextmanager
 def _leaving_no_trace(missing: Sequence[Path]) -> Iterator[None]:
-    """Take away what the block makes of these directories and of those that they lie in, as long as they are empty."""
+    """Remove those of these directories and their parents that the block creates, if they are still empty."""
     steps = {step for place in missing for step in (place, *place.parents) if not step.exists()}
     try:
         yield
@@ -126,7 +126,7 @@ def _leaving_no_trace(missing: Sequence[Path]) -> Iterator[None]:
 
 @contextmanager
 def _stand_ins(chosen: Settings) -> Iterator[Settings]:
-    """The settings, with temporary directories for a home and a workspace that are not there yet."""
+    """The settings, with temporary directories in place of a home and a workspace that do not exist yet."""
     with tempfile.TemporaryDirectory(prefix="codex-proxy-doctor-", ignore_cleanup_errors=True) as name:
         changes: dict[str, Path] = {}
         for member, place in (("codex_home", home.codex_home(chosen)), ("workdir", chosen.workdir)):
@@ -171,21 +171,21 @@ def _files(chosen: Settings) -> Finding:
 
 
 class _Server(msgspec.Struct, frozen=True):
-    """One that runs already at the address. `status`: ready or not ready."""
+    """A server that is already running at the address. `status` is ready or not ready."""
 
     version: str
     status: str
 
 
 class _Told(msgspec.Struct):
-    """What it says at /health and at /ready."""
+    """The answer of a running server to /health and /ready."""
 
     status: str
     version: str = ""
 
 
 def _running(chosen: Settings) -> _Server | None:
-    """None where nothing answers there, or something else."""
+    """The server that is running at the address; None if nothing or another program answers there."""
     health, ready = _asked(chosen, "/health"), _asked(chosen, "/ready")
     return _Server(health.version, ready.status) if health and ready and health.status == "ok" and health.version else None
 
@@ -202,7 +202,7 @@ def _asked(chosen: Settings, path: str) -> _Told | None:
 
 
 def _beside(running: _Server | None, finding: Finding) -> Finding:
-    """What would keep this environment from serving keeps nobody from using the server that runs with another one, like a demo."""
+    """Turn a failed account check into a warning if a server with other settings, like a demo, is already running and ready."""
     if finding.status != "failed" or finding.check not in _OF_AN_ACCOUNT or running is None or running.status != "ready":
         return finding
     message = f"{finding.message} The server that is running is ready all the same: it has other settings, like a demo."
@@ -240,8 +240,8 @@ def _version(cli: Command) -> Finding:
 
 
 async def _at_work(cli: Command, chosen: Settings) -> AsyncIterator[Finding]:
-    """What only a running CLI tells."""
-    told = 0  # of _OF_THE_CLI
+    """The checks that need a running CLI."""
+    told = 0  # number of findings of _OF_THE_CLI so far
     try:
         async with Worker.started(cli, chosen, asyncio.Lock(), OpenThreads(), "agent", _START_TIMEOUT) as worker:
             yield _login(worker.facts)
@@ -281,7 +281,7 @@ async def _provider(facts: Facts, chosen: Settings) -> Finding:
 
 
 async def _unreachable(url: str) -> str | None:
-    """Why nobody takes a connection there; None when somebody does."""
+    """Why no connection can be made to a URL; None when one can."""
     try:
         parts = urlsplit(url)
         port = parts.port or (80 if parts.scheme == "http" else 443)

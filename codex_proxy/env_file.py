@@ -1,4 +1,4 @@
-"""The env file: where it is, and what stands in it. Only `settings.py` reads it."""
+"""Finding and reading the env file, for `settings.py` only."""
 
 import re
 import stat
@@ -15,14 +15,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Assigned(msgspec.Struct, frozen=True):
-    """A value of the file, and in which line it stands."""
+    """A value from the file and the line that assigns it."""
 
     value: str
     line: int
 
 
 def find(environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """The file that CODEX_ENV_FILE names, else .env in `cwd`, if there is one. Raises ValueError."""
+    """The file that CODEX_ENV_FILE names, else .env in `cwd` if it exists. Raises ValueError."""
     if named := environ.get(NAMED_BY):
         try:
             return existing_file(named, cwd)
@@ -33,7 +33,7 @@ def find(environ: Mapping[str, str], cwd: Path) -> Path | None:
 
 
 def read(file: Path) -> dict[str, Assigned]:
-    """What it assigns, by name. Raises ValueError when others could have written it, it cannot be read, or a line is bad."""
+    """The assignments by name. Raises ValueError when others may write the file, it cannot be read, or a line is invalid."""
     try:
         if others_may_write(file):
             raise ValueError(refusal(file))
@@ -53,10 +53,10 @@ def read(file: Path) -> dict[str, Assigned]:
 
 
 def others_may_write(file: Path) -> bool:
-    """Raises OSError when there is no such file."""
+    """Whether users other than the owner may write the file. Raises OSError when it does not exist."""
     return bool(file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def refusal(file: Path) -> str:
-    """What to tell of a file that others may write."""
+    """The error message for a file that others may write."""
     return f"{file} is refused: users other than its owner can write to it. Run: chmod go-w {file}"

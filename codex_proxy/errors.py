@@ -1,14 +1,14 @@
-"""Every error we raise. No HTTP status in here: `web/errors.py` has the one table for that.
+"""All errors that we raise. The HTTP status of each is in the table of `web/errors.py`.
 
-A message is meant for the client, so it holds no path, no stderr and no provider URL; what only the operator may
-see goes into `detail`, which is logged and never sent. Every class is one entry of SPEC 3's table of errors.
+A message is meant for the client, so it contains no path, stderr or provider URL. What only the operator may see goes into
+`detail`, which is logged and never sent.
 """
 
 import math
 
 
 class ProxyError(Exception):
-    """Something that a client is told. `param` is the path of the request member at fault, None when there is none."""
+    """An error reported to the client. `param` is the path of the request member at fault; None if there is none."""
 
     code: str | None = None
 
@@ -18,53 +18,53 @@ class ProxyError(Exception):
         self.param = param
         self.detail = detail
         self.retry_after = retry_after  # seconds
-        self.logged = False  # the line of its turn has told it
-        self.begun = False  # the turn had begun: a repetition could do its work twice
+        self.logged = False  # already in the log line of its turn
+        self.begun = False  # the turn had begun: retrying could repeat its work
 
     @property
     def told(self) -> str:
-        """The message as a client is told it: with the wait, because chat UIs show no Retry-After."""
+        """The message for the client, including the time to wait, because chat UIs do not show Retry-After."""
         if self.retry_after is None or self.begun:
             return self.message
         return f"{self.message.removesuffix('Try again.').rstrip()} Try again in {math.ceil(self.retry_after)} s."
 
 
 class InvalidRequest(ProxyError):
-    """The request is malformed: bad JSON, a wrong type, a missing or an unknown member."""
+    """The request is malformed: bad JSON, a wrong type, or a missing or unknown member."""
 
 
 class UnsupportedParameter(ProxyError):
-    """The request asks for something that we cannot do and whose absence would mislead."""
+    """The request asks for something that we do not support, and ignoring it would mislead the client."""
 
     code = "unsupported_parameter"
 
 
 class ContextTooLong(ProxyError):
-    """The conversation is longer than the model, or one message longer than the CLI, takes."""
+    """The conversation is too long for the model, or one message is too long for the CLI."""
 
     code = "context_length_exceeded"
 
 
 class ModelNotFound(ProxyError):
-    """No such model in the catalogue."""
+    """There is no such model in the catalogue."""
 
     code = "model_not_found"
 
 
 class TurnNotFound(ProxyError):
-    """No such turn runs or waits, or it is not the caller's to see."""
+    """No such turn is running or waiting, or the caller may not see it."""
 
     code = "not_found"
 
 
 class RouteNotFound(ProxyError):
-    """No such route."""
+    """There is no such route."""
 
     code = "not_found"
 
 
 class MethodNotAllowed(ProxyError):
-    """The route exists, this method on it does not."""
+    """The route exists but does not support this method."""
 
     code = "method_not_allowed"
 
@@ -82,31 +82,31 @@ class Forbidden(ProxyError):
 
 
 class WorkspaceUnusable(ProxyError):
-    """The directory that the turn is to work in cannot be entered or read. The message names it: its user knows it."""
+    """The turn's working directory cannot be entered or read. The message names it, since the user knows it."""
 
     code = "workspace_unusable"
 
 
 class SandboxNotAllowed(ProxyError):
-    """The request asks for a wider sandbox, or network, than the server or the key allows."""
+    """The request asks for a wider sandbox or for network access beyond what the server or the key allows."""
 
     code = "sandbox_not_allowed"
 
 
 class NotAllowedHere(ProxyError):
-    """Danger mode is off, or the provider is not local: refused as a bad request, as the README says."""
+    """Danger mode is off, or the provider is not local; documented in the README as a bad request."""
 
     code = "not_allowed"
 
 
 class HostNotServed(ProxyError):
-    """The Host header names somebody else: DNS rebinding, or a reverse proxy whose host is not listed."""
+    """The Host header names another host: DNS rebinding, or a reverse proxy whose host is not listed."""
 
     code = "host_not_served"
 
 
 class OriginNotAllowed(ProxyError):
-    """A browser page of an origin that is not listed."""
+    """The request comes from a browser page whose origin is not listed."""
 
     code = "origin_not_allowed"
 
@@ -124,13 +124,13 @@ class UnsupportedMediaType(ProxyError):
 
 
 class RequestTimeout(ProxyError):
-    """The request's headers or its body came too slowly."""
+    """The request's headers or body arrived too slowly."""
 
     code = "request_timeout"
 
 
 class RateLimited(ProxyError):
-    """Too many requests in a minute."""
+    """The client has sent too many requests in a minute."""
 
     code = "rate_limit_exceeded"
 
@@ -142,49 +142,49 @@ class QuotaExceeded(ProxyError):
 
 
 class UpstreamFailed(ProxyError):
-    """The model provider could not be reached, refused, or broke off."""
+    """The model provider could not be reached, refused the request, or broke off its answer."""
 
     code = "upstream_error"
 
 
 class WorkerFailed(ProxyError):
-    """The CLI process ended, or said something that it never should."""
+    """The CLI process exited, or violated its protocol."""
 
     code = "worker_crashed"
 
 
 class QueueFull(ProxyError):
-    """As many turns wait as may wait."""
+    """The queue of waiting turns is full."""
 
     code = "server_overloaded"
 
 
 class ServerFull(ProxyError):
-    """The bodies that are read or wait are together as large as they may be."""
+    """The request bodies being read or waiting have reached their total size limit."""
 
     code = "server_overloaded"
 
 
 class TooManyConnections(ProxyError):
-    """As many connections are at work as there may be."""
+    """The limit of connections at work is reached."""
 
     code = "server_overloaded"
 
 
 class ShuttingDown(ProxyError):
-    """The server is being stopped."""
+    """The server is shutting down."""
 
     code = "shutting_down"
 
 
 class NotReady(ProxyError):
-    """No turn could run now: no worker, no login, no provider."""
+    """No turn can run now: there is no worker, login or provider."""
 
     code = "not_ready"
 
 
 class StorageFull(ProxyError):
-    """The store cannot keep anything more: the disk is full."""
+    """The store cannot save anything more because the disk is full."""
 
     code = "insufficient_storage"
 
@@ -196,13 +196,13 @@ class StoreUnavailable(ProxyError):
 
 
 class ResponseNotFound(ProxyError):
-    """No such response, or it belongs to somebody else, which is the same."""
+    """There is no such response, or it belongs to somebody else, which must look the same."""
 
     code = "response_not_found"
 
 
 class ConversationNotFound(ProxyError):
-    """No such conversation, or it belongs to somebody else, which is the same."""
+    """There is no such conversation, or it belongs to somebody else, which must look the same."""
 
     code = "conversation_not_found"
 
@@ -214,19 +214,19 @@ class ItemNotFound(ProxyError):
 
 
 class ConversationLocked(ProxyError):
-    """Another response is being made in the conversation."""
+    """Another response is being generated in the conversation."""
 
     code = "conversation_locked"
 
 
 class RecordEnded(ProxyError):
-    """The store's record of a response has an end already, and keeps it: somebody else wrote it meanwhile."""
+    """The stored response has already ended, and stays so: another writer was first."""
 
     code = "response_ended"
 
 
 class IdempotencyConflict(ProxyError):
-    """The idempotency key came with another body before."""
+    """The idempotency key was used before with another body."""
 
     code = "idempotency_key_reused"
 
@@ -238,14 +238,14 @@ class TurnTimeout(ProxyError):
 
 
 class InternalError(ProxyError):
-    """A bug of ours. The detail is in the log, with the request's id."""
+    """A bug in the server. The detail is in the log with the request's id."""
 
     code = "internal_error"
 
 
 class CommandNotFound(Exception):
-    """The Codex CLI is missing or too old. The message has the command that mends it."""
+    """The Codex CLI is missing or too old. The message says how to fix it."""
 
 
 class CommandFailed(Exception):
-    """A console command cannot go on. The message is a sentence for the person who typed it."""
+    """A console command cannot continue. The message is a sentence for the user."""

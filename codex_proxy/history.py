@@ -1,4 +1,4 @@
-"""History: the items of the conversation that a turn continues, free of any dialect's form and of Codex's."""
+"""The items of the conversation that a turn continues, independent of the dialects and of Codex."""
 
 from collections.abc import Iterable
 from typing import Literal, TypeVar
@@ -13,14 +13,16 @@ PDF = "data:application/pdf;base64,"
 
 
 class Text(msgspec.Struct, frozen=True, tag="text"):
-    """Plain text, well-formed Unicode."""
+    """Plain text in well-formed Unicode."""
 
     text: str
 
 
 class Image(msgspec.Struct, frozen=True, tag="image"):
-    """An image as a `data:` URL, or what gives images once it is read: an address or a PDF. Then `place` is where the
-    request has it. `detail` is the API's word, `name` that of a file."""
+    """An image as a `data:` URL, or an address or PDF that is yet to be read.
+
+    In the latter case `place` is its path in the request. `detail` is the API's parameter, `name` the name of a file.
+    """
 
     url: str
     detail: str | None = None
@@ -36,7 +38,7 @@ Part = Text | Image
 
 
 class Message(msgspec.Struct, frozen=True, tag="message"):
-    """One message so far. `phase` as the model gave it to its own messages."""
+    """A message in the conversation. `phase` is the one that the model gave its own message."""
 
     role: Role
     parts: tuple[Part, ...]
@@ -48,17 +50,17 @@ class Message(msgspec.Struct, frozen=True, tag="message"):
 
 
 class Called(msgspec.Struct, frozen=True, tag="called"):
-    """A call of a tool, earlier in the conversation. `arguments` is the text that the model wrote."""
+    """A tool call earlier in the conversation. `arguments` is the text that the model wrote."""
 
     call_id: str
     name: str
     arguments: str
     namespace: str | None = None
-    agents: bool = False  # the agent's own work, as the client was told of it
+    agents: bool = False  # the agent's own work, as it was reported to the client
 
 
 class Answered(msgspec.Struct, frozen=True, tag="answered"):
-    """What the tool of an earlier call gave back."""
+    """The result of an earlier tool call."""
 
     call_id: str
     parts: tuple[Part, ...]
@@ -66,7 +68,7 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
 
 
 class Reasoned(msgspec.Struct, frozen=True, tag="reasoned"):
-    """Reasoning of the model, earlier in the conversation; `encrypted` is what the provider understands of it."""
+    """The model's reasoning earlier in the conversation; `encrypted` is the form that only the provider can read."""
 
     item: str
     summary: tuple[str, ...]
@@ -74,7 +76,7 @@ class Reasoned(msgspec.Struct, frozen=True, tag="reasoned"):
 
 
 class Verbatim(msgspec.Struct, frozen=True, tag="verbatim"):
-    """An item in the provider's own form, as JSON text; `calls` is the call id, if it is a call of a client's tool."""
+    """An item in the provider's own format, as JSON text; `calls` is the call id if it calls one of the client's tools."""
 
     item: str
     calls: str | None = None
@@ -84,5 +86,5 @@ History = Message | Called | Answered | Reasoned | Verbatim
 
 
 def said(history: Iterable[_Item]) -> tuple[_Item, ...]:
-    """The history without the messages that say nothing: some providers refuse them."""
+    """The history without empty messages, which some providers refuse."""
     return tuple(item for item in history if not isinstance(item, Message) or not item.is_empty)
