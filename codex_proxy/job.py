@@ -1,6 +1,6 @@
-"""Job: a turn on its way, with its event channel.
+"""A submitted turn with its event channel.
 
-The channel is bounded, so a client that does not read slows the CLI and not our memory. A job ends exactly once, with one
+The channel is bounded, so a slow client holds back the CLI instead of filling our memory. A job ends exactly once, with one
 TurnCompleted or TurnFailed, and its end never waits for room.
 """
 
@@ -18,7 +18,7 @@ _QUICKLY_UNPACKED = 65_536  # bytes
 
 
 class Job:
-    """The supervisor's side is publish and end; the client's side is next_event, interrupt and abandon."""
+    """A turn on its way. The supervisor calls `publish` and `end`; the client `next_event`, `interrupt` and `abandon`."""
 
     def __init__(
         self,
@@ -30,21 +30,21 @@ class Job:
         last: bool = False,
         let_go: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_change` is called when what the turn is doing is not what it was, `let_go` when a packed one is not kept any more."""
-        self.packed = turn if isinstance(turn, Packed) else None  # until Codex has been told of the turn
+        """`on_change` is called when the turn's activity changes, `let_go` when the packed turn is no longer held."""
+        self.packed = turn if isinstance(turn, Packed) else None  # until Codex has the turn
         self.turn = turn = turn.turn if isinstance(turn, Packed) else turn
         self._let_go = let_go
         self.whose = whose
-        self.last = last  # behind every other turn
+        self.last = last  # runs only after all other turns
         self.course = Course(turn)
         self.over = asyncio.Event()
         self.abandoned = False
-        self.read = False  # the reader has had the last event
+        self.read = False  # the reader has received the last event
         self._on_end = on_end
         self._on_change = on_change
-        self.begun = False  # Codex has been told of the turn: to run it again could do its work twice
-        self.trace: Trace | None = None  # what the turn has left, once it has ended well
-        self.interrupted = asyncio.Event()  # somebody wants the turn to stop early
+        self.begun = False  # Codex has the turn: running it again could repeat its work
+        self.trace: Trace | None = None  # the turn's trace, once it has completed
+        self.interrupted = asyncio.Event()  # set when the turn should stop early
         self._events: deque[TurnEvent] = deque()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
@@ -60,7 +60,7 @@ class Job:
         return self.over.is_set()
 
     async def publish(self, event: TurnEvent) -> None:
-        """Pass an event on, and wait for room. What is published for a client that has left is dropped."""
+        """Pass on an event, waiting for room. Events for a client that has left are dropped."""
         if isinstance(event, TurnEnd):
             self.end(event)
             return
@@ -73,11 +73,11 @@ class Job:
             self._append(event)
 
     def tell_waiting(self) -> None:
-        """It has not begun, and will not soon. To be called once: what waits needs no room."""
+        """Tell the client that the turn is still waiting. Call it once, before the turn has begun: it does not wait for room."""
         self._append(Waiting("worker"))
 
     def end(self, event: TurnEnd) -> None:
-        """The last event. A second end is ignored: the first one is what happened."""
+        """Pass on the last event. Any later end is ignored: the first one is what happened."""
         if not self.ended:
             if isinstance(event, TurnFailed):
                 event.error.begun = self.begun
@@ -90,7 +90,7 @@ class Job:
             self._on_end(self, outcome)
 
     async def whole_turn(self) -> Turn:
-        """The turn with all that is in it, before it has begun."""
+        """The complete turn, unpacked; for use before it has begun."""
         packed = self.packed
         if packed is None:
             return self.turn
@@ -99,7 +99,7 @@ class Job:
         return await asyncio.to_thread(unpack, packed)
 
     async def next_event(self) -> TurnEvent:
-        """The next event, in order, up to the last one. For one reader; cancelled while it waits, it loses none."""
+        """The next event, in order, up to the last. For one reader only; cancellation loses no event."""
         while not self._events:
             self._arrived.clear()
             await self._arrived.wait()
@@ -110,12 +110,12 @@ class Job:
         return event
 
     def interrupt(self) -> None:
-        """Have the turn stop early; its end still comes through `next_event`."""
+        """Stop the turn early; its end still arrives through `next_event`."""
         self.interrupted.set()
         self._on_change()
 
     def abandon(self) -> None:
-        """Nobody reads any more: stop the turn. After the last event this does nothing."""
+        """Stop the turn because nobody reads its events any more. Does nothing after the last event."""
         if not self.ended:
             self.abandoned = True
             self.interrupt()

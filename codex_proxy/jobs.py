@@ -1,7 +1,7 @@
-"""JobQueue: the bounded queue that supervisors drain.
+"""The bounded queue of jobs that supervisors take from.
 
-A full queue refuses at once. Callers share it fairly: they take turns at its head, and when it is full, the caller with the
-most jobs in it makes room for one with fewer.
+A full queue refuses new jobs at once. Callers share it fairly: they are served in turn, and when it is full, the caller with the
+most waiting jobs loses one to a caller with fewer.
 """
 
 import asyncio
@@ -16,40 +16,40 @@ from codex_proxy.outcome import OnOutcome, Outcome
 from codex_proxy.packing import Packed
 from codex_proxy.turns import Turn, TurnCompleted, TurnEnd, TurnFailed
 
-HELD_FOR = 0.15  # seconds that a turn is left to who holds its conversation; to bring it elsewhere takes 30 to 150 ms
-_HELD_FOR_ALONE = 1.5  # where it cannot be brought elsewhere, being in memory only: the provider would read all of it again
-_OVERTAKEN_FOR = 2.0  # seconds in the queue after which no younger job of the caller's goes first
-_TOLD_AFTER = 2.0  # seconds; then a turn that still waits tells its client so
-_RETRY_AFTER = 5.0  # seconds; a turn takes seconds to minutes, and the queue moves with every one
+HELD_FOR = 0.15  # seconds a turn is reserved for the taker that holds its conversation; moving that takes 30 to 150 ms
+_HELD_FOR_ALONE = 1.5  # the same for a conversation in memory only: it cannot move, and the provider would read all of it again
+_OVERTAKEN_FOR = 2.0  # seconds in the queue after which no newer job of the same caller goes first
+_TOLD_AFTER = 2.0  # seconds after which the client is told that its turn is still waiting
+_RETRY_AFTER = 5.0  # seconds; a turn takes seconds to minutes, and each one that ends moves the queue
 
 
 class Taker(Protocol):
-    """Who takes jobs."""
+    """Something that takes jobs from the queue."""
 
     def holds(self, turn: Turn) -> bool:
-        """Whether it has the conversation that a turn continues at hand."""
+        """Whether it has loaded the conversation that a turn continues."""
         ...
 
     @property
     def busy(self) -> bool:
-        """Whether it runs a turn that has not ended, and will take no other for some time."""
+        """Whether it is running a turn, so that it cannot take another for some time."""
         ...
 
 
 class JobQueue:
-    """At most `size` jobs that wait, each at most `queue_timeout` seconds, for one of `slots` takers."""
+    """A queue of at most `size` jobs, each waiting at most `queue_timeout` seconds for one of `slots` takers."""
 
     def __init__(self, size: int, queue_timeout: float, slots: int, on_outcome: OnOutcome = lambda _: None) -> None:
         self.size = size
         self.closed = False
-        self.changes = Changes()  # rings when a job comes, is taken, does something else, or ends
+        self.changes = Changes()  # signals that a job was queued or taken, does something else, or ended
         self._queue_timeout = queue_timeout
         self._slots = slots
-        self._on_outcome = on_outcome  # of every turn that ends
-        self._callers: dict[str, _Caller] = {}  # who has jobs here, next in turn first
-        self._latest: _Caller | None = None  # who has had the latest turn, and has the next only when nobody else waits
-        self._arrived = asyncio.Event()  # there may be one to take
-        self.takers: list[Taker] = []  # to which turns are left whose conversation they hold
+        self._on_outcome = on_outcome  # called for every turn that ends
+        self._callers: dict[str, _Caller] = {}  # callers with jobs, the next to be served first
+        self._latest: _Caller | None = None  # the caller served last, which is next only when nobody else waits
+        self._arrived = asyncio.Event()  # set when there may be a job to take
+        self.takers: list[Taker] = []  # turns are reserved for the one that holds their conversation
 
     @property
     def waiting(self) -> int:
@@ -57,12 +57,12 @@ class JobQueue:
 
     @property
     def running(self) -> int:
-        """How many have been taken and have not ended."""
+        """Number of jobs that have been taken and have not ended."""
         return sum(len(caller.running) for caller in self._callers.values())
 
     @property
     def open(self) -> list[Job]:
-        """All that have not ended: those that run, then those that wait, oldest first."""
+        """All jobs that have not ended: the running ones, then the waiting ones, each oldest first."""
         running = [job for caller in self._callers.values() for job in caller.running]
         waiting = [job for caller in self._callers.values() for job in caller.waiting]
         return [*sorted(running, key=lambda job: job.course.started or 0.0), *sorted(waiting, key=lambda job: job.course.submitted)]
@@ -80,9 +80,10 @@ class JobQueue:
         last: bool = False,
         let_go: Callable[[], None] = lambda: None,
     ) -> Job:
-        """Queue a turn of a caller, who may have so many run at once. Raises QueueFull or ShuttingDown at once.
+        """Queue a turn for the caller `whose`. Raises QueueFull or ShuttingDown at once.
 
-        One that comes `last` waits behind every other turn, and is not run in the last free slot.
+        The caller may have `parallel_turns` running at once. A turn with `last` waits until no other can run, and does not take
+        the last free slot.
         """
         self.check_room(whose, last=last)
         if self.full:
@@ -98,14 +99,14 @@ class JobQueue:
         return job
 
     def check_room(self, whose: str, *, last: bool = False) -> None:
-        """Raises what `submit` would raise now."""
+        """Raise what `submit` would raise now."""
         if self.closed:
             raise shutting_down()
         if self.full:
             self._gives_way(whose, last=last)
 
     async def take(self, taker: Taker | None = None) -> Job:
-        """The next job that is not better left to another taker. A cancelled take loses none."""
+        """Wait for and take the next job that is not reserved for another taker. Cancellation loses no job."""
         while (job := self._next(taker)) is None:
             self._arrived.clear()
             await self._arrived.wait()
@@ -118,30 +119,33 @@ class JobQueue:
         return job
 
     def withdraw(self, job: Job, end: TurnEnd) -> None:
-        """End a job that still waits, and give its place free; does nothing when it has been taken."""
+        """End a waiting job and free its place. Does nothing when the job has been taken."""
         caller = self._callers.get(job.whose)
         if caller is not None and job in caller.waiting:
             caller.waiting.pop(job).cancel()
             job.end(end)
 
     def abandon(self, job: Job) -> None:
-        """The client is done with a job, or has left."""
+        """Stop a job whose client has left or needs no more of it."""
         job.abandon()
         self.withdraw(job, TurnCompleted(None, interrupted=True))
 
     def stop(self, job: Job) -> None:
-        """Have a job end early; its end still comes."""
+        """Stop a job early; its end is still reported."""
         job.interrupt()
         self.withdraw(job, TurnCompleted(None, interrupted=True))
 
     def close(self) -> None:
-        """Take no more jobs, and end those that wait."""
+        """Accept no more jobs, and end the waiting ones."""
         self.closed = True
         for job in [job for caller in self._callers.values() for job in caller.waiting]:
             self.withdraw(job, TurnFailed(shutting_down()))
 
     def _next(self, taker: Taker | None) -> Job | None:
-        """Of the callers that may have one more run, the first but the latest; those that come last when no other can be taken."""
+        """The next job for the taker: of the first caller that may run one more, the caller served last being the last choice.
+
+        Jobs with `last` are considered only when no other can be taken.
+        """
         able = sorted((caller for caller in self._callers.values() if caller.may_run), key=lambda one: one is self._latest)
         for caller in able:
             if (job := caller.first(self._left_to, taker, last=False)) is not None:
@@ -151,7 +155,7 @@ class JobQueue:
         return None
 
     def _left_to(self, job: Job, taker: Taker | None) -> bool:
-        """Whether a job may be had by this taker: another one that holds its conversation, and is soon free, comes first."""
+        """Whether this taker may have the job, which is reserved for a while for a free taker that holds its conversation."""
         if job.turn.trace is None or taker is None:
             return True
         holder = next((one for one in self.takers if one.holds(job.turn)), taker)
@@ -166,9 +170,10 @@ class JobQueue:
         return QueueFull(f"The server is busy: {self.size} turns are waiting already.", retry_after=_RETRY_AFTER)
 
     def _gives_way(self, whose: str, *, last: bool) -> Job:
-        """The newest job that comes last, to one that does not; else that of the caller with the most in the queue.
+        """The job that makes room for a new one.
 
-        Raises QueueFull when that is the asker, or nearly so.
+        The newest job with `last` makes room for one without; otherwise it is the newest of the caller with the most waiting jobs.
+        Raises QueueFull when that caller has at most one waiting job more than `whose`, or when the new job has `last`.
         """
         behind = [job for caller in self._callers.values() for job in caller.waiting if job.last]
         if behind and not last:
@@ -184,7 +189,7 @@ class JobQueue:
         caller.running.pop(job, None)
         if not caller.running and not caller.waiting:
             del self._callers[job.whose]
-        self._arrived.set()  # its caller may have one more run, or a slot has become free
+        self._arrived.set()  # its caller may run one more, or a slot is free
         self._on_outcome(outcome)
         self.changes.ring()
 
@@ -199,7 +204,7 @@ class JobQueue:
 
 
 class _Caller:
-    """What one caller has in the queue and on workers, oldest first, and how many may run at once (None: any number)."""
+    """A caller's waiting and running jobs, oldest first, and how many may run at once (None: any number)."""
 
     def __init__(self) -> None:
         self.parallel_turns: int | None = None
@@ -211,10 +216,10 @@ class _Caller:
         return self.parallel_turns is None or len(self.running) < self.parallel_turns
 
     def first(self, left_to: Callable[[Job, Taker | None], bool], taker: Taker | None, *, last: bool) -> Job | None:
-        """The one whose conversation the taker holds, else the oldest left to it, of those that come last or of the others.
+        """The job whose conversation the taker holds, else the oldest it may have, among jobs whose `last` is the given one.
 
-        To take conversations where they are makes room sooner than the order of arrival, so nobody waits longer for it; and
-        a turn that has waited for _OVERTAKEN_FOR is not overtaken.
+        Serving conversations where they are loaded frees slots sooner than serving in order of arrival, so nobody waits longer.
+        No job goes before one that has waited for _OVERTAKEN_FOR.
         """
         able = [job for job in self.waiting if job.last is last]
         oldest = next((job for job in able if left_to(job, taker)), None)
@@ -224,5 +229,5 @@ class _Caller:
 
 
 def shutting_down() -> ShuttingDown:
-    """What becomes of a job that a stop leaves without its turn."""
+    """The error of a job that is not run, or cut off, because the server stops."""
     return ShuttingDown("The server is shutting down.", retry_after=_RETRY_AFTER)

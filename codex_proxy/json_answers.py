@@ -1,7 +1,7 @@
-"""Whether an answer is the JSON that was asked for, where the provider does not enforce it; and where in a text the JSON is.
+"""Find the JSON in an answer, and check it against a schema where the provider does not enforce it.
 
-The schema is the client's and the text the model's, so neither may cost much: patterns take linear time, nothing is fetched, and a
-schema whose references go in circles or expand beyond a bound is not checked; then any JSON of the right kind will do.
+Neither the client's schema nor the model's text may cost much: patterns take linear time, nothing is fetched, and a schema with
+circular references, or one that expands beyond a limit, is not checked; any JSON (an object if the schema says so) is accepted.
 """
 
 import re
@@ -11,14 +11,14 @@ import jsonschema_rs
 import msgspec
 
 _FENCED = re.compile(r"```[\w+-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```", re.DOTALL)
-_MOST_STEPS = 20_000  # of a schema with its references followed
+_MOST_STEPS = 20_000  # parts of a schema with its references followed
 _NOT_FOLLOWED = ("$dynamicRef", "$recursiveRef", "$id", "$anchor", "id")
-_MAX_DEPTH = 150  # of the same
-_TOLD = 300  # characters of what is wrong
+_MAX_DEPTH = 150  # levels of a schema with its references followed
+_TOLD = 300  # characters of a problem
 
 
 def span(text: str) -> tuple[int, int]:
-    """Where the JSON in an answer begins and ends: the whole of it, or the inside of its only code fence."""
+    """Start and end of the JSON in an answer: the whole text, or the inside of its only code fence."""
     if _is_json(text):
         return 0, len(text)
     fences = list(_FENCED.finditer(text))
@@ -28,7 +28,7 @@ def span(text: str) -> tuple[int, int]:
 
 
 def problem(text: str, schema: str) -> str | None:
-    """What is wrong with an answer by a JSON Schema, in words for the model; None when nothing is."""
+    """Why an answer does not fit a JSON Schema, worded for the model; None when it fits."""
     begin, end = span(text)
     try:
         value = msgspec.json.decode(text[begin:end])
@@ -40,7 +40,7 @@ def problem(text: str, schema: str) -> str | None:
     try:
         validator = jsonschema_rs.validator_for(wanted, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions())
     except (jsonschema_rs.ValidationError, ValueError):
-        return None  # the schema is none
+        return None  # not a valid schema
     found = next(iter(validator.iter_errors(value)), None)
     if found is None:
         return None
@@ -56,12 +56,12 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _refuse(address: str) -> Any:  # Any: it gives nothing
+def _refuse(address: str) -> Any:  # Any: it never returns
     raise ValueError(f"nothing is fetched: {address}")
 
 
 def _steps(schema: Any) -> int | None:  # Any: JSON
-    """How large the schema is with its references followed; None when that has no end, or is too much."""
+    """Number of the schema's parts with its references followed; None when that is endless, too large or unknown."""
     known: dict[int, int] = {}
     under_way: set[int] = set()
 

@@ -1,16 +1,16 @@
-"""Named keys: the file of PROXY_API_KEYS_FILE, whose key a token is, and what that key may do at most.
+"""Named keys: reading PROXY_API_KEYS_FILE, finding the key of a token, and the limits of each key.
 
-The file is TOML, a table for each key. It holds SHA-256 digests and no keys, so its readers learn none:
+The file is TOML with a table for each key. It contains only SHA-256 digests, so reading it reveals no key:
 
     [keys.anna]
-    sha256 = "…"                     # of the key, in hexadecimal; all below may be left out
-    rate_limit_per_minute = 60       # 0 = no limit; without it RATE_LIMIT_PER_MINUTE
-    parallel_turns = 1               # more of them wait; without it all but one of the server's, if there are other keys
-    models = ["gpt-5.5"]             # without it all
-    sandbox = "workspace-write"      # the highest; without it what the server allows short of danger
-    danger = false                   # may ask for danger-full-access, where the server allows that
-    network = true                   # may have the network that the server gives to workspace-write
-    workspaces = ["/srv/anna"]       # of CODEX_WORKDIR and CODEX_WORKSPACES; without it all of them
+    sha256 = "…"                     # of the key, in hexadecimal; everything below is optional
+    rate_limit_per_minute = 60       # 0 = no limit; default: RATE_LIMIT_PER_MINUTE
+    parallel_turns = 1               # further turns wait; default: all but one of the server's, if there are other keys
+    models = ["gpt-5.5"]             # default: all
+    sandbox = "workspace-write"      # the widest allowed; default: what the server allows, except danger
+    danger = false                   # may ask for danger-full-access, if the server allows it
+    network = true                   # may use the network that the server gives to workspace-write
+    workspaces = ["/srv/anna"]       # in CODEX_WORKDIR or CODEX_WORKSPACES; default: all of them
     operator = false                 # sees and stops everybody's turns, not only its own
 """
 
@@ -39,24 +39,24 @@ _SETTING = "PROXY_API_KEYS_FILE"
 _DANGER = SANDBOXES[-1]
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
-_Named = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]  # left out: all; an empty list would be taken for none
+_Named = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]  # omitted means all; an empty list could be taken for none
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What somebody may do at most, beside what the server allows anybody. By default that is all of it."""
+    """A caller's limits, on top of the server's own. The default adds none."""
 
-    models: tuple[str, ...] = ()  # ids; none named: all
+    models: tuple[str, ...] = ()  # ids; empty means all
     sandbox: str = _DANGER
     network: bool = True
-    workspaces: tuple[Path, ...] = ()  # real paths; none named: all of the server's
+    workspaces: tuple[Path, ...] = ()  # real paths; empty means all of the server's
 
     def has_model(self, model: str) -> bool:
-        """Whether it takes in a model, by its id."""
+        """Whether a model, given by its id, is allowed."""
         return not self.models or model in self.models
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A key as it stands in the file."""
+    """A key's table in the file."""
 
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     rate_limit_per_minute: _Count | None = None
@@ -74,7 +74,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """A key in use. `rate_limit` is in requests a minute; None in either number is the server's own."""
+    """A key in use. `rate_limit` is in requests per minute; None in either number means the server's default."""
 
     name: str
     digest: bytes
@@ -85,10 +85,10 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Keyring:
-    """The keys of the file as it is now: it is read again when it has changed, and a bad one changes nothing."""
+    """The keys in the file. A changed file is read again; if it is invalid, the previous keys stay in force."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError when there is something wrong with the file."""
+        """Raises SettingsError when the file is invalid."""
         self._settings = settings
         self._file = settings.api_keys_file
         self._version = self._version_now()
@@ -98,7 +98,7 @@ class Keyring:
         return len(self._keys)
 
     def find(self, token: str) -> Key | None:
-        """Whose key this is. Takes the same time for every wrong one."""
+        """The key of a token; None if there is none. Takes the same time for every wrong token."""
         if self._version_now() != self._version:
             self.reload()
         digest = digest_of(token)
@@ -106,11 +106,11 @@ class Keyring:
         return found[0] if found else None
 
     def name_of(self, digest: bytes) -> str | None:
-        """What the key of a digest is called; None when there is none any more."""
+        """The name of the key with this digest; None when it no longer exists."""
         return next((key.name for key in self._keys if key.digest == digest), None)
 
     def reload(self) -> None:
-        """Read the file again; when it is bad, say so and keep the keys."""
+        """Read the file again. If it is invalid, log that and keep the previous keys."""
         if self._file is None:
             return
         self._version = self._version_now()
@@ -126,12 +126,12 @@ class Keyring:
 
 
 def load(file: Path, settings: Settings) -> tuple[Key, ...]:
-    """The keys of a file. Raises SettingsError, which says where what is wrong."""
+    """The keys in a file. Raises SettingsError, which says what is wrong and where."""
     return understood(entries(file), file, settings)
 
 
 def understood(found: Mapping[str, Entry], file: Path, settings: Settings) -> tuple[Key, ...]:
-    """The keys that entries stand for. Raises SettingsError."""
+    """Convert entries to keys. Raises SettingsError for invalid or contradictory ones."""
     names: dict[str, str] = {}
     for name, entry in found.items():
         if (other := names.setdefault(entry.sha256, name)) != name:
@@ -152,7 +152,7 @@ def _nested(keys: Iterable[Key], settings: Settings) -> tuple[Path, Path] | None
 
 
 def entries(file: Path) -> dict[str, Entry]:
-    """The keys of a file as they stand there, by name. Raises SettingsError."""
+    """The entries of a file by name. Raises SettingsError."""
     try:
         refuse_if_others_may_write(file)
         return msgspec.convert(tomli.loads(file.read_text("utf-8")), _File).keys
@@ -165,7 +165,7 @@ def entries(file: Path) -> dict[str, Entry]:
 
 
 def checked(entry: Entry) -> Entry:
-    """The same entry, if a file could hold it. Raises SettingsError."""
+    """The entry itself, validated as if it were read from a file. Raises SettingsError."""
     try:
         return msgspec.convert(msgspec.to_builtins(entry), Entry)
     except msgspec.ValidationError as error:

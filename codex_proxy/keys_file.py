@@ -1,4 +1,4 @@
-"""Changing the file of PROXY_API_KEYS_FILE: `codex-proxy keys add`, `revoke`. What else stands in it stays as it is."""
+"""Add and revoke keys in PROXY_API_KEYS_FILE, for `codex-proxy keys`. The rest of the file is left unchanged."""
 
 import secrets
 from pathlib import Path
@@ -11,11 +11,11 @@ from codex_proxy import keys, whole_file
 from codex_proxy.keys import Entry
 from codex_proxy.settings import Settings, SettingsError
 
-_PREFIX = "cpx_"  # so that secret scanners can know one
+_PREFIX = "cpx_"  # lets secret scanners recognize a key
 
 
 def add(settings: Settings, name: str, wanted: Entry) -> str:
-    """Make a key with the limits of `wanted`; returns it, the only time that it can be seen. Raises SettingsError."""
+    """Create a key with the limits of `wanted` and return it; only its digest is stored. Raises SettingsError."""
     file = file_of(settings)
     present = keys.entries(file) if file.exists() else {}
     if name in present:
@@ -32,7 +32,7 @@ def add(settings: Settings, name: str, wanted: Entry) -> str:
 
 
 def revoke(settings: Settings, name: str) -> None:
-    """Take a key out of the file. Raises SettingsError when there is none of that name."""
+    """Remove a key from the file. Raises SettingsError when there is none of that name."""
     file = file_of(settings)
     if name not in keys.entries(file):
         raise SettingsError(f"There is no key {name!r} in {file}. See: codex-proxy keys list")
@@ -42,7 +42,7 @@ def revoke(settings: Settings, name: str) -> None:
 
 
 def file_of(settings: Settings) -> Path:
-    """Where the keys are. Raises SettingsError when PROXY_API_KEYS_FILE is not set."""
+    """Path of the keys file. Raises SettingsError when PROXY_API_KEYS_FILE is not set."""
     if settings.api_keys_file is None:
         raise SettingsError("PROXY_API_KEYS_FILE is not set. Set it to the path of the keys file.")
     return settings.api_keys_file
@@ -56,10 +56,10 @@ def _document(file: Path) -> tomlkit.TOMLDocument:
 
 
 def _replace(file: Path, document: tomlkit.TOMLDocument) -> None:
-    """Put a new file in the place of the old one, with its owner and mode; a first one is readable by us alone."""
+    """Replace the file, keeping its owner and mode. A new file is readable only by its owner."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        real = file.resolve()  # what a link leads to, not the link
+        real = file.resolve()  # replace the target of a link, not the link
         whole_file.put(real, tomlkit.dumps(document).encode(), like=real.stat() if real.exists() else None)
     except OSError as error:
         raise SettingsError(f"{file} cannot be written: {error.strerror}.") from error

@@ -1,8 +1,8 @@
-"""Logging set-up: one line a record on stderr, as text or JSON, with the ids of the request and the turn it is about.
+"""Logging setup: one line per record on stderr, as text or JSON, with the ids of the request and the turn that it is about.
 
-Facts go beside the message as members: JSON has them as they are, text as key=value at the end of the line. On a terminal
-a record is shown as its `terminal` text, where it has one: `extra={"members": …, "terminal": …}`; an empty one is not shown
-there. Prompts, answers and keys are never logged above debug. journald adds the time, so text lines carry none under systemd.
+Facts are logged as members beside the message: JSON has them as they are, text as key=value at the end of the line. A terminal
+shows a record's `terminal` text if it has one (`extra={"members": …, "terminal": …}`), and nothing if that is empty. Prompts,
+answers and keys are never logged above debug. journald adds the time, so text lines have none under systemd.
 """
 
 import contextvars
@@ -18,17 +18,17 @@ Member = str | int | float
 
 _NOTHING: Mapping[str, str] = {}
 _said: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("said", default=_NOTHING)
-_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))  # as syslog(3) numbers them
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))  # the levels of syslog(3)
 _DEBUG = 7
 _DIM = "2"
-_COLOURS = {"✓": "32", "✗": "31", "!": "33", "■": "2"}  # of the sign that a line on a terminal begins with
+_COLOURS = {"✓": "32", "✗": "31", "!": "33", "■": "2"}  # of the sign at the start of a line on a terminal
 _SIGNS = {logging.DEBUG: "", logging.INFO: "", logging.WARNING: "! ", logging.ERROR: "✗ ", logging.CRITICAL: "✗ "}
 _NOT_BARE = frozenset(' "=\\')
 
 
 @contextmanager
 def about(members: Mapping[str, str]) -> Iterator[None]:
-    """Have every record of this block, and of the tasks that it starts, say these members too."""
+    """Add these members to every record of this block and of the tasks that it starts."""
     token = _said.set({**_said.get(), **members})
     try:
         yield
@@ -37,12 +37,12 @@ def about(members: Mapping[str, str]) -> Iterator[None]:
 
 
 def say_also(members: Mapping[str, str]) -> None:
-    """Have every record of the block of `about` that we are in say these members too, from here on."""
+    """Add these members to all further records of the current `about` block."""
     _said.set({**_said.get(), **members})
 
 
 def context() -> Mapping[str, str]:
-    """The members that every record of here has."""
+    """The members added to every record in the current context."""
     return _said.get()
 
 
@@ -53,7 +53,7 @@ class _Text(logging.Formatter):
 
 
 class _Terminal(logging.Formatter):
-    """A short line for somebody who watches: the time, what happened, and which request it was about."""
+    """Formats a short line for a person watching: the time, what happened, and the request it is about."""
 
     def __init__(self, *, colour: bool) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class _JsonLines(logging.Formatter):
 
 
 def _members(record: logging.LogRecord) -> dict[str, Member]:
-    """What the record says beside its message: where it was made, and `extra={"members": …}`."""
+    """The record's members: those of its context, and those in `extra={"members": …}`."""
     own: Mapping[str, Member] = getattr(record, "members", _NOTHING)
     return {**_said.get(), **own}
 
@@ -106,12 +106,12 @@ def _shown(value: Member) -> str:
 
 
 def _one_line(text: str) -> str:
-    """What others have written into a message (a provider, the CLI) cannot begin a record or steer a terminal."""
+    """Escape what others (a provider, the CLI) put into a message, so that it cannot start a record or control a terminal."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape", "backslashreplace").decode() for one in text)
 
 
 class _ForJournal(logging.Formatter):
-    """Each line with its priority in front, as sd-daemon(3) has it; journald takes it off again."""
+    """Prefixes each line with its priority as in sd-daemon(3); journald strips it."""
 
     def __init__(self, lines: logging.Formatter) -> None:
         super().__init__()
@@ -123,13 +123,13 @@ class _ForJournal(logging.Formatter):
 
 
 class Terminal(msgspec.Struct, frozen=True):
-    """Somebody watches the log on one."""
+    """The terminal on which a person watches the log."""
 
     colour: bool
 
 
 def set_up(level: str, log_format: str, *, under_systemd: bool, to_journal: bool = False, terminal: Terminal | None = None) -> None:
-    """Send all records of `level` and above to stderr. `to_journal`: journald reads it. `terminal`: a person does."""
+    """Send all records of `level` and above to stderr. `to_journal`: journald reads it; `terminal`: a person does."""
     handler = logging.StreamHandler(sys.stderr)
     prefix = "" if under_systemd else "%(asctime)s "
     lines: logging.Formatter = _Text(prefix + "%(levelname)s %(name)s %(message)s")

@@ -1,4 +1,4 @@
-"""Near misses: what somebody probably meant who wrote a name that does not exist."""
+"""Suggest the name that was probably meant by one that does not exist."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ _OURS = ("CODEX_PROXY_", "PROXY_", "CODEX_", "RATE_LIMIT", "LOG_")
 
 
 def near_misses(given: Iterable[str], known: Sequence[str]) -> list[str]:
-    """A warning for each name in the environment that looks like a setting of ours and is not."""
+    """A warning for each name in the environment that looks like one of our settings but is not."""
     warnings = []
     for name in given:
         if name in known or not name.startswith(_OURS):
@@ -21,7 +21,7 @@ def near_misses(given: Iterable[str], known: Sequence[str]) -> list[str]:
 
 
 def did_you_mean(typed: str, known: Iterable[str], prefix: str = "") -> str:
-    """ " Did you mean …?", to be put after a sentence; empty where nothing is near. `prefix` goes before the name."""
+    """The text " Did you mean …?" to append to a sentence; empty if no name is close. `prefix` goes before the name."""
     names = list(known)
     lower = {name.lower(): name for name in names}
     found = difflib.get_close_matches(typed.lower(), lower, n=1, cutoff=_CUTOFF)

@@ -1,6 +1,6 @@
-"""Outcome: what became of one turn, and its one line in the log. No prompt, no answer and no key is in it.
+"""The outcome of a turn and its one log line, which contains no prompt, answer or key.
 
-A Course is the turn on its way there: it belongs to the job, and takes the times.
+A job's Course measures the times of its turn and gives the Outcome.
 """
 
 import logging
@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Durations are seconds; `first_text` and `took` count from when a worker got the turn, and are None if it never came to that.
+    """How a turn ended. Durations are in seconds.
 
-    `ending` is completed, interrupted (by a stop sequence, a limit or a cancel), client_left, timeout, queue_timeout or
-    failed:<code of the error>.
+    `first_text` and `took` count from when a worker got the turn, and are None if that never happened. `ending` is completed,
+    interrupted (by a stop sequence, a limit or a cancel), client_left, timeout, queue_timeout or failed:<code of the error>.
     """
 
     turn: Turn
@@ -31,10 +31,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     took: float | None
     usage: Usage | None
     error: ProxyError | None
-    continuation: Continuation | None  # None when it never came to that
+    continuation: Continuation | None  # None if the turn never began
 
     def log(self) -> None:
-        """The line. What is not known is left out of it."""
+        """Write the log line, leaving out what is unknown."""
         usage = self.usage
         members = {
             "model": self.turn.model,
@@ -50,7 +50,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             "cached_tokens": usage and usage.cached,
             "output_tokens": usage and usage.output,
             "reasoning_tokens": usage and usage.reasoning,
-            "tokens_counted": (usage and usage.counted) or None,  # by us: the turn was cut off
+            "tokens_counted": (usage and usage.counted) or None,  # by us, because the turn was cut off
             "error": self.error and f"{self.error} {self.error.detail}".rstrip(),
         }
         known = {name: value for name, value in members.items() if value is not None}
@@ -60,7 +60,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             self.error.logged = True
 
     def _short(self) -> str:
-        """For somebody who watches: ✓ gpt-5.5 agent  0.6 s  14k→36 tok"""
+        """The line for a terminal: ✓ gpt-5.5 agent  0.6 s  14k→36 tok"""
         sign = "✓" if self.ending == "completed" else "■" if self.ending in ("interrupted", "client_left") else "✗"
         parts = [f"{sign} {self.turn.model} {self.turn.mode}"]
         if self.turn.task is not None:
@@ -81,7 +81,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def brief(count: int) -> str:
-    """A number of tokens in a few characters: 36, 1.4k, 14k."""
+    """A short form of a number of tokens: 36, 1.4k, 14k."""
     return str(count) if count < 1000 else f"{count / 1000:.1f}k" if count < 10_000 else f"{count // 1000}k"
 
 
@@ -89,7 +89,7 @@ OnOutcome = Callable[[Outcome], None]
 
 
 class Course:
-    """The times of a turn, from its submission on. `about`: what every record in the log of this turn says."""
+    """Measures a turn from its submission on. `about` are the members of every log record about it."""
 
     def __init__(self, turn: Turn) -> None:
         self.about = {**logs.context(), "turn": turn.id}
@@ -102,26 +102,26 @@ class Course:
 
     @property
     def submitted(self) -> float:
-        """Monotonic seconds, like the next one."""
+        """When the turn was submitted, in monotonic seconds."""
         return self._submitted
 
     @property
     def started(self) -> float | None:
-        """When a worker got it; None while it waits for one."""
+        """When a worker got the turn, in monotonic seconds; None while it waits for one."""
         return self._started
 
     @property
     def doing(self) -> Doing:
-        """What it is doing this second; its `since` is in monotonic seconds."""
+        """What the turn is doing now; `since` is in monotonic seconds."""
         return self._activity.doing
 
     def begin(self) -> None:
-        """A worker gets it."""
+        """Note that a worker gets the turn."""
         self._started = time.monotonic()
         self._activity = Activity(self._started)
 
     def note(self, event: TurnEvent) -> bool:
-        """Take an event in. True when it changes what the turn is doing."""
+        """Take in an event. Returns whether it changes what the turn is doing."""
         now = time.monotonic()
         if self._first_text is None and isinstance(event, MessageDelta):
             self._first_text = now
@@ -130,7 +130,7 @@ class Course:
         return self._activity.note(event, now)
 
     def outcome(self, end: TurnEnd, *, left: bool, interrupted: bool) -> Outcome:
-        """It has just ended. `left`: nobody reads any more; `interrupted`: somebody wanted it to stop early."""
+        """The outcome of the turn, which has just ended. `left`: the client has left; `interrupted`: a stop was requested."""
         now, started = time.monotonic(), self._started
         return Outcome(
             turn=self._turn,
@@ -148,7 +148,7 @@ def _ending(end: TurnEnd, *, started: bool, interrupted: bool) -> str:
     match end:
         case TurnCompleted():
             return "interrupted" if end.interrupted else "completed"
-        case TurnFailed() if interrupted and not started:  # cancelled while it waited
+        case TurnFailed() if interrupted and not started:  # cancelled while waiting
             return "interrupted"
         case TurnFailed(error=NotReady()) if not started:
             return "queue_timeout"

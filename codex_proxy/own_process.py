@@ -1,4 +1,4 @@
-"""What we ask of the system for this process: that it is private, and that freed memory goes back."""
+"""Process settings: keep this process private, and return freed memory to the system."""
 
 import contextlib
 import ctypes
@@ -6,24 +6,24 @@ import sys
 
 _PR_SET_DUMPABLE = 4
 _M_MMAP_THRESHOLD = -3
-_LARGE = 128 * 1024  # bytes; glibc's own threshold at the start
+_LARGE = 128 * 1024  # bytes; glibc's initial threshold
 
 
 def keep_private() -> None:
-    """Close memory and environment, where the keys are, to other processes of the user; root still sees them. Linux only.
+    """Hide memory and environment, which contain keys, from the user's other processes; root still sees them. Linux only.
 
-    Debuggers and core dumps are shut out as well. Without it a command of Codex's in danger-full-access could read the keys in
-    /proc. Children are as visible as ever, once they have begun a program of their own.
+    This also disables debuggers and core dumps. Otherwise a command run by Codex with danger-full-access could read the keys in
+    /proc. Children become visible again when they execute a program.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def give_back_large_blocks() -> None:
-    """Have memory of the size of a body go back to the system when it is freed. Does nothing where the C library is not glibc.
+    """Return large blocks to the system as soon as they are freed. Does nothing where the C library is not glibc.
 
-    By default glibc raises its threshold with each large block that is freed, up to 32 MB, and keeps what is below it: after a
-    few large bodies the process stays as large as it ever was.
+    By default glibc raises its threshold with each large block freed, up to 32 MB, and keeps blocks below it: after a few large
+    bodies the process would stay at its peak size.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # musl has no mallopt

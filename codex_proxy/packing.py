@@ -1,4 +1,4 @@
-"""A turn that waits is kept as bytes: as objects, what is in it takes many times the memory of the body that it came in."""
+"""Pack waiting turns into bytes: as objects, their content takes many times the memory of the request body."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from codex_proxy.turns import Tool, Turn
 
 
 class Packed(msgspec.Struct, frozen=True):
-    """`turn` without what can be large: its tools have their names only, the rest is in `content`."""
+    """A packed turn. `turn` lacks everything that can be large, with only the names of its tools; `content` has the rest."""
 
     turn: Turn
     content: bytes

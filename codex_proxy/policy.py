@@ -1,7 +1,7 @@
-"""May this turn be run so, and how exactly: a Wish becomes a Turn. Pure, but for resolving a directory's real path.
+"""Turn a Wish into a Turn, or refuse it. Pure, except for resolving a directory's real path.
 
-What a request asks for above the server's or the key's limits is refused, never lowered in silence. What it does not
-say, the settings say, lowered to what the key allows.
+A request for more than the server or the key allows is refused, never silently lowered. What the request leaves open comes from
+the settings, lowered to what the key allows.
 """
 
 import os
@@ -16,11 +16,11 @@ from codex_proxy.turns import Mode, Sandbox, Summary, Turn, WebSearch
 from codex_proxy.wish import Wish
 
 _SANDBOXES: tuple[Sandbox, ...] = ("read-only", "workspace-write", "danger-full-access")  # lowest first
-_LOGIN_RETRY_AFTER = 60.0  # seconds; somebody has to log in first
+_LOGIN_RETRY_AFTER = 60.0  # seconds; somebody must log in first
 
 
 def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: str) -> Turn:
-    """The turn that a wish becomes.
+    """Resolve a wish to a turn.
 
     Raises NotReady, ModelNotFound, InvalidRequest, Forbidden, SandboxNotAllowed or NotAllowedHere.
     """
@@ -65,10 +65,10 @@ def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: 
 
 
 def _mode_and_effort(wish: Wish, choice: Choice, settings: Settings, *, is_task: bool) -> tuple[Mode, str | None]:
-    """What the request, the model's name and the settings say; a chat UI's own task runs as chat at the lowest effort."""
+    """Mode and effort by the request, the model name and the settings; a chat UI's task runs as chat at the lowest effort."""
     effort = effort_for(choice, wish.effort, settings.reasoning_effort, wish.effort_place)
     if is_task:
-        return "chat", next(iter(choice.model.efforts), None)  # the lowest comes first
+        return "chat", next(iter(choice.model.efforts), None)  # efforts are sorted, lowest first
     return wish.mode or choice.mode or ("chat" if settings.default_mode == "chat" else "agent"), effort
 
 
@@ -89,17 +89,17 @@ def _check_model(choice: Choice, wish: Wish, scope: Scope) -> None:
 
 
 def default_model(default: str, scope: Scope) -> str:
-    """The server's default where the key may use it, else the key's first."""
+    """The server's default model if the key may use it, else the key's first model."""
     return default if scope.has_model(default) else scope.models[0]
 
 
 def _model_name(wish: Wish, facts: Facts, scope: Scope) -> str:
-    """What to look up in the catalogue."""
+    """The name to look up in the catalogue."""
     return wish.model or default_model(facts.catalog.default, scope)
 
 
 def _sandbox(wish: Wish, settings: Settings, scope: Scope) -> Sandbox:
-    """What the request asks for, if that is not too much; else the server's default, if need be lowered to the key's ceiling."""
+    """The requested sandbox if it is allowed; without a request the server's default, lowered to the key's ceiling if needed."""
     highest = min(SANDBOXES.index(ceiling) for ceiling in (settings.sandbox_ceiling, scope.sandbox))
     if wish.sandbox is None:
         return _SANDBOXES[min(SANDBOXES.index(settings.sandbox), highest)]
@@ -112,7 +112,7 @@ def _sandbox(wish: Wish, settings: Settings, scope: Scope) -> Sandbox:
 
 
 def _network(wish: Wish, settings: Settings, *, allowed: bool) -> bool:
-    """Whether commands in workspace-write have network."""
+    """Whether commands in workspace-write have network access."""
     if wish.network and not allowed:
         raise SandboxNotAllowed(
             "Network access is not allowed here. Leave out network_access, or set it to false.", param="x_codex.network_access"
@@ -121,7 +121,7 @@ def _network(wish: Wish, settings: Settings, *, allowed: bool) -> bool:
 
 
 def _web_search(wish: Wish, mode: Mode, *, allowed: bool) -> WebSearch:
-    """A search is network too: what the model looks for leaves the machine, and what it reads comes from anywhere."""
+    """The web search mode. A search counts as network access: queries leave the machine, and results come from anywhere."""
     if wish.web_search and wish.network is False:
         raise InvalidRequest("Web search needs network access, but network_access is false.", param="x_codex.network_access")
     if wish.web_search and not allowed:
@@ -132,7 +132,7 @@ def _web_search(wish: Wish, mode: Mode, *, allowed: bool) -> WebSearch:
 
 
 def _place(wish: Wish, settings: Settings, scope: Scope) -> tuple[Path, Path]:
-    """A directory inside the server's and the key's workspaces, and the narrowest of these: compared as real paths."""
+    """The turn's directory, inside the server's and the key's workspaces, and the innermost workspace around it, as real paths."""
     own = scope.workspaces or settings.roots
     if wish.cwd is None:
         usual = settings.workdir if _around(settings.workdir, own) else own[0]
