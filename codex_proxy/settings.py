@@ -1,7 +1,7 @@
-"""The settings: what they are (`Settings`), and reading them once at start (`load`).
+"""The settings (`Settings`), and reading them once at startup (`load`).
 
-The only reader of os.environ and of the env file. A bad value ends the start; nothing falls back in silence. How one
-value is read from its text is `settings_values.py`; README.md lists the same names, and a test holds both together.
+This is the only reader of os.environ and of the env file. An invalid value aborts the start; nothing falls back silently.
+`settings_values.py` parses single values. README.md lists the same names, which a test checks.
 """
 
 import os
@@ -42,14 +42,14 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 
 
 class SettingsError(Exception):
-    """A setting has a bad value. One sentence a line, each with the name, the value and what is allowed."""
+    """A setting has an invalid value. The message has one sentence per line, with the name, the value and what is allowed."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings of the process, decided. Durations are seconds; sizes say their unit."""
+    """All settings of the process, with defaults resolved. Durations are in seconds; sizes have their unit in the name."""
 
     api_key: str | None = None
-    api_keys_file: Path | None = None  # of named keys: keys.py
+    api_keys_file: Path | None = None  # named keys; see keys.py
     allow_unauthenticated: bool = False
     host: str = "127.0.0.1"
     port: int = 8000
@@ -57,26 +57,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[Proxy, ...] = ()
     max_body_mb: int = 32
-    max_bodies_mb: int | None = None  # of all that are read or wait; None: twice max_body_mb
+    max_bodies_mb: int | None = None  # total of all bodies being read or waiting; None: twice max_body_mb
     image_fetch: bool = False
     console: bool = True
     store: str = "sqlite"  # memory, sqlite (in state_directory), sqlite:///path, redis://…
     store_ttl_hours: int = 720
     store_max_mb: int = 512
-    rate_limit_per_minute: int = 0  # of an open loopback server; any other has _RATE_LIMIT
+    rate_limit_per_minute: int = 0  # for a loopback server without keys; otherwise the default is _RATE_LIMIT
     codex_path: str = "codex"
     workdir: Path = FIRST_WORKDIR
-    workdir_unset: bool = False  # CODEX_WORKDIR is not set, and the first default cannot be had
+    workdir_unset: bool = False  # CODEX_WORKDIR is not set, and the first default cannot be used
     workspaces: tuple[Path, ...] = ()
     codex_home: Path | None = None  # CODEX_CONFIG_DIR, else CODEX_HOME; None: the CLI's own default
-    profile_dir: Path | None = None  # of files for Codex's home; None: the usual one, see codex/profile.py
+    profile_dir: Path | None = None  # files for Codex's home; None: the default directory, see codex/profile.py
     extra_models: tuple[str, ...] = ()
-    ui_tasks: str = "chat"  # or agent: titles and tags of chat UIs are turns like any other
-    list_models: str = "base"  # or all: every effort too
-    model_aliases: tuple[tuple[str, str], ...] = ()  # (name, what it stands for)
-    sandbox: str = "read-only"  # of a turn that asks for none
-    sandbox_ceiling: str = "workspace-write"  # the widest that a request may ask for
-    workspace_network: bool = False  # for workspace-write, when the request does not say
+    ui_tasks: str = "chat"  # or agent: a chat UI's requests for titles and tags are turns like any other
+    list_models: str = "base"  # or all: with every effort
+    model_aliases: tuple[tuple[str, str], ...] = ()  # (alias, name that it stands for)
+    sandbox: str = "read-only"  # default for requests that do not specify one
+    sandbox_ceiling: str = "workspace-write"  # the widest sandbox that a request may ask for
+    workspace_network: bool = False  # default network access in workspace-write
     network_ceiling: bool = True
     reasoning_effort: str = "medium"
     default_mode: str = "agent"
@@ -85,7 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_danger: bool = False
     protect_secrets: bool = True
     deny_read: tuple[Path, ...] = ()
-    allow_read: tuple[Path, ...] = ()  # of what is hidden by default
+    allow_read: tuple[Path, ...] = ()  # exceptions from what is hidden by default
     turn_timeout: float = 120.0
     queue_timeout: float = 60.0
     max_parallel: int = 2
@@ -98,21 +98,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     log_format: str = "text"
     env_file: Path | None = None  # the file that was loaded
-    environ: Mapping[str, str] = {}  # the OS environment as it was at start, for the child's allow-list
+    environ: Mapping[str, str] = {}  # the OS environment at startup, for the child's allow-list
 
     @property
     def has_keys(self) -> bool:
-        """Whether a client needs one; else the server is open."""
+        """Whether clients need a key; otherwise the server is open."""
         return self.api_key is not None or self.api_keys_file is not None
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """The directories that a turn may work in; CODEX_WORKDIR is the first."""
+        """The directories that turns may work in, CODEX_WORKDIR first."""
         return tuple(dict.fromkeys((self.workdir, *self.workspaces)))
 
     @property
     def commands_write(self) -> bool:
-        """Whether any turn may write."""
+        """Whether commands of any turn may write."""
         return self.sandbox_ceiling != SANDBOXES[0]
 
     @property
@@ -122,7 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def store_file(self) -> Path | None:
-        """The file of a sqlite store: named, or in the state directory ($STATE_DIRECTORY under systemd)."""
+        """The file of a SQLite store: the configured one, or one in the state directory ($STATE_DIRECTORY under systemd)."""
         if self.store == "sqlite":
             home = Path(self.environ.get("HOME") or Path.home())
             usual = Path(self.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "codex-proxy"
@@ -131,11 +131,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One name of the environment: which member of Settings it sets and how its text is read."""
+    """An environment variable: the member of Settings that it sets, and the parser of its value."""
 
     name: str
     field: str
-    read: Callable[[str], Any]  # str -> the member's type; raises ValueError with what is allowed
+    read: Callable[[str], Any]  # str -> the member's type; raises ValueError, which says what is allowed
 
 
 # In the order of the table in README.md.
@@ -191,7 +191,7 @@ SETTINGS = (
 )
 
 DEPRECATED = ("CODEX_MODEL",)
-_KEYS = ("PROXY_API_KEY", "PROXY_API_KEYS_FILE")  # where empty is not the same as unset
+_KEYS = ("PROXY_API_KEY", "PROXY_API_KEYS_FILE")  # an empty value is an error, not the same as unset
 _BELONGS_TO_CODEX = ("CODEX_HOME", "OPENAI_API_KEY")
 _NAMES = (*(setting.name for setting in SETTINGS), *DEPRECATED, *_BELONGS_TO_CODEX, env_file.NAMED_BY)
 
@@ -202,9 +202,10 @@ def os_environment() -> dict[str, str]:
 
 
 def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
-    """The settings, and what to warn of: `environ` over the env file, looked for in `cwd`, over the defaults.
+    """Load the settings, and return them with warnings.
 
-    Raises SettingsError, one sentence a line, every bad value at once.
+    `environ` overrides the env file, which is looked up in `cwd` and overrides the defaults. Raises SettingsError with one line for
+    every invalid value.
     """
     try:
         file = env_file.find(environ, cwd)
@@ -246,7 +247,7 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
 
 
 def _usual(members: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    """The defaults that depend on other settings or on the machine."""
+    """Defaults that depend on other settings or on the machine."""
     usual: dict[str, Any] = {}
     if members.get("allow_danger"):
         usual["sandbox_ceiling"] = SANDBOXES[-1]
@@ -259,13 +260,13 @@ def _usual(members: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, 
 
 
 def refuse_if_others_may_write(file: Path) -> None:
-    """Raises SettingsError when they may, and OSError when there is no such file."""
+    """Raise SettingsError if users other than the owner may write the file. Raises OSError when it does not exist."""
     if env_file.others_may_write(file):
         raise SettingsError(env_file.refusal(file))
 
 
 def _shown(name: str, value: str) -> str:
-    return "…" if name in ("PROXY_API_KEY", "PROXY_STORE") else repr(value)  # a redis address holds a password
+    return "…" if name in ("PROXY_API_KEY", "PROXY_STORE") else repr(value)  # a Redis URL may contain a password
 
 
 def _contradictions(settings: Settings) -> list[str]:

@@ -1,4 +1,4 @@
-"""How the text of one setting becomes its value: small readers that raise ValueError with what is allowed."""
+"""Parsers for the values of settings. They raise ValueError, which says what is allowed."""
 
 import os
 import re
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
-UNIX = "unix"  # the peer at the other end of a Unix socket
+UNIX = "unix"  # stands for the peer of a Unix socket
 Proxy = IPv4Network | IPv6Network | str
 
 _TRUE = ("1", "true", "yes", "on")
@@ -19,7 +19,7 @@ def text(value: str) -> str:
 
 
 def flag(value: str) -> bool:
-    """A boolean, in the usual words."""
+    """A boolean in its usual spellings."""
     if value.lower() in _TRUE:
         return True
     if value.lower() in _FALSE:
@@ -28,7 +28,7 @@ def flag(value: str) -> bool:
 
 
 def whole(lowest: int, highest: int, least: int | None = None) -> Callable[[str], int]:
-    """A whole number in a range; what is under `least` counts as `least`."""
+    """A whole number in a range; numbers below `least` count as `least`."""
 
     def read(value: str) -> int:
         problem = f"allowed is a whole number from {lowest if least is None else least} to {highest}"
@@ -62,7 +62,7 @@ def seconds(lowest: float, highest: float) -> Callable[[str], float]:
 
 
 def choice(*allowed: str) -> Callable[[str], str]:
-    """One of some words."""
+    """One of the allowed words."""
 
     def read(value: str) -> str:
         if value not in allowed:
@@ -73,7 +73,7 @@ def choice(*allowed: str) -> Callable[[str], str]:
 
 
 def store_address(value: str) -> str:
-    """Where responses are kept."""
+    """Where responses are stored."""
     if value in ("memory", "sqlite") or re.fullmatch(r"sqlite:///[^\0]+|rediss?://.+", value):
         return value
     raise ValueError("allowed are memory, sqlite, sqlite:///absolute/path and redis://host:port/db")
@@ -85,7 +85,7 @@ def comma_list(value: str) -> tuple[str, ...]:
 
 
 def pairs(value: str) -> tuple[tuple[str, str], ...]:
-    """Names and what each stands for: name=value, separated by commas."""
+    """Pairs name=value, separated by commas."""
     found = [tuple(word.strip() for word in pair.partition("=")[::2]) for pair in comma_list(value)]
     if not all(all(pair) for pair in found):
         raise ValueError("allowed are NAME=MODEL, separated by commas, as in gpt-4o=gpt-5.5 chat,fast=gpt-5.5 low")
@@ -101,7 +101,7 @@ def proxies(value: str) -> tuple[Proxy, ...]:
 
 
 def path(value: str) -> Path:
-    """A path, made absolute, links and ~ resolved; it need not exist."""
+    """An absolute path with links and ~ resolved; it need not exist."""
     try:
         return Path(value).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:
@@ -109,7 +109,7 @@ def path(value: str) -> Path:
 
 
 def location(value: str) -> Path:
-    """A path, made absolute, ~ resolved and links kept; it need not exist."""
+    """An absolute path with ~ resolved and links kept; it need not exist."""
     try:
         return Path(value).expanduser().absolute()
     except (OSError, RuntimeError, ValueError) as error:
@@ -122,7 +122,7 @@ def colon_list(value: str) -> tuple[Path, ...]:
 
 
 def workspaces(value: str) -> tuple[Path, ...]:
-    """Paths separated by colons; one that ends in /* stands for the directories in it, but for links and hidden ones."""
+    """Paths separated by colons; one that ends in /* stands for the directories in it, except links and hidden ones."""
     found: list[Path] = []
     for part in filter(None, value.split(":")):
         if part.endswith("/*"):
@@ -135,7 +135,7 @@ def workspaces(value: str) -> tuple[Path, ...]:
 
 
 def existing_file(value: str, cwd: Path) -> Path:
-    """A file that is there; relative names start at `cwd`."""
+    """A file that exists; relative paths start at `cwd`."""
     try:
         found = cwd / Path(value).expanduser()
         there = found.is_file()
@@ -147,5 +147,5 @@ def existing_file(value: str, cwd: Path) -> Path:
 
 
 def can_be_had(directory: Path) -> bool:
-    """Whether a directory is there, or can be made by us."""
+    """Whether a directory exists or can be created."""
     return directory.is_dir() or (not directory.exists() and os.access(directory.parent, os.W_OK))

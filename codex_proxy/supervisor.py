@@ -1,7 +1,7 @@
-"""Supervisors: a fixed set of tasks, each of which takes one job at a time and sees it to its end.
+"""A fixed set of tasks, each of which takes one job at a time and handles it to the end.
 
-A supervisor takes a job only when its worker is warm. Whatever happens to the worker, the job ends exactly once; the
-one broad except of the package is here. A supervisor that ends by itself is an error and ends the program.
+A supervisor takes a job only when its worker is warm. Whatever happens to the worker, the job ends exactly once, which is why
+turns have a broad except here. A supervisor that ends by itself is an error and ends the program.
 """
 
 import asyncio
@@ -25,27 +25,27 @@ from codex_proxy.turns import Mode, Turn, TurnCompleted, TurnEnd, TurnFailed
 _log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.1, 30.0  # seconds between failing starts
-_LOGIN_CHECKED_EVERY = 2.0  # seconds, while no turn can run for want of a login
-_LOOKED_AFTER_EVERY = 15.0  # seconds; an idle worker may be stopped or stuck, and nobody would know before the next turn
-_STEP_LIMIT = 300.0  # seconds for anything but a turn and the wait for one; starts queue up behind one another
-_INTERRUPT_GRACE = 2.0  # seconds from turn/interrupt, seen to take 2 to 50 ms, to the end of the turn
+_LOGIN_CHECKED_EVERY = 2.0  # seconds, while no turn can run because the login is missing
+_LOOKED_AFTER_EVERY = 15.0  # seconds between checks of an idle worker: a stopped or stuck one would only show at the next turn
+_STEP_LIMIT = 300.0  # seconds for anything but a turn and the wait for one; starts of workers queue up
+_INTERRUPT_GRACE = 2.0  # seconds from turn/interrupt to the end of the turn, which usually takes 2 to 50 ms
 
 
 class Supervisor:
-    """One task, one warm worker (for each mode in use), one job at a time."""
+    """A task with one warm worker for each mode in use, which runs one job at a time."""
 
     def __init__(self, jobs: JobQueue, start: StartWorker, settings: Settings) -> None:
         self.ready = asyncio.Event()
         self.running: Job | None = None
         self.facts: Facts | None = None
-        self.trouble = ""  # why its latest start failed, in words for anybody
+        self.trouble = ""  # why the latest start of its worker failed; safe to show to anyone
         self._jobs = jobs
         self._start = start
         self._default_mode: Mode = "chat" if settings.default_mode == "chat" else "agent"
         self._local_only = settings.local_only
         self._turn_timeout = settings.turn_timeout
-        self._workers: WarmWorkers | None = None  # while it runs
-        self._due = math.inf  # loop time by which what it does now must be over
+        self._workers: WarmWorkers | None = None  # set once `run` has begun
+        self._due = math.inf  # loop time by which the current step must have ended
 
     def __repr__(self) -> str:
         return f"<Supervisor {self.running or ('ready' if self.ready.is_set() else self.trouble or 'starting')}>"
@@ -55,17 +55,17 @@ class Supervisor:
         return self.running is not None and not self.running.ended
 
     def holds(self, turn: Turn) -> bool:
-        """Whether one of its workers has the thread of the turn's conversation, where it stands."""
+        """Whether its worker has loaded the thread of the turn's conversation, in the state that the turn continues."""
         worker = None if self._workers is None else self._workers.at_hand(turn.mode)
         return worker is not None and worker.opener.holds(turn)
 
     @property
     def hangs(self) -> bool:
-        """Whether it is long past every deadline of what it does; waiting for a job it never is."""
+        """Whether it is long past every deadline of its current step. Never true while it waits for a job."""
         return asyncio.get_running_loop().time() > self._due
 
     async def run(self) -> None:
-        """Take jobs until cancelled; a job that runs then ends with TurnFailed."""
+        """Take jobs until cancelled; a job running at that time ends with TurnFailed."""
         async with WarmWorkers.opened(self._start) as workers:
             self._workers = workers
             while True:
@@ -74,13 +74,13 @@ class Supervisor:
                 if (job := await self._next_job(idle)) is not None:
                     with logs.about(job.course.about):
                         await self._see_to_its_end(job, workers)
-                elif not self._serves(idle.facts) and idle.outdated:  # somebody has logged in, or mended the configuration
+                elif not self._serves(idle.facts) and idle.outdated:  # the login or configuration has changed
                     workers.discard(idle)
                 else:
                     await workers.look_after()
 
     async def _warm_up(self, workers: WarmWorkers) -> None:
-        """Have the worker of the default mode warm, however long that takes."""
+        """Wait until the worker of the default mode is warm, retrying failed starts without limit."""
         backoff = _FIRST_BACKOFF
         while True:
             self._expect_end_in(_STEP_LIMIT)
@@ -98,7 +98,7 @@ class Supervisor:
                 return
 
     async def _next_job(self, idle: Worker) -> Job | None:
-        """The next job; None when the idle worker died while waiting for it, or when it is time to look at it."""
+        """The next job; None when the idle worker died during the wait, or is due for a check."""
         self._due = math.inf
         patience = _LOOKED_AFTER_EVERY if self._serves(idle.facts) else _LOGIN_CHECKED_EVERY
         taking = spawn("take a job", self._jobs.take(self))
@@ -110,7 +110,7 @@ class Supervisor:
         except asyncio.CancelledError:
             await see_out(watching)
             await see_out(taking)
-            if not taking.cancelled():  # taken in the same moment
+            if not taking.cancelled():  # a job was taken at the same moment
                 taking.result().end(TurnFailed(shutting_down()))
             raise
         return None if taking.cancelled() else taking.result()
@@ -118,7 +118,7 @@ class Supervisor:
     async def _see_to_its_end(self, job: Job, workers: WarmWorkers) -> None:
         self.running = job
         self._expect_end_in(self._turn_timeout + _STEP_LIMIT)
-        end: TurnEnd = TurnFailed(shutting_down())  # unless it has ended otherwise
+        end: TurnEnd = TurnFailed(shutting_down())  # ignored if the job has already ended
         try:
             async with asyncio.timeout(self._turn_timeout) as limit:
                 await self._run(job, workers, limit)
@@ -135,14 +135,14 @@ class Supervisor:
         await workers.settle()
 
     async def _run(self, job: Job, workers: WarmWorkers, limit: asyncio.Timeout) -> None:
-        """Run it; once more on a fresh worker when the first broke before Codex had taken the turn."""
+        """Run the job, and retry once on a fresh worker if the first one broke before Codex accepted the turn."""
         try:
             await self._run_once(job, workers, limit)
         except WorkerFailed as error:
             if job.begun or job.interrupted.is_set():
                 raise
             _log.info("the turn had not started; trying again on a new worker: %s %s", error, error.detail)
-            await workers.stopped()  # so that nothing of it is done twice, should it have begun after all
+            await workers.stopped()  # so that no work is repeated in case the turn had begun after all
             await self._run_once(job, workers, limit)
 
     async def _run_once(self, job: Job, workers: WarmWorkers, limit: asyncio.Timeout) -> None:
@@ -161,20 +161,20 @@ class Supervisor:
             workers.give_back(worker)
 
     def _serves(self, facts: Facts) -> bool:
-        """Whether a worker that found these can run a turn."""
+        """Whether a worker with these facts can run a turn."""
         return facts.usable and (facts.provider_local or not self._local_only)
 
     def _expect_end_in(self, seconds: float) -> None:
         self._due = asyncio.get_running_loop().time() + seconds
 
     def _broken(self, job: Job, error: ProxyError) -> TurnEnd:
-        if job.interrupted.is_set() and isinstance(error, WorkerFailed):  # it was to stop, and it has
+        if job.interrupted.is_set() and isinstance(error, WorkerFailed):  # the turn should stop, and has
             _log.info("the worker failed when its turn was interrupted: %s %s", error, error.detail)
             return TurnCompleted(None, interrupted=True)
         return TurnFailed(error)
 
     def _out_of_time(self, job: Job) -> TurnEnd:
-        if job.interrupted.is_set():  # the worker did not confirm, and is stopped
+        if job.interrupted.is_set():  # the worker did not confirm the interrupt, and is stopped
             return TurnCompleted(None, interrupted=True)
         return TurnFailed(TurnTimeout(f"The turn took longer than {self._turn_timeout:g} s and was stopped."))
 
@@ -183,22 +183,22 @@ async def _interrupt_when_asked(job: Job, worker: Worker, limit: asyncio.Timeout
     await job.interrupted.wait()
     grace_over = asyncio.get_running_loop().time() + _INTERRUPT_GRACE
     limit.reschedule(min(grace_over, limit.when() or grace_over))
-    with contextlib.suppress(WorkerFailed):  # the reader of its events hears of that too
+    with contextlib.suppress(WorkerFailed):  # the reader of the worker's events gets this error too
         await worker.interrupt()
 
 
 class Supervisors:
-    """All of them, and what the front end wants to know: whether a turn could run now, and the CLI's facts."""
+    """All supervisors, with their state for the front end: whether a turn can run now, and the CLI's facts."""
 
     def __init__(self, jobs: JobQueue, start: StartWorker, settings: Settings) -> None:
         self._all = [Supervisor(jobs, start, settings) for _ in range(settings.max_parallel)]
         self._jobs = jobs
         self._tasks: list[asyncio.Task[None]] = []
-        self.failed = asyncio.Event()  # one of them ended by itself: the program must end
+        self.failed = asyncio.Event()  # set when a supervisor ended by itself: the program must end
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        """Run them until the block ends; then no job and no process is left."""
+        """Run the supervisors until the block ends; after that no job and no process is left."""
         for number, one in enumerate(self._all, 1):
             task = spawn(f"supervisor {number}", one.run())
             task.add_done_callback(self._note_end)
@@ -212,7 +212,7 @@ class Supervisors:
 
     @property
     def facts(self) -> Facts | None:
-        """What the CLI said at its latest start; None before the first."""
+        """What the CLI reported when it last started; None before the first start."""
         return next((one.facts for one in self._all if one.facts is not None), None)
 
     @property
@@ -221,21 +221,21 @@ class Supervisors:
 
     @property
     def running(self) -> int:
-        """How many turns run now."""
+        """Number of running turns."""
         return sum(one.running is not None for one in self._all)
 
     @property
     def hanging(self) -> bool:
-        """Whether one of them has ended by itself or hangs: only a new process can mend that."""
+        """Whether a supervisor has ended by itself or hangs, which only a restart of the server fixes."""
         return self.failed.is_set() or any(one.hangs for one in self._all)
 
     @property
     def trouble(self) -> str:
-        """Why there is no worker, in words for anybody; empty while the first is starting."""
+        """Why there is no worker, safe to show to anyone; empty while the first one is starting."""
         return next((one.trouble for one in self._all if one.trouble), "")
 
     async def wait_ready(self) -> None:
-        """Until one has a warm worker; no bound of its own."""
+        """Wait until one supervisor has a warm worker. Has no time limit."""
         waits = [spawn("wait for a supervisor", one.ready.wait()) for one in self._all]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -244,7 +244,7 @@ class Supervisors:
                 await see_out(wait)
 
     async def drain(self, grace: float) -> None:
-        """Let no job in, end those that wait, and give those that run `grace` seconds."""
+        """Accept no more jobs, end the waiting ones, and give the running ones `grace` seconds to end."""
         self._jobs.close()
         running = [one.running for one in self._all if one.running is not None]
         with contextlib.suppress(TimeoutError):

@@ -1,7 +1,7 @@
-"""What systemd passes to a service and wants to hear of it: open sockets, and word of its life on $NOTIFY_SOCKET.
+"""The interface to systemd: sockets that it passes on, and status messages to $NOTIFY_SOCKET.
 
-sd_listen_fds(3) and sd_notify(3), without a library. Started by something else, nothing here does anything; and what
-systemd does not hear never ends the program.
+Implements sd_listen_fds(3) and sd_notify(3) without a library. Nothing here has an effect unless systemd started the process, and
+a failed message never ends the program.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _STATUS_EVERY = 2.0  # seconds
 
 
 class Systemd:
-    """The service manager that started this process, by its environment; the environment of another process counts for nothing."""
+    """Sends messages to the service manager named in the environment, if that was meant for this process."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
@@ -27,17 +27,17 @@ class Systemd:
         self._ready = False
 
     def ready(self) -> None:
-        """The service can do its work."""
+        """Report that the service is ready."""
         self._ready = True
         self._tell("READY=1")
 
     def stopping(self, longest: float) -> None:
-        """The service ends, `longest` seconds from now at the latest."""
+        """Report that the service is stopping, which takes at most `longest` seconds."""
         self._tell("STOPPING=1", f"EXTEND_TIMEOUT_USEC={_microseconds(longest)}")
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """The block reads the configuration again. A service that was not ready yet is not ready after it either."""
+        """Report that the block reloads the configuration. Does nothing if the service is not ready yet."""
         if not self._ready:
             yield
             return
@@ -48,7 +48,7 @@ class Systemd:
             self._tell("READY=1")
 
     async def report(self, status: Callable[[], str], trouble: Callable[[], str | None]) -> None:
-        """Renew the status when it has changed, and feed the watchdog while there is no `trouble`; until cancelled."""
+        """Until cancelled, report a changed status, and notify the watchdog while there is no `trouble`."""
         if not self._address:
             return
         pause = min(_STATUS_EVERY, self._watchdog / 2) if self._watchdog else _STATUS_EVERY
@@ -63,7 +63,7 @@ class Systemd:
             await asyncio.sleep(pause)
 
     def _tell(self, *lines: str) -> None:
-        """Send one datagram; a systemd that does not take it now does not hear it."""
+        """Send one datagram, which is dropped if systemd does not accept it at once."""
         if self._address:
             with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
                 out.setblocking(False)
@@ -71,7 +71,7 @@ class Systemd:
 
 
 def passed_sockets(environ: Mapping[str, str]) -> list[socket.socket]:
-    """The sockets that systemd holds open for this process, of IP or Unix. Raises ValueError when one takes no connections."""
+    """The IP or Unix sockets that systemd passes to this process. Raises ValueError when one does not accept connections."""
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     number = environ.get("LISTEN_FDS", "0")
@@ -81,7 +81,7 @@ def passed_sockets(environ: Mapping[str, str]) -> list[socket.socket]:
 
 
 def reads_stderr(environ: Mapping[str, str]) -> bool:
-    """Whether journald does, and not something that it was sent on to (systemd.exec(5), $JOURNAL_STREAM)."""
+    """Whether journald reads our stderr directly, without a redirection (systemd.exec(5), $JOURNAL_STREAM)."""
     stderr = os.fstat(2)
     return environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
@@ -99,7 +99,7 @@ def _listening(descriptor: int) -> socket.socket:
 
 
 def _watchdog_timeout(environ: Mapping[str, str]) -> float | None:
-    """Seconds within which systemd wants to hear from us; None when it does not ask, or asks another process."""
+    """Seconds within which systemd expects a watchdog message; None when it expects none from this process."""
     microseconds = environ.get("WATCHDOG_USEC", "")
     if not microseconds.isdecimal() or environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None

@@ -1,6 +1,6 @@
-"""The only place that creates asyncio tasks: named, held until they end, and heard when they fail.
+"""The only place that creates asyncio tasks, so that they are named, referenced until they end, and logged when they fail.
 
-A task that fails unexpectedly is logged at once, whether or not it is awaited later.
+A failure is logged at once, whether or not the task is awaited later.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ _held: set[asyncio.Task[Any]] = set()
 
 
 def spawn(name: str, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-    """Start a task. The caller owns it and ends it with `see_out`."""
+    """Start a task. The caller owns it and must end it with `see_out`."""
     task = asyncio.get_running_loop().create_task(coroutine, name=name)
     _held.add(task)
     task.add_done_callback(_release)
@@ -28,11 +28,11 @@ def _release(task: asyncio.Task[Any]) -> None:
 
 
 async def see_out(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and wait until it has ended; its error has been logged, its result is dropped."""
+    """Cancel a task and wait until it has ended. Its error, which has been logged, and its result are dropped."""
     task.cancel()
     await asyncio.wait([task])
 
 
 def running() -> list[str]:
-    """The names of all tasks that were spawned and have not ended; for tests and diagnostics."""
+    """Sorted names of the spawned tasks that have not ended, for tests and diagnostics."""
     return sorted(task.get_name() for task in _held)

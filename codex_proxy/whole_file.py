@@ -1,4 +1,4 @@
-"""Whole files: putting one in the place of another, so that nobody ever reads half of one, and seeing that it has happened."""
+"""Replace files atomically, so that nobody reads a partial one, and detect changes of files."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ Version = tuple[int, int, int]
 
 
 def version(file: Path | str) -> Version | None:
-    """What tells one version of a file, or of a directory's entries, from another; None where there is none, or none to be seen."""
+    """A value that changes with a file or with a directory's entries; None when it does not exist or is inaccessible."""
     try:
         found = os.stat(file)
     except OSError:
@@ -19,9 +19,10 @@ def version(file: Path | str) -> Version | None:
 
 
 def put(file: Path, content: bytes, like: os.stat_result | None = None) -> None:
-    """Readable by us alone, or with the owner and mode of another file: root may change what a server reads as somebody else.
+    """Write a file atomically, replacing what is there; a link is replaced, not followed. Raises OSError.
 
-    A link in its place is replaced, not followed. Raises OSError.
+    The file is readable only by its owner, or gets the owner and mode of `like`, so that root can change a file that a server reads
+    as another user.
     """
     number, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     new = Path(name)

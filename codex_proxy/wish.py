@@ -1,4 +1,4 @@
-"""Wish: a request, decoded. It lies between the dialects, which make it, and policy, which decides what becomes of it."""
+"""A decoded request, as passed from the dialects to policy, which turns it into a Turn."""
 
 from collections.abc import Iterator
 
@@ -9,21 +9,21 @@ from codex_proxy.turns import Mode, Sandbox, Summary, Tool
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request asks for, in no dialect's words; None where it does not say. `policy` makes a Turn of it."""
+    """What a request asks for, independent of its dialect; None for what it does not specify."""
 
     model: str | None
     history: tuple[History, ...]  # what the model has seen before `input`
-    input: tuple[Part, ...]  # nothing: it goes on from the history
+    input: tuple[Part, ...]  # empty: the model continues from the history
     tools: tuple[Tool, ...] = ()
-    must_call: bool = False  # one of the tools has to be called
-    one_call: bool = False  # at most one call in an answer
+    must_call: bool = False  # the answer must call one of the tools
+    one_call: bool = False  # the answer may have at most one call
     output_schema: str | None = None  # a strict JSON Schema for the answer, as JSON text
-    checked_schema: str | None = None  # another one, which the model is asked for in words
-    record: bool = False  # tell of the items as they are, for a continuation
+    checked_schema: str | None = None  # any other schema: the prompt asks for it, and the answer is checked against it
+    record: bool = False  # report the raw items, for a continuation
     effort: str | None = None
-    effort_place: str = "reasoning_effort"  # where the request says so, for an error
+    effort_place: str = "reasoning_effort"  # the request member that sets it, for errors
     mode: Mode | None = None
-    task: str | None = None  # of a chat UI, which sends it by itself: which one of which
+    task: str | None = None  # the kind of background task that a chat UI sends on its own, with the UI's name
     sandbox: Sandbox | None = None
     network: bool | None = None
     cwd: str | None = None
@@ -33,10 +33,10 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     verbosity: str | None = None
     service_tier: str | None = None
     web_search: bool = False
-    web_search_place: str = "web_search_options"  # where the request says so
-    note: tuple[History, ...] = ()  # after the history, for this turn alone
-    apart: tuple[str, ...] = ()  # by what else the client tells its conversations apart
-    private: bool = False  # nothing of it may be left on disk
+    web_search_place: str = "web_search_options"  # the request member that sets it, for errors
+    note: tuple[History, ...] = ()  # appended to the history for this turn only
+    apart: tuple[str, ...] = ()  # further values that distinguish the client's conversations
+    private: bool = False  # nothing of the conversation may be left on disk
 
     @property
     def images(self) -> list[Image]:
@@ -44,7 +44,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pdfs(self) -> list[Image]:
-        """Files that are not read yet."""
+        """PDF files that have not been read yet."""
         return [image for image in self._images if image.is_pdf]
 
     @property
