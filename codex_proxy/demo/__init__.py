@@ -1,4 +1,4 @@
-"""The demo: the real Codex CLI with a built-in offline model, in a home and a workspace of its own.
+"""The demo: the real Codex CLI with a built-in offline model, in its own home and workspace.
 
-It never starts unless asked for, and says in every answer that it is a demo. The tests script the same model server.
+It runs only on request, and says in every answer that it is a demo. The tests use the same model server with their own scripts.
 """

@@ -1,13 +1,13 @@
-"""A value that fits a JSON Schema, from the words of a prompt where it has some that could be meant."""
+"""Make a value that fits a JSON Schema, using words of the prompt where they may be meant."""
 
 import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-_DEEPEST = 8  # levels; below, what refers to itself comes to an end
+_DEEPEST = 8  # levels; deeper down, recursive schemas are cut short
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\w)")
-_NAME = re.compile(r"(?<=[a-z,:] )[A-Z]\w+(?: [A-Z]\w+)*")  # a capital that begins no sentence
+_NAME = re.compile(r"(?<=[a-z,:] )[A-Z]\w+(?: [A-Z]\w+)*")  # capitalized words that do not begin a sentence
 _QUOTED = re.compile(r"[\"“”']([^\"“”'\n]+)[\"“”']")
 _BY_FORMAT = {
     "date": "2026-01-01",
@@ -21,12 +21,12 @@ _WHOLE_SCHEMA = "#"
 
 
 def fitting(schema: Mapping[str, Any], prompt: str = "") -> Any:
-    """A value that fits; deterministic. Any: a JSON value."""
+    """A value that fits the schema; deterministic. Any: a JSON value."""
     return _Filling(schema, prompt).value(schema, 0)
 
 
 class _Filling:
-    """One schema, and what the prompt offers: its first number, its first name."""
+    """Fills in one schema with the first number and the first name of the prompt."""
 
     def __init__(self, root: Mapping[str, Any], prompt: str) -> None:
         self._root = root
@@ -36,7 +36,7 @@ class _Filling:
         self._text = name[1] if name else next(iter(_NAME.findall(prompt)), "demo")
 
     def value(self, schema: Any, depth: int) -> Any:
-        """Of a part of the schema, which may be `true` or `{}` too."""
+        """The value for a part of the schema, which may also be `true` or `{}`."""
         if not isinstance(schema, Mapping):
             return self._text
         if "$ref" in schema:
@@ -87,7 +87,7 @@ class _Filling:
         return text.ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
 
     def _option(self, options: list[Any], depth: int) -> Any:
-        """The first that is not null; deep down null, or the first that does not go deeper."""
+        """The first option that is not null; deep down, the last one that is not a reference."""
         plain = [option for option in options if isinstance(option, Mapping) and option.get("type") != "null"]
         if depth > _DEEPEST:
             plain = [option for option in options if not (isinstance(option, Mapping) and "$ref" in option)] or plain

@@ -1,4 +1,4 @@
-"""Where a scripted Codex lives: a temporary CODEX_HOME and workspace, with the model server as its only provider."""
+"""A temporary CODEX_HOME and workspace for Codex, with the scripted model server as the only provider."""
 
 import shutil
 import tempfile
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-MODEL = "gpt-5.5"  # of the CLI's built-in catalogue, so that its efforts are known
+MODEL = "gpt-5.5"  # in the CLI's built-in catalogue, so that its efforts are known
 
 
 class Home(msgspec.Struct, frozen=True):
-    """Directories that exist until the block ends."""
+    """Temporary directories, which exist until the block of `prepared` ends."""
 
     root: Path
 
@@ -25,18 +25,18 @@ class Home(msgspec.Struct, frozen=True):
         return self.root / "workspace"
 
     def furnish(self) -> None:
-        """Put something into the workspace that a newcomer can look at."""
+        """Put some files into the workspace for newcomers to look at."""
         (self.workdir / "hello.py").write_text('print("Hello from the demo\'s workspace.")\n')
         (self.workdir / "notes.txt").write_text("This directory is temporary. It is deleted when the demo ends.\n")
 
     def environment(self) -> dict[str, str]:
-        """The settings that make a server use it."""
+        """The settings that make a server use this home."""
         return {"HOME": str(self.root), "CODEX_CONFIG_DIR": str(self.codex_home), "CODEX_WORKDIR": str(self.workdir)}
 
 
 @contextmanager
 def prepared(base_url: str, more_config: str = "") -> Iterator[Home]:
-    """Make one whose provider is at `base_url`; it is removed at the end. `more_config` is TOML, after our own."""
+    """Create a home whose provider is at `base_url`, and remove it at the end. `more_config` is TOML appended to our own."""
     home = Home(Path(tempfile.mkdtemp(prefix="codex-proxy-demo-")).resolve())
     try:
         home.codex_home.mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""What the demo remembers of a conversation: it is told all of it each time, as every model is."""
+"""What the demo recalls from a conversation, all of which it receives with every request, like any model."""
 
 import re
 
@@ -12,16 +12,16 @@ _SMALL = frozenset(
         *("tell", "told", "say", "said", "about", "remember", "know"),
     )
 )
-_NOT_SAID = ("<", "# AGENTS.md")  # so begins what Codex says in the user's name
+_NOT_SAID = ("<", "# AGENTS.md")  # beginnings of the user messages that come from Codex
 
 
 def said_before(said: list[str]) -> list[str]:
-    """What the user has said before the last message, oldest first. `said`: all of it, the last one first."""
+    """The user's messages before the last one, oldest first. `said` has all user messages, the last one first."""
     return [text for text in reversed(said[1:]) if text.strip() and not text.startswith(_NOT_SAID)]
 
 
 def to_keep(prompt: str) -> str | None:
-    """What a message wants to be remembered, as said back to the user."""
+    """What a message asks to remember, worded as a reply to the user; None if nothing."""
     if prompt.rstrip().endswith("?"):
         return None
     if found := _REMEMBER.search(prompt):
@@ -31,7 +31,10 @@ def to_keep(prompt: str) -> str | None:
 
 
 def recalled(prompt: str, before: list[str]) -> list[str]:
-    """What was to be remembered and the prompt asks for: what shares a word with it, else everything; newest last."""
+    """The facts to remember that the prompt asks for, newest last.
+
+    These are the facts that share a word with the prompt; if there are none and the prompt is vague, all facts.
+    """
     if not _QUESTION.search(prompt):
         return []
     kept = [(text, fact) for text in before if (fact := to_keep(text)) is not None]

@@ -1,7 +1,7 @@
-"""A Responses-API model server on a loopback port that plays a script: the demo's model, and every test's.
+"""A model server for the Responses API that plays a script: the model of the demo and of all tests.
 
-It knows only what the Codex CLI asks of a provider (POST /v1/responses over SSE, seen with 0.147 to 0.169).
-It must never listen on anything but 127.0.0.1.
+It implements only what the Codex CLI needs from a provider (POST /v1/responses over SSE, seen with 0.147 to 0.169). It must
+never listen on any address but 127.0.0.1.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ Check = Callable[[ModelRequest], str | None]
 
 
 class ModelServer:
-    """Plays `script` for every request; keeps the latest requests in `requests`, oldest first, and their number in `calls`."""
+    """Plays `script` for every request. `requests` has the latest requests, oldest first; `calls` counts all requests."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.requests: list[ModelRequest] = []
         self.calls = 0
-        self.check: Check | None = None  # set it, and what it finds wrong with a request is answered with 400, and in `refused`
+        self.check: Check | None = None  # if set, a problem it finds is answered with 400 and added to `refused`
         self.refused: list[str] = []
         self.headers: dict[str, str] = {}  # sent with every answer
-        self.cache: PromptCache | None = None  # set it, and usage and prefill are as it has them
+        self.cache: PromptCache | None = None  # if set, it determines usage and prefill time
         self.port = 0
 
     @property
@@ -42,7 +42,7 @@ class ModelServer:
     @classmethod
     @asynccontextmanager
     async def started(cls, script: Script, port: int = 0) -> AsyncIterator["ModelServer"]:
-        """Listen on 127.0.0.1 (`port` 0: any free one) until the block ends; open responses are cut then."""
+        """Listen on 127.0.0.1 (`port` 0: any free port) until the block ends, which cuts open responses off."""
         model = cls(script)
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         app.router.add_post("/v1/responses", model._respond)
@@ -78,7 +78,7 @@ class ModelServer:
 
 
 class _Answer:
-    """One response on its way out."""
+    """A response being sent."""
 
     def __init__(self, request: web.Request, response_id: str, headers: dict[str, str]) -> None:
         self._request = request

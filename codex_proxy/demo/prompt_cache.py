@@ -1,6 +1,6 @@
-"""The provider's prompt cache, as a scripted model plays it: exact prefixes, a cache for each prompt_cache_key.
+"""A simulation of the provider's prompt cache: it matches exact prefixes, separately for each prompt_cache_key.
 
-OpenAI API documentation, "Prompt caching": what matches is the beginning of the prompt, tools and instructions first. A
+By the OpenAI API documentation, "Prompt caching", the beginning of the prompt must match, with tools and instructions first. A
 token is four characters here.
 """
 
@@ -16,14 +16,14 @@ _CHARACTERS_A_TOKEN = 4
 
 
 class PromptCache:
-    """`prefill`: seconds that the model takes for each token which it has not in its cache."""
+    """The cache of one model server. `prefill`: seconds that the model takes for each token that is not cached."""
 
     def __init__(self, prefill: float = 0.0) -> None:
         self._prefill = prefill
-        self._prompts: OrderedDict[str, list[bytes]] = OrderedDict()  # the latest of each key, in pieces
+        self._prompts: OrderedDict[str, list[bytes]] = OrderedDict()  # the latest prompt of each key, in pieces
 
     def count(self, request: ModelRequest) -> Count:
-        """The tokens of a request, and how many of them are cached; from now on all of them are."""
+        """Count the tokens of a request and how many of them are cached, and put the request into the cache."""
         pieces = _pieces(request.body)
         key = str(request.body.get("prompt_cache_key"))
         former = self._prompts.pop(key, [])
@@ -35,7 +35,7 @@ class PromptCache:
         return Count(input=_tokens(pieces), cached=_tokens(cached))
 
     def delay(self, count: Count) -> float:
-        """How long the model takes until it begins to answer."""
+        """Seconds until the model begins to answer."""
         return self._prefill * (count.input - count.cached)
 
 

@@ -1,7 +1,7 @@
-"""What the demo's model says: deterministic text that uses what it is given, and never pretends to be intelligent.
+"""The script of the demo's model: deterministic text that uses its input and never pretends to be intelligent.
 
-It calls the client's tools that the prompt names, runs a command when asked to, fills a schema, remembers what was said
-in the conversation, and measures images.
+It calls the client's tools that the prompt names, runs a command when asked to, fills in a schema, recalls what was said in the
+conversation, and measures images.
 """
 
 import base64
@@ -16,12 +16,12 @@ from codex_proxy.demo import commands, examples, memory
 from codex_proxy.demo.steps import Call, Count, ModelRequest, Say, Step, Think, words
 from codex_proxy.dialects import image_header
 
-PACE = 0.03  # seconds between words, so that a reader sees them come
-_SHELLS = {"exec_command": "cmd", "shell_command": "command"}  # and the argument that the command goes into
+PACE = 0.03  # seconds between words, so that a reader sees them stream
+_SHELLS = {"exec_command": "cmd", "shell_command": "command"}  # tool: the argument for the command
 _COMMAND_SECONDS = 10
-_BEFORE_OUTPUT = "\nOutput:\n"  # where Codex puts what the command printed
+_BEFORE_OUTPUT = "\nOutput:\n"  # Codex puts the command's output after this
 _EXIT_CODE = re.compile(r"^(?:Process exited with code|Exit code:) ([1-9]\d*)$", re.MULTILINE)
-_MUST_CALL = "by calling one of the functions"  # so we remind a model that has to call
+_MUST_CALL = "by calling one of the functions"  # in our reminder to a model that must call a tool
 _AS_JSON = "Answer with one JSON value and nothing else"
 _OF_SCHEMA = "fits this JSON Schema: "
 _ANY_OBJECT = '{"properties": {"demo": {"type": "boolean"}, "answer": {}}}'
@@ -32,7 +32,7 @@ _WHAT_IT_IS = f"{_DEMO}: the real Codex CLI with a built-in offline model, so no
 
 
 async def script(request: ModelRequest) -> AsyncIterator[Step]:
-    """One response of the demo's model."""
+    """Play one response of the demo's model."""
     told = sum(len(json.dumps(item)) for item in request.input) // 4
     if not request.outputs and (calls := list(_calls(request))):
         for step in calls:
@@ -45,7 +45,7 @@ async def script(request: ModelRequest) -> AsyncIterator[Step]:
 
 
 def _calls(request: ModelRequest) -> Iterator[Step]:
-    """The calls of tools that the prompt asks for."""
+    """The tool calls that the prompt asks for."""
     prompt, must_call = request.prompt, _MUST_CALL in request.prompt
     if must_call:
         prompt = next(iter(memory.said_before(request.said_by_user)[-1:]), "")
@@ -62,7 +62,7 @@ def _calls(request: ModelRequest) -> Iterator[Step]:
 
 
 def _client_tools(tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Those that are not Codex's own; what is in a namespace says so."""
+    """The tools that are not Codex's own; those in a namespace get it as a member."""
     for tool in tools:
         if tool["type"] == "namespace":
             yield from ({**inner, "namespace": tool["name"]} for inner in tool.get("tools", ()) if inner["type"] == "function")
@@ -71,7 +71,7 @@ def _client_tools(tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _is_named(name: str, prompt: str) -> bool:
-    """As it is, or in words: get_weather is named by "get weather" too."""
+    """Whether the prompt contains a tool's name, as it is or in words: "get weather" names get_weather."""
     spoken = re.escape(name).replace("_", r"[_\s]").replace(r"\-", r"[-\s]")
     return bool(re.search(rf"(?<!\w){spoken}(?!\w)", prompt, re.IGNORECASE))
 
@@ -102,7 +102,7 @@ def _suggestion(request: ModelRequest) -> str:
 
 
 def _wanted_schema(request: ModelRequest) -> dict[str, Any] | None:
-    """The JSON Schema that the answer has to fit: Codex enforces it, or we have asked for it in words."""
+    """The JSON Schema that the answer must fit, from the request's format or from our instruction in the prompt."""
     form: dict[str, Any] = (request.body.get("text") or {}).get("format") or {}
     if form.get("type") == "json_schema":
         schema: dict[str, Any] = form["schema"]
@@ -113,7 +113,7 @@ def _wanted_schema(request: ModelRequest) -> dict[str, Any] | None:
 
 
 def _of_output(output: str) -> str:
-    """What a tool or a command gave, with its line breaks."""
+    """A sentence about the result of a tool or command, followed by its text with line breaks."""
     head, mark, printed = output.partition(_BEFORE_OUTPUT)
     failed = _EXIT_CODE.search(head) if mark else None
     what = "The command printed" if mark else "The tool answered"

@@ -1,6 +1,6 @@
-"""What a scripted model can do in one response: the vocabulary of the demo and of the tests.
+"""The steps that a scripted model can take in one response, for the demo and the tests.
 
-A script is an async generator function from a ModelRequest to Steps; `model.py` puts the steps on the wire.
+A script is an async generator function that takes a ModelRequest and yields Steps; `model.py` sends them.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -12,9 +12,9 @@ _SURROUNDINGS = "<environment_context>"
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
-    """One request as the Codex CLI sent it: `body` is the decoded JSON of POST /v1/responses (OpenAI Responses API)."""
+    """A request from the Codex CLI. `body` is the decoded JSON of POST /v1/responses (OpenAI Responses API)."""
 
-    body: dict[str, Any]  # the wire's own form, kept whole so that tests can assert any of it
+    body: dict[str, Any]  # Any: the wire format, kept whole so that tests can check any part of it
 
     @property
     def input(self) -> list[dict[str, Any]]:
@@ -27,7 +27,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
 
     @property
     def prompt(self) -> str:
-        """The text of the last user message that is not Codex's own about the surroundings, "" when there is none."""
+        """The text of the last user message that is not Codex's environment context; "" if there is none."""
         return next((text for text in self.said_by_user if not text.startswith(_SURROUNDINGS)), "")
 
     @property
@@ -38,13 +38,13 @@ class ModelRequest(msgspec.Struct, frozen=True):
 
     @property
     def images(self) -> list[str]:
-        """The addresses of the images in the last user message."""
+        """The URLs of the images in the last user message."""
         last: list[dict[str, Any]] = next((item["content"] for item in reversed(self.input) if item.get("role") == "user"), [])
         return [str(part.get("image_url")) for part in last if part.get("type") == "input_image"]
 
     @property
     def outputs(self) -> list[str]:
-        """What tools answered since the last user message, oldest first."""
+        """The tools' outputs since the last user message, oldest first."""
         found: list[str] = []
         for item in reversed(self.input):
             if item.get("role") == "user":
@@ -56,7 +56,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
 
 
 class Say(msgspec.Struct, frozen=True):
-    """A message, sent in the given pieces, `pace` seconds apart; `phase` as Codex knows it (commentary, final_answer)."""
+    """A message, sent in pieces `pace` seconds apart. `phase` is one of Codex's (commentary, final_answer)."""
 
     pieces: tuple[str, ...]
     pace: float = 0.0
@@ -64,7 +64,7 @@ class Say(msgspec.Struct, frozen=True):
 
 
 class Think(msgspec.Struct, frozen=True):
-    """A reasoning item: its summary parts, each streamed in one delta."""
+    """A reasoning item with its summary parts, each streamed in one delta."""
 
     summary: tuple[str, ...]
     encrypted: str | None = None
@@ -80,13 +80,13 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Raw(msgspec.Struct, frozen=True):
-    """An output item in the wire's own form, for kinds that have no step of their own."""
+    """An output item in the wire format, for kinds without a step of their own."""
 
     item: dict[str, Any]
 
 
 class Refuse(msgspec.Struct, frozen=True):
-    """Answer with an HTTP error instead of a stream; only as the first step."""
+    """Answer with an HTTP error instead of a stream; allowed only as the first step."""
 
     status: int
     body: str = '{"error":{"message":"scripted refusal"}}'
@@ -97,14 +97,14 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 class Fail(msgspec.Struct, frozen=True):
-    """End with response.failed and this error code."""
+    """End the response with response.failed and this error code."""
 
     code: str
     message: str = "scripted failure"
 
 
 class Count(msgspec.Struct, frozen=True):
-    """The usage to report at the end, in tokens."""
+    """The token usage to report at the end."""
 
     input: int = 10
     cached: int = 0
@@ -117,6 +117,6 @@ Script = Callable[[ModelRequest], AsyncIterator[Step]]
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Split into pieces that concatenate to `text` again, one word each."""
+    """Split `text` into pieces of one word each, which concatenate to it again."""
     pieces = text.split(" ")
     return (*(piece + " " for piece in pieces[:-1]), pieces[-1])

@@ -1,1 +1,1 @@
-"""PDF files as text and images of their pages. They are hostile, so what parses them runs in a process of its own."""
+"""Convert PDF files to text and page images. The files may be hostile, so they are parsed in a separate process."""

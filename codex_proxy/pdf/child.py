@@ -1,7 +1,7 @@
-"""The process that reads one PDF: the file on stdin, JSON on stdout. It is run by its path, and imports nothing of ours.
+"""The process that reads one PDF: file on stdin, JSON on stdout. It runs as a script and imports nothing from this package.
 
-Before a byte of the file is parsed it gives up what it does not need: it can start no process and write no file, and its memory and
-time are bounded. What PDFium makes of a hostile file ends with it.
+Before parsing, it gives up what it does not need: it cannot start processes or write files, and its memory and CPU time are
+limited. Whatever a hostile file does to PDFium ends with this process.
 """
 
 import base64
@@ -16,18 +16,18 @@ import pypdfium2
 from PIL import Image
 
 _DPI = 150
-_LONG_SIDE = 1568  # pixels: what models look at of an image
+_LONG_SIDE = 1568  # pixels; models do not use more of an image
 _MAX_POINTS = 1_000_000.0
-_QUALITY = 85  # of JPEG
+_QUALITY = 85  # JPEG quality
 _MEMORY_BYTES, _CPU_SECONDS, _NICE = 1024 * 1024 * 1024, 15, 10
 
 
 class _Refused(Exception):
-    """What to tell the client."""
+    """The file is refused. The message is for the client."""
 
 
 def main(most_pages: int, most_characters: int) -> None:
-    """Write {"pages": [{"text", "image"}]} or {"problem"}."""
+    """Write {"pages": [{"text", "image"}]} or {"problem"} to stdout."""
     _give_up_rights()
     try:
         found: dict[str, object] = {"pages": _pages(sys.stdin.buffer.read(), most_pages, most_characters)}
@@ -38,8 +38,8 @@ def main(most_pages: int, most_characters: int) -> None:
 
 
 def _give_up_rights() -> None:
-    """As far as the system lets us."""
-    Image.init()  # it imports its encoders
+    """Drop rights as far as the system allows."""
+    Image.init()  # imports the encoders
     limits = {
         resource.RLIMIT_AS: _MEMORY_BYTES,
         resource.RLIMIT_CPU: _CPU_SECONDS,

@@ -1,4 +1,4 @@
-"""Places: how many PDF files are read at once, and by whom: a caller has one place, so no caller has all of them."""
+"""Limit how many PDF files are read at once, in total and for each caller, so that no caller takes all places."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,16 +13,16 @@ _RETRY_AFTER = 5.0  # seconds
 
 
 class Places:
-    """Those of all callers. Who waits for his own place takes none of the others'."""
+    """The places of all callers. A caller waiting for its own place does not occupy one of the shared places."""
 
     def __init__(self, wait_timeout: float = _WAIT_TIMEOUT) -> None:
         self._all = asyncio.Semaphore(_AT_ONCE)
-        self._own = WeakValueDictionary[str, asyncio.Semaphore]()  # of callers that read or wait
+        self._own = WeakValueDictionary[str, asyncio.Semaphore]()  # callers that are reading or waiting
         self._wait_timeout = wait_timeout
 
     @asynccontextmanager
     async def one(self, caller: str) -> AsyncIterator[None]:
-        """A place for one file. Raises ServerFull when none gets free in time."""
+        """Hold a place for one file until the block ends. Raises ServerFull when none becomes free in time."""
         own = self._own.setdefault(caller, asyncio.Semaphore(1))
         try:
             async with asyncio.timeout(self._wait_timeout):

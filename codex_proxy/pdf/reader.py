@@ -1,4 +1,4 @@
-"""PdfReader: PDF files as the parts of messages, read in a process of its own that is ended when it takes too long."""
+"""Read PDF files into message parts, each file in a separate process that is killed when it takes too long."""
 
 import asyncio
 import base64
@@ -15,12 +15,12 @@ from codex_proxy.errors import InvalidRequest
 from codex_proxy.history import Image, Part, Text
 from codex_proxy.pdf.places import Places
 
-MAX_FILES = 10  # in one conversation
-MAX_PAGES = 100  # of one file
-MAX_CHARACTERS = 500_000  # of one file; Codex takes a million in an input
+MAX_FILES = 10  # per conversation
+MAX_PAGES = 100  # per file
+MAX_CHARACTERS = 500_000  # per file; Codex accepts about a million in an input
 
 _CHILD = Path(__file__).with_name("child.py")
-_TIMEOUT = 30.0  # seconds for one file; a page takes 0.05
+_TIMEOUT = 30.0  # seconds per file; a page takes 0.05
 _MAX_ANSWER = 96 * 1024 * 1024  # bytes
 _CHUNK = 1024 * 1024  # bytes
 
@@ -36,16 +36,16 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class PdfReader:
-    """Reads one file of a caller at a time, in one of its places."""
+    """Reads PDF files, one at a time for each caller."""
 
     def __init__(self, timeout: float = _TIMEOUT) -> None:
         self.places = Places()
         self._timeout = timeout
 
     async def read(self, files: Sequence[Image], caller: str, *, images: bool, beside: int = 0) -> dict[Image, tuple[Part, ...]]:
-        """What a caller's files say and, with `images`, how their pages look, beside that many images that are there already.
+        """The text of a caller's files and, with `images`, images of their pages. `beside` images already count to the limit.
 
-        Raises InvalidRequest with the place of the first that is not let in, and ServerFull.
+        Raises InvalidRequest with the place of the first file that is not accepted, and ServerFull.
         """
         if len(files) > MAX_FILES:
             raise InvalidRequest(f"A conversation can have up to {MAX_FILES} PDF files.", param=files[MAX_FILES].place)
@@ -97,7 +97,7 @@ def _parts(file: Image, pages: list[_Page], *, images: bool) -> Iterator[Part]:
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
-    """Kill it, and read what it still has to say: asyncio sees its end only then."""
+    """Kill the process and read the rest of its output, because asyncio notices its end only then."""
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     await process.communicate()
@@ -105,10 +105,10 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
 
 
 async def _exchanged(process: asyncio.subprocess.Process, content: bytes) -> bytes:
-    """All that the process says of a file. It reads the whole of it before it says anything."""
+    """The whole output of the process for a file. It reads all of its input before it writes anything."""
     assert process.stdin is not None
     assert process.stdout is not None
-    with contextlib.suppress(ConnectionError):  # its end says why
+    with contextlib.suppress(ConnectionError):  # its exit code tells why
         process.stdin.write(content)
         await process.stdin.drain()
         process.stdin.close()

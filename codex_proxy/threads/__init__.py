@@ -1,1 +1,1 @@
-"""Which Codex thread continues a conversation. No HTTP and no wire format: it knows turns, and traces that only codex/ reads."""
+"""Find the Codex thread that continues a conversation. Knows turns and opaque traces, but neither HTTP nor a wire format."""

@@ -1,7 +1,7 @@
-"""Digests of a conversation as the client repeats it: rolling, so that one look at a history finds where we have been.
+"""Rolling digests of the conversation that a client sends, so that any known prefix of a history can be looked up.
 
-What clients change or drop without meaning anything by it does not count: reasoning, ids of items, white space at the
-ends of a text, and the agent's own work. Everything that the model reads of the client's does.
+Anything that clients change or drop without meaning to is ignored: reasoning, item ids, white space at the ends of a text, and
+the agent's own work. Everything else from the client that the model reads counts.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from codex_proxy.turns import Turn
 
 
 def of_turn(turn: Turn, owner: str, apart: tuple[str, ...]) -> list[bytes]:
-    """The digest before the first item of a turn's history, then the one after each, then the one after its input too.
+    """The digest before the first item of a turn's history, after each item, and after the input.
 
-    They begin with what all turns of a conversation share: a thread keeps its tools, its mode and its model's
-    instructions. `apart`: what else the client tells its conversations apart by.
+    They start from what all turns of a conversation share, because a thread keeps its tools, its mode and its model's
+    instructions. `apart` are further values that distinguish the client's conversations.
     """
     shared = (owner, apart, turn.model, turn.mode, turn.cwd, turn.tools)
     digests = rolling(hashlib.sha256(msgspec.json.encode(shared)).digest(), turn.history)
@@ -27,7 +27,7 @@ def of_turn(turn: Turn, owner: str, apart: tuple[str, ...]) -> list[bytes]:
 
 
 def rolling(identity: bytes, history: Iterable[History]) -> list[bytes]:
-    """The digest before the first item, then the one after each. An item that does not count leaves it as it is."""
+    """The digest before the first item and after each one. An ignored item does not change it."""
     digests = [identity]
     for item in history:
         told = _told(item)
@@ -36,7 +36,7 @@ def rolling(identity: bytes, history: Iterable[History]) -> list[bytes]:
 
 
 def _told(item: History) -> tuple[str, ...] | None:
-    """What counts of an item; None when nothing does."""
+    """The part of an item that counts; None when it is ignored."""
     match item:
         case Message():
             return _message(item.role, _parts(item.parts))
@@ -57,7 +57,7 @@ def _message(role: str, parts: tuple[str, ...]) -> tuple[str, ...] | None:
 
 
 def _parts(parts: Iterable[Part]) -> tuple[str, ...]:
-    """The text as one, and each image by what it is."""
+    """The joined text, and the digest of each image."""
     texts, images = "", []
     for part in parts:
         match part:
@@ -71,7 +71,7 @@ def _parts(parts: Iterable[Part]) -> tuple[str, ...]:
 
 
 def _arguments(text: str) -> str:
-    """Clients decode them and encode them again."""
+    """The arguments in canonical form, because clients decode and encode them again."""
     try:
         return msgspec.json.encode(msgspec.json.decode(text), order="sorted").decode()
     except msgspec.DecodeError:
@@ -79,7 +79,7 @@ def _arguments(text: str) -> str:
 
 
 class _Spoken(msgspec.Struct):
-    """The members of a model's own item that may come back from the client."""
+    """An item of the model's: the members that the client may send back."""
 
     type: str = ""
     role: str = ""

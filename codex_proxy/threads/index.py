@@ -1,7 +1,7 @@
-"""Threads: where each conversation stands in Codex, found by what its client repeats of it. In memory, bounded.
+"""An in-memory index from what a client repeats of a conversation to its trace in Codex. Bounded in size.
 
-A branch is one line of a conversation, as the trace that it has left in Codex; a point is a place in it at which an
-answer of ours ended. A history that leads to two points which are not the same belongs to neither.
+A branch is one line of a conversation, with the trace it has left in Codex; a point is a position in it where an answer of ours
+ended. A digest that belongs to two different points is ambiguous and finds neither.
 """
 
 import time
@@ -14,12 +14,12 @@ import msgspec
 from codex_proxy.turns import Trace
 
 MOST_BYTES = 8 * 1024 * 1024  # about a thousand conversations of some turns
-_COMPRESSED_UP_TO = 1024 * 1024  # bytes: more would hold the event loop, and is mostly images
-_POINT_BYTES = 600  # that one takes, beside the content of its branch
+_COMPRESSED_UP_TO = 1024 * 1024  # bytes; compressing more would block the event loop, and it is mostly images
+_POINT_BYTES = 600  # memory of a point, without the content of its branch
 
 
 class _Branch:
-    """One line of a conversation. Its content is kept compressed: much of it is what Codex tells every model."""
+    """One line of a conversation. Its content is compressed, because much of it is the same context from Codex."""
 
     def __init__(self, owner: str, trace: Trace) -> None:
         self.owner = owner
@@ -32,7 +32,7 @@ class _Branch:
         return len(self._content) + sum(map(len, self._end.items)) + _POINT_BYTES * len(self.points)
 
     def grow(self, trace: Trace) -> None:
-        """It ends there now."""
+        """Extend the branch to a new trace."""
         self._end = without_content(trace)
         self._compressed = len(trace.content) <= _COMPRESSED_UP_TO
         self._content = zlib.compress(trace.content, 1) if self._compressed else trace.content
@@ -41,19 +41,19 @@ class _Branch:
         return self._end.id == trace.id
 
     def reader(self, length: int) -> Callable[[], bytes]:
-        """What gives the first so many bytes, in any thread, as they are now."""
+        """A function that returns the first `length` bytes of the present content; it may run in any OS thread."""
         content, compressed = self._content, self._compressed
         return lambda: (zlib.decompress(content) if compressed else content)[:length]
 
 
 class _Point(msgspec.Struct, frozen=True):
     branch: _Branch
-    trace: Trace  # its content is a beginning of the branch's, and empty here
+    trace: Trace  # without its content, which is the first `length` bytes of the branch's
     length: int
 
 
 class Found(msgspec.Struct, frozen=True):
-    """Where a conversation stands: `covered` items of its history are known. `read` takes a while for many `size` bytes."""
+    """A point that was found. It covers `covered` items of the history; `read` returns its `size` bytes, slowly if many."""
 
     covered: int
     trace: Trace  # without its content
@@ -62,16 +62,16 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Threads:
-    """`lifetime`: seconds that a conversation is kept after its latest turn; 0 = no conversation is kept."""
+    """The index. `lifetime`: seconds that a conversation is kept after its latest turn; 0 keeps none."""
 
     def __init__(self, lifetime: float, most_bytes: int = MOST_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
         self._lifetime = lifetime
         self._most_bytes = most_bytes
         self._clock = clock
-        self._points: dict[bytes, _Point | None] = {}  # None: it fits more than one conversation
-        self._branches: OrderedDict[_Branch, None] = OrderedDict()  # the least recently used first
+        self._points: dict[bytes, _Point | None] = {}  # by digest; None: ambiguous
+        self._branches: OrderedDict[_Branch, None] = OrderedDict()  # least recently used first
         self._bytes: Counter[str] = Counter()  # by owner
-        self._ambiguous: deque[tuple[float, str, bytes]] = deque()  # points that fit none and whose they are, the oldest first
+        self._ambiguous: deque[tuple[float, str, bytes]] = deque()  # (time, owner, digest), oldest first
 
     def __len__(self) -> int:
         return len(self._branches)
@@ -81,7 +81,7 @@ class Threads:
         return self._lifetime > 0
 
     def latest(self, digests: Sequence[bytes], ambiguous: Collection[bytes] = ()) -> Found | None:
-        """The latest point that a history of these digests has passed; none of those that are known to be ambiguous."""
+        """The latest point in a history with these digests, skipping those that are known to be ambiguous."""
         self.forget_old()
         for covered in range(len(digests) - 1, 0, -1):
             if (point := self._points.get(digests[covered])) is not None and digests[covered] not in ambiguous:
@@ -90,7 +90,7 @@ class Threads:
         return None
 
     def remember(self, owner: str, digest: bytes, before: Trace | None, trace: Trace) -> None:
-        """Keep where a turn has ended that began at `before`. `digest`: of the history with the answer."""
+        """Remember the trace of a turn that continued `before`. `digest` is that of the history including the answer."""
         branch = self._branch(owner, before, trace)
         if digest not in self._points:
             self._points[digest] = _Point(branch, without_content(trace), len(trace.content))
@@ -103,9 +103,9 @@ class Threads:
         self._evict()
 
     def _branch(self, owner: str, before: Trace | None, trace: Trace) -> _Branch:
-        """The branch whose end the turn began at, now longer; else a new one."""
+        """The branch that the turn continued, extended; otherwise a new branch."""
         branch = None
-        if before is not None and before.thread == trace.thread:  # another thread shares nothing with what it was given
+        if before is not None and before.thread == trace.thread:  # another thread has different content
             branch = next((one for one in reversed(self._branches) if one.ends_at(before)), None)
         if branch is None or branch.owner != owner:
             branch = _Branch(owner, trace)
@@ -122,7 +122,7 @@ class Threads:
         branch.used = self._clock()
 
     def forget_old(self) -> None:
-        """Drop the conversations whose time is over."""
+        """Drop conversations that have expired."""
         limit = self._clock() - self._lifetime
         while self._branches and (oldest := next(iter(self._branches))).used < limit:
             self._drop(oldest)
@@ -152,5 +152,5 @@ class Threads:
 
 
 def without_content(trace: Trace) -> Trace:
-    """A trace as it is when its content is kept elsewhere."""
+    """The trace with an empty content, for when that is kept elsewhere."""
     return msgspec.structs.replace(trace, content=b"")

@@ -1,9 +1,9 @@
-"""Traces: which conversation a turn continues, as the index of this process and the store know it, and what is kept of it.
+"""Find the conversation that a turn continues, in the index of this process and in the store, and keep its trace.
 
-The store has the last two traces of each line of a conversation, so that it outlives this process, and another instance
-finds it. It is asked before each turn, because another instance may have gone on, or may know that a history fits two
-conversations; where it does not answer in time, what the client has sent is all there is. It is told when an answer has
-ended, behind everybody's back. Nothing of a private conversation gets there.
+The store has the last two traces of each line of a conversation, so that it survives this process and other instances find it.
+The store is queried before each turn, because another instance may have continued the conversation, or may know that a history
+is ambiguous; if the store does not answer in time, only what the client sent is used. Traces are written in the background after
+an answer has ended. Nothing of a private conversation is written.
 """
 
 import asyncio
@@ -26,17 +26,17 @@ from codex_proxy.turns import Keep, Trace, Turn
 
 _log = logging.getLogger(__name__)
 
-_LOOKED_FOR = 32  # places of a history, the latest first
-_FOUND_WITHIN = 0.5  # seconds; it takes one millisecond
-_NOT_ASKED_FOR = 5.0  # seconds, after a store has not answered
-_WRITTEN_WITHIN = 0.1  # seconds that the end of an answer waits, so that another instance can go on at once
-_LAST_WRITES = 5.0  # seconds that a stop waits
-_MOST_UNWRITTEN = 32 * 1024 * 1024  # bytes; a store that is slower than that does not get all
-_QUICKLY_READ = 65_536  # bytes
+_LOOKED_FOR = 32  # positions of a history that are looked up, latest first
+_FOUND_WITHIN = 0.5  # seconds for a lookup in the store, which takes one millisecond
+_NOT_ASKED_FOR = 5.0  # seconds without lookups after one has failed
+_WRITTEN_WITHIN = 0.1  # seconds that the end of an answer waits for the write, so that other instances can continue at once
+_LAST_WRITES = 5.0  # seconds that a shutdown waits for writes
+_MOST_UNWRITTEN = 32 * 1024 * 1024  # bytes; further traces are not written while a slow store has this backlog
+_QUICKLY_READ = 65_536  # bytes; larger contents are decompressed in a thread
 
 
 class _Write(msgspec.Struct, frozen=True):
-    """What the store does not have yet. `instead`: the name of what it need not have any more."""
+    """A pending write to the store. `instead` is the name of a trace to be removed, or ""."""
 
     owner: str
     trace: Trace
@@ -48,7 +48,7 @@ class _Write(msgspec.Struct, frozen=True):
 
 
 class Traces:
-    """Found by their digests. `shared`: other instances have the same store."""
+    """Traces by digest, in memory and in the store. `shared`: other instances use the same store."""
 
     def __init__(self, store: Store, lifetime: float, *, shared: bool) -> None:
         self.threads = Threads(lifetime)
@@ -56,7 +56,7 @@ class Traces:
         self._lifetime = lifetime
         self._shared = shared
         self._unwritten: deque[_Write] = deque()
-        self._bytes = 0  # of those
+        self._bytes = 0  # total size of the unwritten traces
         self._more = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -64,7 +64,7 @@ class Traces:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Write what is remembered until the block ends, and then what is left."""
+        """Write traces in the background until the block ends, and the remaining ones then."""
         task = spawn("keep conversations", self._write_for_ever())
         try:
             yield
@@ -73,9 +73,9 @@ class Traces:
             await see_out(task)
 
     async def continued(self, turn: Turn, digests: Sequence[bytes], owner: str, *, private: bool) -> Turn:
-        """The turn, with the latest point that its history has passed, where there is one.
+        """The turn with the latest known trace of its conversation, if there is one.
 
-        `digests`: as `digest.of_turn` has them; `private`: nothing may be left on disk.
+        `digests` come from `digest.of_turn`; with `private`, nothing may be left on disk.
         """
         keep: Keep = "memory" if private else "disk"
         turn = msgspec.structs.replace(turn, digest=digests[-1], keep=keep, record=turn.record or private)
@@ -97,7 +97,7 @@ class Traces:
             return turn
 
     def remember(self, owner: str, turn: Turn, answer: tuple[History, ...], trace: Trace | None) -> None:
-        """Keep where a turn has ended, with what the client has been given as its answer."""
+        """Keep the trace of a turn that has ended with this answer to the client."""
         if trace is None or not answer:
             return
         digest = rolling(turn.digest, answer)[-1]
@@ -108,7 +108,7 @@ class Traces:
             self._write_later(owner, trace, turn.trace)
 
     async def settled(self) -> None:
-        """Wait until other instances can go on with what has been remembered, or until that takes too long."""
+        """Wait a short while until other instances can find what has been remembered."""
         if self._shared and not self._settled.is_set():
             await self._settle(_WRITTEN_WITHIN)
 
@@ -120,7 +120,7 @@ class Traces:
             _log.info("the store has not taken a conversation in time")
 
     async def _stored(self, owner: str, places: dict[str, int]) -> StoredTrace | None:
-        """What the store has at these places; None when it does not answer."""
+        """The store's latest trace at these positions, and which of them are ambiguous; None when it does not answer."""
         if not places:
             return StoredTrace()
         if time.monotonic() < self._asked_again:
@@ -163,7 +163,7 @@ class Traces:
 
 
 def _places(history: Sequence[History], digests: Sequence[bytes]) -> dict[str, int]:
-    """Where an answer of ours may have ended, the latest first: the name under which it would be kept, and what it covers."""
+    """Positions where an answer of ours may have ended, latest first: the trace's name in the store, and the items it covers."""
     places: dict[str, int] = {}
     for covered in range(len(history), 0, -1):
         item = history[covered - 1]

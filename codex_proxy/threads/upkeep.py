@@ -1,4 +1,4 @@
-"""What becomes of conversations that nobody goes on with: their threads are closed, and what they have on disk is removed."""
+"""Close the threads of conversations that nobody continues, and remove what they left on disk."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ _EVERY = 60.0  # seconds
 
 @asynccontextmanager
 async def kept_up(threads: Threads, loaded: OpenThreads, home: Path, lifetime: float) -> AsyncIterator[None]:
-    """Look after them until the block ends. `lifetime`: seconds from a conversation's latest turn."""
+    """Clean up conversations in the background until the block ends. `lifetime`: seconds since a conversation's latest turn."""
     task = spawn("look after conversations", _look_after(threads, loaded, home, lifetime))
     try:
         yield
@@ -34,5 +34,5 @@ async def _look_after(threads: Threads, loaded: OpenThreads, home: Path, lifetim
         threads.forget_old()
         try:
             await loaded.close_old(lifetime)
-        except WorkerFailed as error:  # with its process its threads go too
+        except WorkerFailed as error:  # if its process is gone, so are its threads
             _log.info("a thread could not be closed: %s %s", error, error.detail)
