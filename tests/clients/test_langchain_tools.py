@@ -80,12 +80,12 @@ async def test_tool_choice_is_kept(
 
 
 @BOTH
-async def test_structured_output_by_schema_comes_after_commentary_and_a_command(
+async def test_structured_output_by_default_is_by_schema_and_comes_after_commentary_and_a_command(
     proxy: Proxy, model: ModelServer, use_responses_api: bool
 ) -> None:
     model.script = answer_with_json_at_last
     async with connected(proxy, use_responses_api=use_responses_api) as chat:
-        forecast = await chat.with_structured_output(Forecast, method="json_schema").ainvoke("Rome?")
+        forecast = await chat.with_structured_output(Forecast).ainvoke("Rome?")
     assert forecast == FORECAST
     asked = model.requests[-1].body["text"]["format"]
     assert (asked["type"], asked["strict"]) == ("json_schema", True)

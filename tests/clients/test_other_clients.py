@@ -6,7 +6,8 @@ import pytest
 
 from codex_proxy.demo import script
 from codex_proxy.demo.model import ModelServer
-from tests.clients.other_clients import BY_NAME, NotInstalled, attempt, install
+from tests.clients.client_list import BY_NAME
+from tests.clients.other_clients import NotInstalled, attempt, install
 from tests.clients.test_node_sdk import missing
 from tests.conftest import Proxy
 
