@@ -13,7 +13,7 @@ from codex_proxy.outcome import Course, Outcome
 from codex_proxy.packing import Packed, unpack
 from codex_proxy.turns import Trace, Turn, TurnEnd, TurnEvent, TurnFailed, Waiting
 
-EVENTS_AHEAD = 256  # events that may wait for a client that does not read
+EVENTS_AHEAD = 256  # events buffered for a client that does not read
 _QUICKLY_UNPACKED = 65_536  # bytes
 
 

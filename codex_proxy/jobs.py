@@ -111,7 +111,7 @@ class JobQueue:
             self._arrived.clear()
             await self._arrived.wait()
         caller = self._callers.pop(job.whose)
-        self._callers[job.whose] = self._latest = caller  # behind all others
+        self._callers[job.whose] = self._latest = caller  # now last in turn
         caller.waiting.pop(job).cancel()
         caller.running[job] = None
         job.course.begin()

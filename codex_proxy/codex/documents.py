@@ -39,7 +39,7 @@ def as_told(text: str, cwd: Path) -> str:
 
 
 def user_versions(codex_home: Path) -> tuple[Version | None, ...]:
-    """Versions of the user's own documents, which Codex reads. While they are equal, threads have read the same text."""
+    """Versions of the user's own documents, which Codex reads. A thread started when they were equal has read the same text."""
     return tuple(version(codex_home / name) for name in _NAMES)
 
 

@@ -154,7 +154,7 @@ class OpenThreads:
 
 
 async def _gone(paths: Sequence[Path], looks: int) -> bool:
-    """Check for the files to be gone, up to `looks` times: the CLI's answer would arrive only once somebody reads its output."""
+    """Wait until the files are gone, for up to `looks` checks: the CLI's answer arrives only once somebody reads its output."""
     for _ in range(looks):
         if not any(map(_is_there, paths)):
             return True

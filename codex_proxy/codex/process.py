@@ -17,7 +17,7 @@ from codex_proxy.errors import WorkerFailed
 from codex_proxy.tasks import see_out, spawn
 
 MAX_LINE_BYTES = 32 * 1024 * 1024  # the longest line seen was 6.3 MB, for one command's output
-_READ_AHEAD_BYTES = 65_536  # a child nobody reads from blocks once twice as much is buffered
+_READ_AHEAD_BYTES = 65_536  # once twice as much is buffered, the child blocks until it is read
 _EOF_GRACE = 0.5  # seconds for the child to exit after its stdin is closed; an idle CLI needs 10 ms
 _TERM_GRACE = 0.5  # seconds after SIGTERM, which a stopped or busy child ignores
 _END_ALL_GRACE = 1.0  # seconds for the warden to kill the child and all it started; it usually takes 20 ms

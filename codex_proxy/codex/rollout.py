@@ -93,7 +93,7 @@ def with_items(rollout: bytes, items: Sequence[dict[str, Any]]) -> bytes:
 
 
 def renamed(rollout: bytes, thread: str, name: str) -> bytes:
-    """The rollout under another thread id, which stands in the first line and in Codex's own context."""
+    """The rollout with another thread id, which occurs in the first line and in Codex's own context."""
     return rollout.replace(thread.encode(), name.encode())
 
 

@@ -21,7 +21,7 @@ class Proof:
         self._until = 0.0
 
     async def renew(self, connection: Connection, cwd: Path) -> None:
-        """Probe the sandbox if the proof has expired. Raises WorkerFailed when commands cannot run, or can write."""
+        """Probe the sandbox if the proof has expired. Raises WorkerFailed when commands cannot run, or can write when read-only."""
         if time.monotonic() < self._until:
             return
         if reason := await trouble(connection, cwd):

@@ -129,7 +129,7 @@ def _entries(directory: str) -> list[tuple[str, bool]]:
     except OSError:
         return []
     if directory == "/":
-        kinds = [kind for kind in kinds if not kind[0] or kind[2]]  # no files
+        kinds = [kind for kind in kinds if not kind[0] or kind[2]]  # shows no files of the root directory
     return [(path, is_link) for _, path, is_link in kinds]
 
 

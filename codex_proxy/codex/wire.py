@@ -197,7 +197,7 @@ class Item(msgspec.Struct, frozen=True, rename="camel"):
     server: str = ""  # mcpToolCall
     tool: str = ""
     arguments: msgspec.Raw = msgspec.Raw(b"null")
-    result: Any = None  # Any: the MCP server's own; on imageGeneration a string
+    result: Any = None  # Any: the MCP server's own format; a string on imageGeneration
     error: "ItemError | None" = None
     status: str = ""
     query: str = ""  # webSearch
@@ -253,7 +253,7 @@ class ItemKindNews(msgspec.Struct, frozen=True):
 class WholeItemNews(msgspec.Struct, frozen=True):
     """rawResponseItem/completed: the whole item."""
 
-    item: dict[str, Any]  # Any: the provider's own
+    item: dict[str, Any]  # Any: the provider's own format
 
 
 class ShellArguments(msgspec.Struct, frozen=True):

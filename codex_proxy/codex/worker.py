@@ -75,7 +75,7 @@ class Worker:
         self.opener = Opener(connection, settings, threads)
         self._last: Recipe | None = None
         self._turns = 0
-        self._exchange: Exchange | None = None  # the latest
+        self._exchange: Exchange | None = None  # of the latest turn
 
     def __repr__(self) -> str:
         state = "gone" if self.gone.is_set() else "spent" if self.spent else "idle"

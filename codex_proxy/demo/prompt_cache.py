@@ -1,7 +1,7 @@
 """A simulation of the provider's prompt cache: it matches exact prefixes, separately for each prompt_cache_key.
 
-By the OpenAI API documentation, "Prompt caching", the beginning of the prompt must match, with tools and instructions first. A
-token is four characters here.
+According to the OpenAI API documentation, "Prompt caching", the beginning of the prompt must match, with tools and instructions
+first. A token is four characters here.
 """
 
 from collections import OrderedDict

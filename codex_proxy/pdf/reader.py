@@ -108,7 +108,7 @@ async def _exchanged(process: asyncio.subprocess.Process, content: bytes) -> byt
     """The whole output of the process for a file. It reads all of its input before it writes anything."""
     assert process.stdin is not None
     assert process.stdout is not None
-    with contextlib.suppress(ConnectionError):  # its exit code tells why
+    with contextlib.suppress(ConnectionError):  # its exit code says why
         process.stdin.write(content)
         await process.stdin.drain()
         process.stdin.close()

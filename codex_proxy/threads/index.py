@@ -1,4 +1,4 @@
-"""An in-memory index from what a client repeats of a conversation to its trace in Codex. Bounded in size.
+"""An in-memory index, bounded in size, that finds a conversation's trace in Codex by the history that a client sends.
 
 A branch is one line of a conversation, with the trace it has left in Codex; a point is a position in it where an answer of ours
 ended. A digest that belongs to two different points is ambiguous and finds neither.
@@ -13,7 +13,7 @@ import msgspec
 
 from codex_proxy.turns import Trace
 
-MOST_BYTES = 8 * 1024 * 1024  # about a thousand conversations of some turns
+MOST_BYTES = 8 * 1024 * 1024  # about a thousand conversations of several turns
 _COMPRESSED_UP_TO = 1024 * 1024  # bytes; compressing more would block the event loop, and it is mostly images
 _POINT_BYTES = 600  # memory of a point, without the content of its branch
 
