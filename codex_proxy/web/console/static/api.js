@@ -1,5 +1,5 @@
-// The server, as any client sees it. Addresses are relative to the page, so that it works under a path too.
-// The key is in sessionStorage, hence of this tab, and goes nowhere but into the Authorization header.
+// The server, as any client sees it. URLs are relative to the page, so that it also works under a path.
+// The key is kept in sessionStorage, for this tab only, and sent only in the Authorization header.
 
 const KEY = "codex-proxy.key";
 
@@ -18,13 +18,13 @@ export const key = {
   set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
 };
 
-/** The base URL that clients are given. */
+/** The base URL for clients. */
 export const baseUrl = new URL("v1", document.baseURI).href;
 
 /**
  * @param {string} path
  * @param {{method?: string, body?: unknown, signal?: AbortSignal}} [options]
- * @returns {Promise<Response>} Throws ApiError; TypeError when the server is not there.
+ * @returns {Promise<Response>} Throws ApiError; TypeError if the server cannot be reached.
  */
 export async function request(path, {method = "GET", body, signal} = {}) {
   /** @type {Record<string, string>} */
@@ -44,7 +44,7 @@ export async function json(path, options) {
 }
 
 /**
- * The server-sent events of an answer.
+ * Read the server-sent events of an answer.
  * @param {Response} answer
  * @returns {AsyncGenerator<{event: string, data: any}>}
  */
@@ -73,7 +73,7 @@ export async function* events(answer) {
   }
 }
 
-/** Whether the server was not there, rather than that it refused. @param {unknown} error */
+/** Whether the server could not be reached, as opposed to refusing. @param {unknown} error */
 export function isGone(error) {
   return error instanceof TypeError;
 }

@@ -1,4 +1,4 @@
-// Connect: the base URL, and what popular clients need, ready to copy.
+// Connect: the base URL and the settings of popular clients, ready to copy.
 
 import {baseUrl, json} from "./api.js";
 import {codeBlock, copyButton, h} from "./dom.js";

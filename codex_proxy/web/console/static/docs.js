@@ -1,4 +1,4 @@
-// The OpenAPI document as a page: routes, what they take, what they answer. Made from /openapi.json alone.
+// The OpenAPI document as a page: routes, their requests and answers. Built from /openapi.json alone.
 
 import {json, sentence} from "./api.js";
 import {byId, h} from "./dom.js";
@@ -11,7 +11,7 @@ const DEEPEST = 6;
 /** @type {Record<string, Schema>} */
 let schemas = {};
 
-/** @param {Schema} schema @returns {[string, Schema]} its name, and what it is */
+/** @param {Schema} schema @returns {[string, Schema]} its name, and the schema itself */
 function resolved(schema) {
   const name = /^#\/components\/schemas\/(.+)$/.exec(schema?.$ref ?? "")?.[1];
   return name ? [name, schemas[name] ?? {}] : ["", schema ?? {}];
@@ -20,7 +20,7 @@ function resolved(schema) {
 /** @param {Schema} schema @returns {string} a type in words */
 function words(schema) {
   const [name, found] = resolved(schema);
-  if (name) return name.split(".").at(-1) ?? name; // a name that both APIs have bears its module's
+  if (name) return name.split(".").at(-1) ?? name; // a name in both APIs has a module prefix
   if (found.const !== undefined) return JSON.stringify(found.const);
   if (found.enum) return found.enum.map((/** @type {unknown} */ one) => JSON.stringify(one)).join(" | ");
   const choices = found.anyOf ?? found.oneOf;

@@ -1,9 +1,9 @@
-// DOM nodes without HTML strings: what comes from a server is only ever text in here.
+// DOM nodes without HTML strings: data from a server is only ever inserted as text.
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
 /**
- * An element. Members of `props` that begin with "on" are listeners, `class` and the rest are attributes; true is an empty one.
+ * Create an element. Members of `props` that begin with "on" are listeners, the rest are attributes; true is an empty attribute.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {Record<string, unknown>} [props]
@@ -29,12 +29,12 @@ export function add(parent, ...children) {
   }
 }
 
-/** A button. @param {string} kind its class @param {() => unknown} act @param {...Child} children */
+/** Create a button. @param {string} kind its class @param {() => unknown} act @param {...Child} children */
 export function button(kind, act, ...children) {
   return h("button", {type: "button", class: kind || null, onclick: () => void act()}, ...children);
 }
 
-/** Set a text, and touch nothing when it is the same. @param {Node} node @param {string} text */
+/** Set a node's text, unless it is the same already. @param {Node} node @param {string} text */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -46,7 +46,7 @@ export function byId(id, kind) {
   return node;
 }
 
-/** Have a screen reader say something. @param {string} text */
+/** Announce a text to screen readers. @param {string} text */
 export function announce(text) {
   byId("announce", HTMLElement).textContent = text;
 }
@@ -71,12 +71,12 @@ export function icon(name) {
   return svg;
 }
 
-/** A mark whose shape and colour say how something is. @param {"good" | "warn" | "bad" | "wait" | "work"} kind */
+/** Create a mark whose shape and colour show a state. @param {"good" | "warn" | "bad" | "wait" | "work"} kind */
 export function mark(kind) {
   return h("span", {class: "mark", "data-mark": kind, "aria-hidden": "true"});
 }
 
-/** A button that copies. @param {() => string} text @param {string} [what] @param {string} [label] */
+/** Create a button that copies a text. @param {() => string} text @param {string} [what] @param {string} [label] */
 export function copyButton(text, what = "", label = "Copy") {
   const words = h("span", {}, label);
   const copy = button("plain copy", async () => {
@@ -89,7 +89,7 @@ export function copyButton(text, what = "", label = "Copy") {
   return copy;
 }
 
-/** Also where there is no clipboard, as on http: and a name that is not localhost. @param {string} text */
+/** Copy a text, even without the clipboard API, which http: has only on localhost. @param {string} text */
 async function copied(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -105,12 +105,12 @@ async function copied(text) {
   }
 }
 
-/** Code with a copy button. @param {string} text @param {string} what */
+/** Create a code block with a copy button. @param {string} text @param {string} what */
 export function codeBlock(text, what) {
   return h("div", {class: "code"}, h("pre", {tabindex: "0", "aria-label": what}, h("code", {}, text)), copyButton(() => text, what));
 }
 
-/** An id that can be copied. @param {string} id */
+/** Create an id that can be copied. @param {string} id */
 export function idButton(id) {
   return copyButton(() => id, id, `${id.slice(0, 12)}…`);
 }

@@ -1,4 +1,4 @@
-// History: the caller's kept responses, those of a conversation together, searchable, each opened as the conversation that it ends.
+// History: the caller's stored responses, grouped by conversation and searchable; each opens as the conversation that it ends.
 
 import {json, sentence} from "./api.js";
 import {announce, button, field, h, icon, idButton} from "./dom.js";
@@ -8,7 +8,7 @@ import {count, when} from "./times.js";
 
 /** @typedef {import("../types").Kept} Kept */
 
-const SEARCH_AFTER = 250; // milliseconds after the last key
+const SEARCH_AFTER = 250; // milliseconds after the last keystroke
 
 /** @returns {import("../types").Place} */
 export function create() {
@@ -23,7 +23,7 @@ export function create() {
   const node = h("div", {class: "history"}, h("h1", {}, "History"), h("div", {class: "two"}, listing, opened));
   let [after, number] = [/** @type {string | null} */ (null), 0];
   let selected = "";
-  /** Conversations that have an earlier turn, by that turn's id. @type {Map<string, Conversation>} */
+  /** Conversations that continue a turn not yet listed, by its id. @type {Map<string, Conversation>} */
   const continued = new Map();
 
   /** @param {boolean} fresh */
@@ -63,7 +63,7 @@ export function create() {
     return h("li", {}, link);
   }
 
-  /** Latest first: what is continued by one that is shown stands below that one. @param {Kept} kept */
+  /** Add a response; latest first, so one continued by a response already shown goes below that. @param {Kept} kept */
   function place(kept) {
     let conversation = continued.get(kept.id);
     if (conversation) conversation.add(entry(kept));
@@ -134,7 +134,7 @@ export function create() {
   return {node, show: (rest) => (load(true), open(rest), undefined)};
 }
 
-/** The latest turn of a conversation, and the earlier ones on request. */
+/** A conversation in the list: its latest turn, and the earlier ones on request. */
 class Conversation {
   /** @param {HTMLLIElement} latest */
   constructor(latest) {

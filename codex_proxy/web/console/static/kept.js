@@ -1,10 +1,10 @@
-// Kept responses: one with its input, and the conversation that it ends.
+// Stored responses: one with its input, and the conversation that it ends.
 
 import {ApiError, json} from "./api.js";
 
 /** @typedef {{response: import("../types").Answer, input: import("../types").Item[]}} KeptTurn */
 
-const LONGEST = 100; // turns of a conversation that are shown
+const LONGEST = 100; // turns of a conversation to show
 
 /** @param {string} id @returns {Promise<KeptTurn>} */
 export async function one(id) {
@@ -13,7 +13,7 @@ export async function one(id) {
   return {response, input: items.data};
 }
 
-/** The conversation up to a response, oldest turn first; what it continues may be forgotten. @param {string} id @returns {Promise<KeptTurn[]>} */
+/** Get the conversation up to a response, oldest turn first; its beginning may no longer be stored. @param {string} id @returns {Promise<KeptTurn[]>} */
 export async function chain(id) {
   const turns = [await one(id)];
   while (turns.length < LONGEST && turns[0].response.previous_response_id) {

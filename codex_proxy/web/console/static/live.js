@@ -1,11 +1,11 @@
-// What the server says of itself, live: /x_codex/events, opened again whenever it ends.
+// The server's live status: /x_codex/events, reopened whenever it ends.
 
 import {ApiError, events, isGone, key, request, sentence} from "./api.js";
 
 /** @typedef {import("../types").Status} Status */
 /** @typedef {import("../types").Live} Live */
 
-const FIRST_WAIT = 500; // milliseconds; doubled with every attempt in vain
+const FIRST_WAIT = 500; // milliseconds; doubled after each failure
 const LAST_WAIT = 10_000;
 
 /** @type {Live} */
@@ -16,7 +16,7 @@ let control = new AbortController();
 /** @type {() => void} */
 let wake = () => undefined;
 
-/** Call a function now and whenever something changes. @param {() => void} listener */
+/** Call a function now and on every change. @param {() => void} listener */
 export function watch(listener) {
   listeners.add(listener);
   listener();
@@ -27,7 +27,7 @@ export function serverNow() {
   return Date.now() / 1000 + live.offset;
 }
 
-/** Try again at once: there is another key, or somebody has pressed the button. */
+/** Reconnect at once: the key has changed, or the user pressed the button. */
 export function again() {
   control.abort();
   wake();
@@ -44,7 +44,7 @@ export async function follow() {
         wait = FIRST_WAIT;
       }
       if (live.status?.reason === "shutting down") throw new TypeError("it is being stopped");
-      continue; // it ends by itself now and then
+      continue; // it ends from time to time
     } catch (error) {
       if (control.signal.aborted) {
         change({link: "connecting"});

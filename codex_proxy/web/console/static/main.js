@@ -1,4 +1,4 @@
-// The shell: places and their addresses, the server's state in two words, and what is shown when there is no server or no key.
+// The shell: the places and their addresses, the server's state in a word or two, and what to show without a server or a key.
 
 import {key} from "./api.js";
 import {announce, button, byId, h, icon, setText} from "./dom.js";
@@ -8,7 +8,7 @@ import * as now from "./now.js";
 import * as playground from "./playground.js";
 import {again, follow, live, watch} from "./live.js";
 
-/** The places, in order; a new one, like Usage, is one line here and one module. */
+/** The places, in order; adding one, like Usage, takes a line here and a module. */
 const PLACES = /** @type {const} */ ([
   ["now", "Now", now.create],
   ["playground", "Playground", playground.create],

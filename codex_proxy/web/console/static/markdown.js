@@ -1,4 +1,4 @@
-// Markdown of answers, a strict subset: paragraphs, headings, fences, lists, code, bold, http(s) links. It makes nodes, never HTML.
+// A strict subset of Markdown, for answers: paragraphs, headings, fences, lists, code, bold, http(s) links. Builds nodes, never HTML.
 
 import {h} from "./dom.js";
 
@@ -7,13 +7,13 @@ const FENCE = /^ {0,3}(```+|~~~+)\s*([\w+#.-]{0,30})/;
 const LIST = /^( {0,12})([-*+]|\d{1,9}[.)])\s+(.*)$/;
 const HEADING = /^#{1,6}\s+(.*)$/;
 
-/** Text without terminal codes, control characters and marks that turn its direction. @param {string} text */
+/** Remove terminal codes, control characters and marks that change the text direction. @param {string} text */
 export function clean(text) {
   return text.replace(/\u001b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\u0007\u001b]{0,1000}(?:\u0007|\u001b\\)|[@-Z\\-_])/g, "")
     .replace(/\r\n?/g, "\n").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "");
 }
 
-/** A link that leads to where it says, or null. @param {string} address @param {string} [text] */
+/** Create a link that leads where its text says, or return null. @param {string} address @param {string} [text] */
 export function link(address, text) {
   let url;
   try {
@@ -70,7 +70,7 @@ function list(lines) {
 /** @typedef {{end: number, node: () => HTMLElement, open?: {text: string}}} Block */
 
 /**
- * The blocks of a text from a place on; `end` is where the next one begins.
+ * Parse the blocks of a text from a position on; `end` is where the next block begins.
  * @param {string} text
  * @param {number} from
  * @returns {Block[]}
@@ -118,7 +118,7 @@ function blocks(text, from) {
   return found;
 }
 
-/** A text that grows: only its last block is made again. */
+/** Renders a growing text: only its last block is rendered again. */
 export class Growing {
   /** @param {HTMLElement} node */
   constructor(node) {
@@ -127,10 +127,10 @@ export class Growing {
     this.settled = 0; // characters whose blocks are final
     /** @type {HTMLElement | null} */
     this.last = null;
-    this.code = 0; // characters of an open fence that are shown
+    this.code = 0; // characters shown of an open fence
   }
 
-  /** @param {string} text the whole of it, or of as much as there is */
+  /** @param {string} text all of it so far */
   set(text) {
     this.text = text;
     const found = blocks(text, this.settled);

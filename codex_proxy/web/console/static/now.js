@@ -1,4 +1,4 @@
-// Now: whether it works and what to do if it does not; what runs on this machine at this second, and a stop for each.
+// Now: whether the server works and what to do if not; the turns running at this moment, with a stop button for each.
 
 import {json, sentence} from "./api.js";
 import {announce, button, copyButton, h, mark, setText} from "./dom.js";
@@ -8,7 +8,7 @@ import {ago, duration, tick, until} from "./times.js";
 /** @typedef {import("../types").TurnNow} TurnNow */
 /** @typedef {import("../types").Status} Status */
 
-/** What the server's reasons mean, and what to do. @type {[RegExp, string, string, string?][]} */
+/** What the server's reasons mean, and what to do about them. @type {[RegExp, string, string, string?][]} */
 const REMEDIES = [
   [/not logged in/, "Not logged in.", "Run this on the server; then this page updates by itself.", "codex-proxy login"],
   [/shutting down/, "Shutting down.", "Running turns finish first. This page reconnects when the server is back."],

@@ -1,4 +1,4 @@
-// Playground: a conversation over the Responses API, in the background, so that it outlives a reload and a lost connection.
+// Playground: a conversation over the Responses API, in the background, so that it survives a reload or a lost connection.
 
 import {ApiError, events, isGone, json, request, sentence} from "./api.js";
 import {announce, button, codeBlock, h, icon} from "./dom.js";
@@ -9,10 +9,10 @@ import {chain} from "./kept.js";
 
 /** @typedef {import("../types").Body} Body */
 
-const CHOICES = "codex-proxy.choices"; // in localStorage: what was chosen last
+const CHOICES = "codex-proxy.choices"; // in localStorage: the latest choices
 const OPEN = "codex-proxy.open"; // in sessionStorage: the response that this tab shows
 const MOST_IMAGE = 8_000_000; // bytes
-const WAITS = [300, 1000, 2000, 4000, 8000]; // milliseconds between attempts to follow on
+const WAITS = [300, 1000, 2000, 4000, 8000]; // milliseconds between attempts to resume
 
 /** @returns {import("../types").Place} */
 export function create() {
@@ -77,7 +77,7 @@ export function create() {
     }, "Try again");
   }
 
-  /** Follow a response to its end, whatever becomes of the connection. @param {AnswerView} view @param {Response} first */
+  /** Follow a response to its end, even if the connection breaks. @param {AnswerView} view @param {Response} first */
   async function follow(view, first) {
     let [answer, seen, attempt] = [/** @type {Response | null} */ (first), -1, 0];
     for (;;) {
@@ -119,7 +119,7 @@ export function create() {
     if (state.running === null) return;
     const id = state.running;
     if (id) await json(`v1/responses/${id}/cancel`, {method: "POST"}).catch((error) => announce(sentence(error)));
-    else state.stop = true; // as soon as it has a name
+    else state.stop = true; // once it has an id
   }
 
   function submit() {
@@ -204,7 +204,7 @@ export function create() {
     else sessionStorage.removeItem(OPEN);
   }
 
-  /** Show a kept conversation up to a response, and go on from there. @param {string} id */
+  /** Show a stored conversation up to a response, to be continued from there. @param {string} id */
   async function open(id) {
     log.replaceChildren(h("p", {class: "quiet"}, "Loading…"));
     let turns;
@@ -227,7 +227,7 @@ export function create() {
     return undefined;
   }
 
-  /** @param {import("./kept.js").KeptTurn} turn that still runs */
+  /** @param {import("./kept.js").KeptTurn} turn still running */
   async function goOn({response, input: items}) {
     const view = new AnswerView({onUpdate: () => pinned.keep(), status});
     view.began = response.created_at * 1000;
@@ -297,10 +297,10 @@ export function create() {
   };
 }
 
-/** Keeps the end of the page in sight while somebody is there, and not once they have scrolled away. */
+/** Keeps the end of the page in view, unless the user has scrolled away from it. */
 class Pinned {
   constructor() {
-    this.button = button("bottom plain", () => this.stick(), "Follow"); // leads back
+    this.button = button("bottom plain", () => this.stick(), "Follow"); // scrolls back
     this.button.hidden = this.on = true;
     addEventListener("scroll", () => {
       this.button.hidden = this.on = innerHeight + scrollY >= document.documentElement.scrollHeight - 48;

@@ -1,8 +1,8 @@
-// Requests and configurations as text: what was just sent as curl and as Python, and what other clients need.
+// Requests and configurations as text: the latest request as curl and as Python, and the settings of other clients.
 
 import {baseUrl, key} from "./api.js";
 
-/** A word for a POSIX shell. @param {string} text */
+/** Quote a word for a POSIX shell. @param {string} text */
 function quoted(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
@@ -18,12 +18,12 @@ export function python(value, indent = "    ") {
   return `{\n${Object.entries(value).map(([name, one]) => `${deeper}${pythonText(name)}: ${python(one, deeper)},\n`).join("")}${indent}}`;
 }
 
-/** JSON's escapes are Python's, but for the slash and for halves of a pair. @param {string} text */
+/** Quote a text: JSON's escapes are valid in Python, except for the slash and lone surrogates. @param {string} text */
 function pythonText(text) {
   return JSON.stringify(text).replace(/[\u007f-\u00a0\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** What a person would send: the console's own background and stream are left out. @param {import("../types").Body} body */
+/** The request a person would send: without the console's own background and stream. @param {import("../types").Body} body */
 export function asCurl(body) {
   const bearer = key.get() ? ` \\\n  -H "Authorization: Bearer $PROXY_API_KEY"` : "";
   return `curl -sS ${quoted(`${baseUrl}/responses`)}${bearer} \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted(JSON.stringify(body, null, 2))}`;
@@ -45,11 +45,11 @@ print(response.output_text)
 `;
 }
 
-/** Configurations of clients. @param {string} model @returns {{name: string, hint: string, code: string}[]} */
+/** The configurations of clients. @param {string} model @returns {{name: string, hint: string, code: string}[]} */
 export function clients(model) {
   const keyed = Boolean(key.get());
   const secret = keyed ? "YOUR_KEY" : "unused";
-  const alone = `${model}:chat`; // the model alone, for clients that have an agent and tools of their own
+  const alone = `${model}:chat`; // the bare model, for clients with their own agent and tools
   return [
     {name: "Python", hint: "pip install openai", code: `from openai import OpenAI\n\nclient = OpenAI(base_url="${baseUrl}", api_key="${secret}")\nresponse = client.responses.create(model="${model}", input="What is in this directory?")\nprint(response.output_text)`},
     {name: "Node.js", hint: "npm install openai", code: `import OpenAI from "openai";\n\nconst client = new OpenAI({baseURL: "${baseUrl}", apiKey: "${secret}"});\nconst response = await client.responses.create({model: "${model}", input: "What is in this directory?"});\nconsole.log(response.output_text);`},

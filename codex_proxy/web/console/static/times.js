@@ -1,10 +1,10 @@
-// Times and numbers as people read them. One clock for the page: what shows a duration is brought up to date once a second.
+// Human-readable times and numbers. The page has one clock, which updates all durations once a second.
 
 /** @type {Map<HTMLElement, () => string>} */
 const ticking = new Map();
 let timer = 0;
 
-/** Show what `text` gives, again every second while the node is on the page. @param {HTMLElement} node @param {() => string} text */
+/** Show the result of `text`, updated every second while the node is on the page. @param {HTMLElement} node @param {() => string} text */
 export function tick(node, text) {
   ticking.set(node, text);
   node.textContent = text();
@@ -26,7 +26,7 @@ export function duration(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
-/** How long something took: what is short, with tenths where they are known. @param {number} whole seconds @param {number | null} exact */
+/** Format how long something took: under a minute with tenths, if known. @param {number} whole seconds @param {number | null} exact */
 export function lasted(whole, exact) {
   if (exact !== null && exact < 60) return `${exact.toFixed(1)} s`;
   return whole < 1 ? "under 1 s" : duration(whole);
@@ -50,7 +50,7 @@ export function until(seconds) {
   return `in ${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
 }
 
-/** A relative time with the exact one on hover. @param {number} seconds */
+/** Create a relative time that shows the exact one on hover. @param {number} seconds */
 export function when(seconds) {
   const node = document.createElement("time");
   const exact = new Date(seconds * 1000);

@@ -1,4 +1,4 @@
-// A transcript: what was asked, what the agent did, what was answered. Fed by the events of a stream, or by a response as it is kept.
+// A transcript: the question, the agent's work, the answer. Built from the events of a stream, or from a stored response.
 
 import {add, h, mark} from "./dom.js";
 import {Growing, clean, markdown} from "./markdown.js";
@@ -9,11 +9,11 @@ import {flat, line, showAll, workRow} from "./work.js";
 /** @typedef {import("../types").Answer} Answer */
 
 const SHOWN = 200_000; // characters of an answer; the rest on request
-const SHARE = 4; // a rendering that takes 5 ms is not made again for 4 times as long
+const SHARE = 4; // after a rendering of 5 ms, wait 4 times as long
 
 export const ENDED = new Set(["completed", "incomplete", "failed", "cancelled"]);
 
-/** Renderings of one frame, together. */
+/** The renderings for the next frame. */
 const pending = new Set();
 /** @param {() => void} render */
 function nextFrame(render) {
@@ -27,7 +27,7 @@ function nextFrame(render) {
   pending.add(render);
 }
 
-/** What a user said. @param {unknown} content a text, or the parts of a message */
+/** Show a user's message. @param {unknown} content a text, or the parts of a message */
 export function userMessage(content) {
   const node = h("div", {class: "said"});
   const parts = typeof content === "string" ? [{type: "input_text", text: content}] : Array.isArray(content) ? content : [];
@@ -40,7 +40,7 @@ export function userMessage(content) {
   return node;
 }
 
-/** The input of a response, as far as a person has written it. @param {Item[]} items @returns {HTMLElement[]} */
+/** Show the parts of a response's input that people read. @param {Item[]} items @returns {HTMLElement[]} */
 export function inputNodes(items) {
   return items.flatMap((item) => {
     if (item.type === "message" && item.role === "assistant") {
@@ -52,9 +52,9 @@ export function inputNodes(items) {
   });
 }
 
-/** One answer while it is made. */
+/** An answer in progress. */
 export class AnswerView {
-  /** @param {{onUpdate?: () => void, status?: HTMLElement}} [options] `status`: where it says what it does, beside the text that grows */
+  /** @param {{onUpdate?: () => void, status?: HTMLElement}} [options] `status`: where to show its state, outside the growing text */
   constructor({onUpdate, status} = {}) {
     this.body = h("div", {class: "answer-body"});
     this.foot = h("p", {class: "foot", role: "status"});
@@ -66,7 +66,7 @@ export class AnswerView {
     /** @type {Answer | null} */
     this.response = null;
     this.began = Date.now();
-    this.live = false; // it has events, so the time that it took is known more exactly than in whole seconds
+    this.live = false; // it gets events, so its duration is known to more than whole seconds
     this.state("Waiting for Codex", true);
   }
 
@@ -108,7 +108,7 @@ export class AnswerView {
     this.onUpdate();
   }
 
-  /** What a piece of work is comes after its beginning. @param {string} id @param {string} given */
+  /** Show the details of a piece of work, which arrive after its start. @param {string} id @param {string} given */
   tell(id, given) {
     const known = this.items.get(id);
     if (!known) return;
@@ -197,7 +197,7 @@ function answerText({content = "", phase}) {
   return node;
 }
 
-/** A response as it is kept. @param {Answer} response @param {Item[]} input @param {import("./dom.js").Child[]} actions */
+/** Show a stored response. @param {Answer} response @param {Item[]} input @param {import("./dom.js").Child[]} actions */
 export function keptTurn(response, input, ...actions) {
   const view = new AnswerView();
   for (const item of response.output) view.close(item, false);

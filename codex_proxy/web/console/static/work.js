@@ -1,4 +1,4 @@
-// What the agent did, as quiet rows that open: a command with its output, a patch as a diff, a plan as a check list, a search.
+// The agent's work, as quiet rows that open: a command with its output, a patch as a diff, a plan as a checklist, a search.
 
 import {add, button, codeBlock, h} from "./dom.js";
 import {clean, link, markdown} from "./markdown.js";
@@ -8,7 +8,7 @@ import {count} from "./times.js";
 
 const SHOWN = 20_000; // characters of an output; the rest on request
 
-/** Long text in a box that scrolls, cut in the middle of what nobody reads at once. @param {string} text @param {string} label */
+/** Show long text in a scrolling box, its middle only on request. @param {string} text @param {string} label */
 export function output(text, label) {
   const shown = clean(text);
   const pre = h("pre", {class: "output", tabindex: "0", "aria-label": label});
@@ -21,17 +21,17 @@ export function output(text, label) {
   return h("div", {}, pre, all);
 }
 
-/** @param {string} text of which a part is shown @param {() => void} act */
+/** @param {string} text shown in part @param {() => void} act */
 export function showAll(text, act) {
   return button("plain", act, `Show all (${count(Math.ceil(text.length / 1000))} kB)`);
 }
 
-/** A row that does not open. @param {string} verb @param {import("./dom.js").Child[]} content */
+/** Create a row that does not open. @param {string} verb @param {import("./dom.js").Child[]} content */
 export function flat(verb, ...content) {
   return h("div", {class: "work flat"}, h("span", {class: "verb"}, verb), ...content);
 }
 
-/** What a row is about, on one line. @param {string} text @param {"code" | "span"} [tag] */
+/** Create the one-line subject of a row. @param {string} text @param {"code" | "span"} [tag] */
 export function line(text, tag = "span") {
   return h(tag, {class: "line"}, clean(text));
 }
@@ -52,7 +52,7 @@ function parsed(text) {
   }
 }
 
-/** @param {Item} item @param {number | null} seconds that it took, where that is known */
+/** @param {Item} item @param {number | null} seconds that it took, if known */
 export function workRow(item, seconds) {
   const given = parsed(item.arguments);
   const took = h("span", {class: "took"}, seconds === null ? "" : `${seconds.toFixed(1)} s`);
@@ -67,7 +67,7 @@ export function workRow(item, seconds) {
   ]);
 }
 
-/** @param {Item} item @param {string} [good] what it says when all is well */
+/** @param {Item} item @param {string} [good] the text when nothing went wrong */
 function status(item, good) {
   const problem = item.error?.content.map((part) => part.text).join(" ");
   if (item.status === "in_progress") return h("span", {class: "tag"}, "running");
