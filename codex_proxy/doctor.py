@@ -114,7 +114,7 @@ def _places(chosen: Settings) -> Finding:
 
 @contextmanager
 def _leaving_no_trace(missing: Sequence[Path]) -> Iterator[None]:
-    """Remove those of these directories and their parents that the block creates, if they are still empty."""
+    """Remove the directories that the block creates, `missing` ones and their parents, if they are still empty."""
     steps = {step for place in missing for step in (place, *place.parents) if not step.exists()}
     try:
         yield

@@ -21,7 +21,7 @@ class Text(msgspec.Struct, frozen=True, tag="text"):
 class Image(msgspec.Struct, frozen=True, tag="image"):
     """An image as a `data:` URL, or an address or PDF that is yet to be read.
 
-    In the latter case `place` is its path in the request. `detail` is the API's parameter, `name` the name of a file.
+    If it is yet to be read, `place` is its path in the request. `detail` is the API's parameter, `name` the name of a file.
     """
 
     url: str

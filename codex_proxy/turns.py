@@ -37,7 +37,7 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """A tool of the client's that the model may call."""
+    """One of the client's tools, which the model may call."""
 
     name: str
     description: str
@@ -91,7 +91,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True, tag="command"):
-    """A shell command of the agent's. `exit_code` None means still running, declined or cut off."""
+    """A shell command run by the agent. `exit_code` None means still running, declined or cut off."""
 
     command: str
     output: str = ""

@@ -79,7 +79,7 @@ def _arguments(text: str) -> str:
 
 
 class _Spoken(msgspec.Struct):
-    """An item of the model's: the members that the client may send back."""
+    """An item written by the model: the members that the client may send back."""
 
     type: str = ""
     role: str = ""

@@ -48,7 +48,7 @@ class _Branch:
 
 class _Point(msgspec.Struct, frozen=True):
     branch: _Branch
-    trace: Trace  # without its content, which is the first `length` bytes of the branch's
+    trace: Trace  # without its content, the first `length` bytes of the branch's content
     length: int
 
 
