@@ -1,4 +1,4 @@
-"""Wrapping: break text that arrives in pieces between words, where a terminal would break within a word.
+"""Wrapping: breaks text that arrives in pieces at word boundaries, where a terminal would break within a word.
 
 Code blocks keep their lines: a break would end up in copied code.
 """

@@ -29,7 +29,7 @@ class Outbox:
         return len(self._writing)
 
     def put(self, what: str, write: Callable[[], Awaitable[object]], patience: float = math.inf) -> None:
-        """Queue a write. It is given up after `patience` seconds."""
+        """Write in the background, retrying until it is done or `patience` seconds have passed."""
         task = spawn(f"write {what}", self._until_done(what, write, patience))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
