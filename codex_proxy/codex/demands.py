@@ -67,7 +67,7 @@ class _Call:
 
 
 class _Json:
-    """Demands that the last message is JSON that fits a schema. A code fence around it is removed."""
+    """Demands that the last message is JSON that matches a schema. A code fence around it is removed."""
 
     def __init__(self, schema: str) -> None:
         self._schema = schema

@@ -20,7 +20,7 @@ _PASSED_ON_TIERS = {"flex": "flex", "priority": "priority", "fast": "priority", 
 
 
 class XCodex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The member `x_codex` of a request: what OpenAI's API has no word for."""
+    """The request member `x_codex`: options that OpenAI's API does not have."""
 
     sandbox: Sandbox | None = None
     network_access: bool | None = None
@@ -34,7 +34,7 @@ class XCodex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UsageExtras(msgspec.Struct, frozen=True):
-    """`counted`: a model response was cut off and reports no tokens, so these are counted by this server."""
+    """`counted` is true when a model response was cut off without a token count, so this server counted the tokens."""
 
     counted: bool = True
 

@@ -69,27 +69,30 @@ def paths(
             "post": operation("createCompletion", "Run a chat turn (legacy text completion)", text, requestBody=prompt),
         },
         "/v1/responses/compact": {
-            "post": operation("compactResponse", "Sum a conversation up", json(CompactedResponse), requestBody=asked(CompactBody)),
+            "post": operation("compactResponse", "Compact a conversation", json(CompactedResponse), requestBody=asked(CompactBody)),
         },
         "/v1/responses/input_tokens": {
-            "post": operation("countInputTokens", "Count what a request gives to read", json(InputTokens), requestBody=response),
+            "post": operation("countInputTokens", "Count the input tokens of a request", json(InputTokens), requestBody=response),
         },
         "/v1/conversations": {
-            "post": operation("createConversation", "Begin a conversation", one, requestBody=asked(CreateBody)),
+            "post": operation("createConversation", "Create a conversation", one, requestBody=asked(CreateBody)),
         },
         "/v1/conversations/{id}": {
             "get": operation("getConversation", "Get a conversation", one, parameters=[name]),
-            "post": operation("updateConversation", "Change its metadata", one, parameters=[name], requestBody=asked(UpdateBody)),
-            "delete": operation("deleteConversation", "Forget it, and its items", deleted, parameters=[name]),
+            "post": operation("updateConversation", "Update its metadata", one, parameters=[name], requestBody=asked(UpdateBody)),
+            "delete": operation("deleteConversation", "Delete a conversation and its items", deleted, parameters=[name]),
         },
         "/v1/conversations/{id}/items": {
-            "get": operation("listConversationItems", "List its items", list_, parameters=[name, *query_page]),
+            "get": operation("listConversationItems", "List the items of a conversation", list_, parameters=[name, *query_page]),
             "post": operation("createConversationItems", "Add items", list_, parameters=[name], requestBody=asked(ItemsBody)),
         },
         "/v1/conversations/{id}/items/{item}": {
             "get": operation(
-                "getConversationItem", "Get an item", {"application/json": {"schema": {"type": "object"}}}, parameters=[name, item]
+                "getConversationItem",
+                "Get one of its items",
+                {"application/json": {"schema": {"type": "object"}}},
+                parameters=[name, item],
             ),
-            "delete": operation("deleteConversationItem", "Remove an item", one, parameters=[name, item]),
+            "delete": operation("deleteConversationItem", "Delete an item from a conversation", one, parameters=[name, item]),
         },
     }

@@ -11,7 +11,7 @@ _RETRY_AFTER = "2"
 
 
 class Health(msgspec.Struct, frozen=True):
-    """`reason`: why no turn could run now."""
+    """Whether turns can run; if not, `reason` says why."""
 
     status: str
     version: str | msgspec.UnsetType = msgspec.UNSET

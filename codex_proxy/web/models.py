@@ -21,7 +21,7 @@ _OF_OLDER_CLIENTS = {"supports_parallel_tool_calls": True}  # 0.147.0 reads no l
 
 
 class ModelExtras(msgspec.Struct, frozen=True):
-    """What the OpenAI API has no member for. `reasoning_effort` and `mode`: what a request with this name gets by default."""
+    """Members that OpenAI's API does not have. `reasoning_effort` and `mode` are the defaults of requests with this name."""
 
     model: str
     mode: str
@@ -31,7 +31,7 @@ class ModelExtras(msgspec.Struct, frozen=True):
 
 
 class ModelEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A name that a request may use. `context_length` is in tokens, where the CLI knows it."""
+    """A model name. `context_length` is in tokens and present if the CLI knows it."""
 
     id: str
     object: Literal["model"]
@@ -42,7 +42,7 @@ class ModelEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ModelList(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All of them, the default model first. `models` is for a Codex CLI that is the client."""
+    """All models, the default first. `models` is read by Codex CLIs that use this server."""
 
     object: Literal["list"]
     data: tuple[ModelEntry, ...]

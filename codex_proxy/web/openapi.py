@@ -90,7 +90,7 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
     kept = _json(schema[Response])
     again = kept | {"text/event-stream": {"schema": {"type": "string"}, "x-event-schema": schema[StreamEvent]}}
     not_ready = {"description": "No turn could run now", "content": _json(schema[Health])}
-    ready = operation("ready", "Whether a turn could run now", _json(schema[Health]), security=[])
+    ready = operation("ready", "Whether turns can run", _json(schema[Health]), security=[])
     ready["responses"]["503"] = not_ready
     return {
         "/v1/chat/completions": turn(
@@ -102,7 +102,7 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
             "get": operation(
                 "getResponse", "Get a stored response, or replay its events", again, parameters=[name, *_QUERY_STREAM]
             ),
-            "delete": operation("deleteResponse", "Forget it", _json(schema[Deleted]), parameters=[name]),
+            "delete": operation("deleteResponse", "Delete a stored response", _json(schema[Deleted]), parameters=[name]),
         },
         "/v1/responses/{id}/cancel": {"post": operation("cancelResponse", "Stop a background response", kept, parameters=[name])},
         "/v1/responses/{id}/input_items": {
@@ -110,7 +110,7 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
         },
         "/v1/models": {"get": operation("listModels", "List the models", _json(schema[ModelList]))},
         "/v1/models/{id}": {"get": operation("retrieveModel", "Get a model", _json(schema[ModelEntry]), parameters=[name])},
-        "/health": {"get": operation("health", "The process is alive", _json(schema[Health]), security=[])},
+        "/health": {"get": operation("health", "Whether the process is alive", _json(schema[Health]), security=[])},
         "/ready": {"get": ready},
         "/metrics": {"get": operation("metrics", "Prometheus metrics", {"text/plain": {"schema": {"type": "string"}}})},
         "/openapi.json": {"get": operation("openapi", "This document", _json({"type": "object"}), security=[])},

@@ -74,7 +74,7 @@ class CustomCall(msgspec.Struct, frozen=True):
 
 
 class ToolCall(msgspec.Struct, frozen=True):
-    """A call of the assistant's, as we gave it to the client. Some clients leave out the type, or the id."""
+    """A tool call of the assistant, as it was sent to the client. Some clients omit the type or the id."""
 
     id: str | None = None
     function: FunctionCall | None = None

@@ -43,14 +43,14 @@ class CompletionUsage(msgspec.Struct, frozen=True):
 
 
 class FunctionText(msgspec.Struct, frozen=True, omit_defaults=True):
-    """In a message both members, in a delta one of them at a time."""
+    """A function's name and arguments. A message has both, a delta one at a time."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     arguments: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class CustomText(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The same, of a custom tool."""
+    """A custom tool's name and input. A message has both, a delta one at a time."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     input: str | msgspec.UnsetType = msgspec.UNSET
@@ -88,7 +88,7 @@ class AnswerChoice(msgspec.Struct, frozen=True):
 
 
 class ChatCompletion(msgspec.Struct, frozen=True):
-    """A whole answer. `usage` is left out when Codex reported none."""
+    """A complete answer. `usage` is omitted when Codex reported none."""
 
     id: str
     created: int
@@ -113,7 +113,7 @@ class ChunkChoice(msgspec.Struct, frozen=True):
 
 
 class ChatCompletionChunk(msgspec.Struct, frozen=True):
-    """A piece of a stream. `usage` is null in all but the last one, and left out when the client did not ask for it."""
+    """One chunk of a stream. `usage` is null in all chunks but the last, and omitted unless the client asked for it."""
 
     id: str
     created: int

@@ -35,7 +35,7 @@ class TextFormat(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
 
 
 class JsonObjectFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_object"):
-    """Some JSON object."""
+    """Any JSON object."""
 
 
 class JsonSchema(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class JsonSchema(msgspec.Struct, frozen=True):
 
 
 class JsonSchemaFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_schema"):
-    """JSON that fits a schema."""
+    """JSON that matches a schema."""
 
     json_schema: JsonSchema
 
@@ -93,7 +93,7 @@ class AllowedTools(msgspec.Struct, frozen=True, tag_field="type", tag="allowed_t
 
 
 class Body(msgspec.Struct, frozen=True):
-    """The members that we read or whose type we check; unknown ones are ignored, and said to be."""
+    """The request body. Unknown members are ignored and named in `x-codex-ignored`."""
 
     messages: Annotated[list[ChatMessage], msgspec.Meta(min_length=1, max_length=bounds.ITEMS)]
     model: _Name | None = None

@@ -17,7 +17,7 @@ class TextChoice(msgspec.Struct, frozen=True):
 
 
 class TextCompletion(msgspec.Struct, frozen=True):
-    """A whole answer or a piece of a stream. `usage` is null in all pieces but the last, and left out when it was not asked for."""
+    """A complete answer or one chunk of a stream. `usage` is null in all chunks but the last, and omitted unless requested."""
 
     id: str
     created: int

@@ -23,7 +23,7 @@ IGNORED = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "log
 
 
 class Body(msgspec.Struct, frozen=True):
-    """The members that we read or whose type we check; unknown ones are ignored, and said to be."""
+    """The request body. Unknown members are ignored and named in `x-codex-ignored`."""
 
     prompt: str | Annotated[list[Any], msgspec.Meta(max_length=bounds.ITEMS)]  # Any: texts; tokens are refused
     model: _Name | None = None

@@ -46,7 +46,7 @@ class CompactBody(msgspec.Struct, frozen=True):
 
 
 class CompactedMessage(msgspec.Struct, frozen=True, tag_field="type", tag="message"):
-    """A message of the user, or of a developer, as it was said."""
+    """A message of the user or a developer, unchanged."""
 
     id: str
     role: Literal["user", "developer"]
@@ -55,7 +55,7 @@ class CompactedMessage(msgspec.Struct, frozen=True, tag_field="type", tag="messa
 
 
 class CompactedResponse(msgspec.Struct, frozen=True, tag_field="object", tag="response.compaction"):
-    """Its output is the input of the next request."""
+    """A compacted conversation. `output` is the input for the next request."""
 
     id: str
     created_at: int

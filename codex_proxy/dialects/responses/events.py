@@ -55,7 +55,7 @@ class Failed(_OfResponse, frozen=True, kw_only=True, tag="response.failed"):
 
 
 class Error(_Event, frozen=True, kw_only=True, tag="error"):
-    """Something that is not the turn's own failure, after the stream has begun."""
+    """An error after the stream has begun that is not a failure of the turn."""
 
     code: str | None
     message: str
@@ -164,7 +164,7 @@ class SearchCompleted(_OfItem, frozen=True, kw_only=True, tag="response.web_sear
 
 
 class Compacting(_OfItem, frozen=True, kw_only=True, tag="response.compaction.compacting"):
-    """More of a summary has been written; its text is not told."""
+    """More of the summary has been written. Its text is not sent."""
 
 
 StreamEvent = (

@@ -35,7 +35,7 @@ class OutputMessage(msgspec.Struct, frozen=True, tag_field="type", tag="message"
 
 
 class ReasoningItem(msgspec.Struct, frozen=True, tag_field="type", tag="reasoning"):
-    """`encrypted_content` only where the request asks for it, and the model gives it."""
+    """Reasoning. `encrypted_content` is present when it was requested and the model provides it."""
 
     id: str
     summary: tuple[SummaryText, ...] = ()

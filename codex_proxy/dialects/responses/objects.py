@@ -39,7 +39,7 @@ class ResponseUsage(msgspec.Struct, frozen=True):
 
 
 class ResponseError(msgspec.Struct, frozen=True):
-    """`code` is one of those that the API has for a response that failed."""
+    """Why a response failed; `code` is one of the API's codes."""
 
     code: str
     message: str
@@ -80,7 +80,7 @@ class InConversation(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """What is echoed is what the request said; what Codex does not know (temperature and the like) has no effect."""
+    """A response. Parameters that Codex does not have, such as temperature, are echoed but have no effect."""
 
     id: str
     object: Literal["response"] = "response"

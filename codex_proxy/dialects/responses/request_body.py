@@ -22,7 +22,7 @@ class Reasoning(msgspec.Struct, frozen=True):
 
 
 class PromptCacheOptions(msgspec.Struct, frozen=True):
-    """Has no effect, except that nothing is to be generated yet."""
+    """With `prewarm`, nothing is generated. The other options have no effect."""
 
     prewarm: bool | None = None
 
@@ -32,7 +32,7 @@ class StreamOptions(msgspec.Struct, frozen=True):
 
 
 class Body(msgspec.Struct, frozen=True):
-    """The members that we read or whose type we check; unknown ones are ignored, and said to be."""
+    """The request body. Unknown members are ignored and named in `x-codex-ignored`."""
 
     input: (
         str | Annotated[list[dict[str, Any]], msgspec.Meta(max_length=bounds.ITEMS)]

@@ -50,7 +50,7 @@ class Create(msgspec.Struct, frozen=True):
 
 
 class Steer(msgspec.Struct, frozen=True):
-    """What the client has to say while a response is being made."""
+    """Input sent while a response is in progress."""
 
     previous_response_id: str
     input: msgspec.Raw
@@ -77,14 +77,14 @@ class Steer(msgspec.Struct, frozen=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """A steering input that is queued."""
+    """Steering input that was accepted and queued."""
 
     id: str
     previous_response_id: str
 
 
 class Returned(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A steering input that the client gets back."""
+    """Steering input that was not used and is returned."""
 
     input: msgspec.Raw
     previous_response_id: str
@@ -98,7 +98,7 @@ class SteerError(msgspec.Struct, frozen=True):
 
 
 class RequiredInput(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the client has to give before its steering input can be used; `name` of a function's output only."""
+    """Input that is required before the steering input can be used. `name` is set for function outputs only."""
 
     type: Literal["function_call_output", "custom_tool_call_output"]
     call_id: str
@@ -124,7 +124,7 @@ class SteerFailed(msgspec.Struct, frozen=True, tag_field="type", tag="response.s
 
 
 class ErrorEvent(msgspec.Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):
-    """Something that went wrong; the socket lives on."""
+    """An error. The socket stays open."""
 
     status: int
     error: ErrorObject

@@ -27,7 +27,7 @@ _MEMBERS = ("ready", "reason", "login", "quota", "workers", "queue")  # members 
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What is not as it was told last: members of Status, turns that are new or different, and the ids of those that have ended."""
+    """Changes since the last event: members of Status, new or changed turns, and the ids of turns that have ended."""
 
     now: float
     ready: bool | UnsetType = UNSET

@@ -24,7 +24,7 @@ _PLACE = re.compile(r"[0-9]{0,20}(\.[0-9]{0,20})?")
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A response in short. `title` is the first line of what was asked."""
+    """A summary of a response. `title` is the first line of the prompt."""
 
     id: str
     created_at: int

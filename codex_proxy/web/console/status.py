@@ -25,7 +25,7 @@ State = Literal["queued", "running", "stopping"]
 
 
 class Login(msgspec.Struct, frozen=True):
-    """`usable`: Codex has an account or needs none. `account` and `plan`: the CLI's words. `provider` is told the operator."""
+    """Codex's login. `usable`: there is an account, or none is needed. `provider` is shown to the operator."""
 
     usable: bool
     account: str | None
@@ -44,7 +44,7 @@ class Workers(msgspec.Struct, frozen=True):
 
 
 class QuotaWindow(msgspec.Struct, frozen=True):
-    """How much of a limit of the account's is used up in its present window; `minutes` is the window's length."""
+    """How much of an account limit is used in the current window. `minutes` is the window's length."""
 
     limit: str | None
     used_percent: float
@@ -53,14 +53,14 @@ class QuotaWindow(msgspec.Struct, frozen=True):
 
 
 class Queue(msgspec.Struct, frozen=True):
-    """Turns that wait for a worker, and how many may."""
+    """Turns waiting for a worker, and the queue's size."""
 
     waiting: int
     limit: int
 
 
 class Doing(msgspec.Struct, frozen=True):
-    """What a turn is doing this second, and since when; `text` is one line, empty where the kind says it all."""
+    """What a turn is doing now, and since when. `text` is one line, or empty if the kind says enough."""
 
     kind: Kind
     text: str
@@ -68,7 +68,7 @@ class Doing(msgspec.Struct, frozen=True):
 
 
 class TurnNow(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn that has not ended. `key`: whose it is. `directory` is shown to the turn's own key and to the operator."""
+    """A running or waiting turn. `key` is its owner's name. `directory` is shown to its owner and the operator."""
 
     id: str
     key: str
@@ -86,7 +86,7 @@ class TurnNow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class You(msgspec.Struct, frozen=True):
-    """Who asks, and what his requests may say. `sandboxes` and `workspaces` begin with what a turn gets by default."""
+    """The caller and what its requests may ask for. `sandboxes` and `workspaces` start with the default."""
 
     name: str
     operator: bool
@@ -99,9 +99,9 @@ class You(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """The server as the caller may know it. `reason`: why no turn could run now, in words for anybody.
+    """The server's status, as far as the caller may see it. If no turn can run, `reason` says why.
 
-    `quota` is told the operator, where Codex tells it.
+    `quota` is shown to the operator, if Codex reports one.
     """
 
     now: float

@@ -9,7 +9,7 @@ from codex_proxy.web.console.status import BOARD
 
 
 class Stopping(msgspec.Struct, frozen=True):
-    """The turn is told to stop; its client gets its end as usual."""
+    """The turn is being stopped. Its client receives the end as usual."""
 
     id: str
     stopping: bool = True
