@@ -114,11 +114,12 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
     events.
     """
     failing_since: float | None = None
+    ended: Record | None = None  # as read before the last events were
     clock = asyncio.get_running_loop().time
     while True:
         try:
-            record = await store.get(owner, response_id)
             events = await store.events(owner, response_id, after)
+            record = None if events else ended or await store.get(owner, response_id)
         except (StorageFull, StoreUnavailable):
             failing_since = failing_since or clock()
             if clock() - failing_since > FOLLOW_PATIENCE:
@@ -131,15 +132,19 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
             after = event.number
         if events and events[-1].type in _TERMINAL:
             return  # regardless of what has become of the record
-        if not events:
-            if record is None:
-                _gone(response_id)
-            if not record.running:
-                if after < record.last_event:
-                    raise StoreUnavailable("The store has lost some events of this response. Retrieve the response itself instead.")
-                return
-            with contextlib.suppress(StorageFull, StoreUnavailable):
-                await store.changed(response_id, _FOLLOW_WAIT)
+        if events:
+            continue
+        if record is None:
+            _gone(response_id)
+        if record is ended:
+            if after < record.last_event:
+                raise StoreUnavailable("The store has lost some events of this response. Retrieve the response itself instead.")
+            return
+        if not record.running:
+            ended = record
+            continue
+        with contextlib.suppress(StorageFull, StoreUnavailable):
+            await store.changed(response_id, _FOLLOW_WAIT)
 
 
 async def cancelled(store: Store, owner: str, record: Record) -> Record:

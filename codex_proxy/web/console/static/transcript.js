@@ -131,7 +131,8 @@ export class AnswerView {
       return undefined;
     };
     item.render ??= render;
-    nextFrame(item.render);
+    if (item.text === delta) render(); // the first text waits for no frame
+    else nextFrame(item.render);
   }
 
   /** @param {Item} item @param {boolean} live */
