@@ -197,7 +197,9 @@ async def test_what_a_hostile_model_says_is_text(console: Proxy, browser: Browse
     assert "<img src=x onerror=" in text
     assert "javascript:document.title" in text  # as text
     assert "(example.com)" in text
-    assert not any(sign in text for sign in ("\x1b", "\u202e", "\x07"))
+    assert not any(sign in text for sign in ("\x1b", "\u202e", "\x07", "\u061c"))
+    assert "می\u200cخواهم" in text
+    assert await page.run("document.querySelector('.answer strong code').textContent") == "bold code"
     await ask(page, "long line")
     await answered(page, 2)
     await page.run("document.querySelector('details.work').open = true")
@@ -223,6 +225,24 @@ async def test_no_script_that_gets_into_the_page_runs(console: Proxy, browser: B
     await page.run("fetch('https://example.com/').catch(() => null)")
     assert await page.run("window.owned === undefined")
     assert sum("Content Security Policy" in error for error in page.errors) >= 5, page.errors
+
+
+async def test_odd_addresses_and_a_stranger_in_the_servers_place_leave_the_page_whole(console: Proxy, browser: Browser) -> None:
+    """As a gateway is that answers 200 and a page to log in to everything: it is not asked again at once, for ever."""
+    page = await browser.tab()
+    await page.go(f"{console.address}/#now%")
+    await page.sees("Ready.")
+    await page.run("localStorage.setItem('codex-proxy.choices', '{'); location.hash = '#%E0%A4%A'")
+    await page.sees("Ready.")
+    await page.run("location.hash = '#playground'")
+    await page.until("document.querySelector('.composer select')?.options.length > 0")
+    assert page.errors == []
+    await page.run(
+        "window.asked = 0; window.fetch = async () => { window.asked += 1; return new Response('<h1>Log in</h1>'); };"
+        f" import('./console/{pages.version()}/live.js').then((live) => live.again())"
+    )
+    await page.sees("The connection is lost.")
+    assert await page.run("window.asked") < 5
 
 
 @pytest.mark.parametrize("width", [1200, 360])

@@ -54,7 +54,7 @@ async def test_what_is_kept_is_listed_latest_first_and_found_by_text_and_model(
 
 
 async def test_bad_queries_are_refused_by_name(proxy: Proxy) -> None:
-    for query in ({"limit": "0"}, {"limit": "101"}, {"limit": "x"}, {"after": "resp_1"}, {"after": "1' OR 1"}):
+    for query in ({"limit": "0"}, {"limit": "101"}, {"limit": "x"}, {"after": "resp_1"}, {"after": "1' OR 1"}, {"after": "."}):
         answer = await proxy.http.get(f"{proxy.address}/x_codex/responses", params=query)
         assert (answer.status, (await answer.json())["error"]["param"]) == (400, next(iter(query)))
 

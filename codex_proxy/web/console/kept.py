@@ -20,7 +20,7 @@ from codex_proxy.web.console.status import BOARD
 _LIMIT, _HIGHEST_LIMIT = 20, 100
 _LOOKED_AT = 500  # responses examined per request
 _LONGEST_SEARCH = 200  # characters
-_PLACE = re.compile(r"[0-9]{0,20}(\.[0-9]{0,20})?")
+_PLACE = re.compile(r"([0-9]{1,20}(\.[0-9]{0,20})?)?")
 
 
 class Kept(msgspec.Struct, frozen=True):

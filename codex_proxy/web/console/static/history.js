@@ -2,7 +2,7 @@
 
 import {json, sentence} from "./api.js";
 import {announce, button, field, h, icon, idButton} from "./dom.js";
-import {chain} from "./kept.js";
+import {chain, pathOf} from "./kept.js";
 import {keptTurn} from "./transcript.js";
 import {count, when} from "./times.js";
 
@@ -116,7 +116,7 @@ export function create() {
       return;
     }
     try {
-      await json(`v1/responses/${encodeURIComponent(id)}`, {method: "DELETE"});
+      await json(pathOf(id), {method: "DELETE"});
       announce("Deleted.");
       location.hash = "#history";
       load(true);

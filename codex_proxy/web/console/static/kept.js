@@ -6,10 +6,14 @@ import {ApiError, json} from "./api.js";
 
 const LONGEST = 100; // turns of a conversation to show
 
+/** Its address. @param {string} id */
+export function pathOf(id) {
+  return `v1/responses/${encodeURIComponent(id)}`;
+}
+
 /** @param {string} id @returns {Promise<KeptTurn>} */
-export async function one(id) {
-  const path = `v1/responses/${encodeURIComponent(id)}`;
-  const [response, items] = await Promise.all([json(path), json(`${path}/input_items?limit=100&order=asc`)]);
+async function one(id) {
+  const [response, items] = await Promise.all([json(pathOf(id)), json(`${pathOf(id)}/input_items?limit=100&order=asc`)]);
   return {response, input: items.data};
 }
 

@@ -38,12 +38,14 @@ export async function follow() {
   let wait = FIRST_WAIT;
   for (;;) {
     control = new AbortController();
+    let heard = false;
     try {
       for await (const {event, data} of events(await request("x_codex/events", {signal: control.signal}))) {
         take(event, data);
+        heard = true;
         wait = FIRST_WAIT;
       }
-      if (live.status?.reason === "shutting down") throw new TypeError("it is being stopped");
+      if (!heard || live.status?.reason === "shutting down") throw new TypeError("it is not there, or is being stopped");
       continue; // it ends from time to time
     } catch (error) {
       if (control.signal.aborted) {

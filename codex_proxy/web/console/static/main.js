@@ -41,7 +41,11 @@ keyForm.addEventListener("submit", (event) => {
 const lost = h("div", {class: "banner", role: "status", hidden: true});
 
 function where() {
-  const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
+  let address = location.hash.slice(1);
+  try {
+    address = decodeURIComponent(address);
+  } catch { /* as it is */ }
+  const [name, ...rest] = address.split("/");
   return {name: PLACES.some(([one]) => one === name) ? name : "now", rest: rest.join("/")};
 }
 

@@ -7,10 +7,10 @@ const FENCE = /^ {0,3}(```+|~~~+)\s*([\w+#.-]{0,30})/;
 const LIST = /^( {0,12})([-*+]|\d{1,9}[.)])\s+(.*)$/;
 const HEADING = /^#{1,6}\s+(.*)$/;
 
-/** Remove terminal codes, control characters and marks that change the text direction. @param {string} text */
+/** Remove terminal codes, control characters and marks that change the text direction, but not joiners, which words and emoji need. @param {string} text */
 export function clean(text) {
   return text.replace(/\u001b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\u0007\u001b]{0,1000}(?:\u0007|\u001b\\)|[@-Z\\-_])/g, "")
-    .replace(/\r\n?/g, "\n").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "");
+    .replace(/\r\n?/g, "\n").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "");
 }
 
 /** Create a link that leads where its text says, or return null. @param {string} address @param {string} [text] */
@@ -26,18 +26,19 @@ export function link(address, text) {
   return text === undefined || text === url.host ? anchor : h("span", {}, anchor, h("span", {class: "quiet"}, ` (${url.host})`));
 }
 
-/** @param {HTMLElement} parent @param {string} text */
+/** @param {HTMLElement} parent @param {string} text @returns {HTMLElement} the parent */
 function inline(parent, text) {
   let from = 0;
   for (const found of text.matchAll(INLINE)) {
     const [all, code, bold, words, address, bare] = found;
     parent.append(text.slice(from, found.index));
     if (code !== undefined) parent.append(h("code", {}, code));
-    else if (bold !== undefined) parent.append(h("strong", {}, bold));
+    else if (bold !== undefined) parent.append(inline(h("strong"), bold));
     else parent.append((bare !== undefined ? link(bare) : link(address, words)) ?? all);
     from = found.index + all.length;
   }
   parent.append(text.slice(from));
+  return parent;
 }
 
 /** @param {string[]} lines */
@@ -60,9 +61,7 @@ function list(lines) {
       (last?.node.lastElementChild ?? root).append(node);
       open.push({indent: space.length, node});
     }
-    const item = h("li");
-    inline(item, text);
-    open[open.length - 1].node.append(item);
+    open[open.length - 1].node.append(inline(h("li"), text));
   }
   return root;
 }
@@ -100,7 +99,7 @@ function blocks(text, from) {
       found.push({end: at, node: block, open: closing ? undefined : {text: code}});
     } else if (HEADING.test(line)) {
       at = end;
-      found.push({end: at, node: () => { const node = h("p", {class: "heading"}); inline(node, HEADING.exec(line)?.[1] ?? ""); return node; }});
+      found.push({end: at, node: () => inline(h("p", {class: "heading"}), HEADING.exec(line)?.[1] ?? "")});
     } else {
       const isList = LIST.test(line);
       /** @type {string[]} */
@@ -112,7 +111,7 @@ function blocks(text, from) {
         at = one.end;
       }
       const whole = lines.join("\n");
-      found.push({end: at, node: () => { if (isList) return list(lines); const node = h("p"); inline(node, whole); return node; }});
+      found.push({end: at, node: () => (isList ? list(lines) : inline(h("p"), whole))});
     }
   }
   return found;

@@ -5,7 +5,7 @@ import {announce, button, codeBlock, h, icon} from "./dom.js";
 import {live, watch} from "./live.js";
 import {asCurl, asPython} from "./snippets.js";
 import {AnswerView, ENDED, keptTurn, userMessage} from "./transcript.js";
-import {chain} from "./kept.js";
+import {chain, pathOf} from "./kept.js";
 
 /** @typedef {import("../types").Body} Body */
 
@@ -29,11 +29,11 @@ export function create() {
   const select = (/** @type {string} */ label) => h("select", {"aria-label": label, onchange: choose});
   const selects = {model: select("Model"), mode: select("Mode"), effort: select("Effort"), sandbox: select("Sandbox"), cwd: select("Directory")};
   const status = h("span", {class: "status"});
-  const form = h("form", {class: "composer", "aria-label": "Message to Codex"}, images, input,
+  const pinned = new Pinned();
+  const form = h("form", {class: "composer", "aria-label": "Message to Codex"}, pinned.button, images, input,
     h("div", {class: "actions"}, h("div", {class: "choices"}, ...Object.values(selects)), status, attach, file, send));
   const dialog = h("dialog", {"aria-label": "The last request as code"});
-  const pinned = new Pinned();
-  const node = h("div", {class: "playground"}, h("div", {class: "top"}, h("h1", {}, "Playground"), h("div", {class: "tools"}, code, fresh)), hello, log, pinned.button, form, dialog);
+  const node = h("div", {class: "playground"}, h("div", {class: "top"}, h("h1", {}, "Playground"), h("div", {class: "tools"}, code, fresh)), hello, log, form, dialog);
 
   /** @type {{id: string | null, running: string | null, body: Body | null, control: AbortController, attached: string[], stop: boolean}} */
   const state = {id: null, running: null, body: null, control: new AbortController(), attached: [], stop: false};
@@ -82,7 +82,7 @@ export function create() {
     let [answer, seen, attempt] = [/** @type {Response | null} */ (first), -1, 0];
     for (;;) {
       try {
-        answer ??= await request(`v1/responses/${state.running}?stream=true&starting_after=${seen}`, {signal: state.control.signal});
+        answer ??= await request(`${pathOf(state.running ?? "")}?stream=true&starting_after=${seen}`, {signal: state.control.signal});
         for await (const {data} of events(answer)) {
           if (data.response?.id && state.running !== data.response.id) {
             state.running = data.response.id;
@@ -92,7 +92,7 @@ export function create() {
           if (data.sequence_number > seen) view.apply(data);
           [seen, attempt] = [Math.max(seen, data.sequence_number ?? seen), 0];
         }
-        const kept = state.running ? await json(`v1/responses/${state.running}`) : null;
+        const kept = state.running ? await json(pathOf(state.running)) : null;
         if (!kept || ENDED.has(kept.status)) return kept && view.end(kept);
       } catch (error) {
         const again = isGone(error) || (error instanceof ApiError && error.status >= 500);
@@ -118,7 +118,7 @@ export function create() {
   async function stop() {
     if (state.running === null) return;
     const id = state.running;
-    if (id) await json(`v1/responses/${id}/cancel`, {method: "POST"}).catch((error) => announce(sentence(error)));
+    if (id) await json(`${pathOf(id)}/cancel`, {method: "POST"}).catch((error) => announce(sentence(error)));
     else state.stop = true; // once it has an id
   }
 
@@ -186,7 +186,7 @@ export function create() {
     const told = JSON.stringify([you, live.status?.ready]);
     if (told === filled) return;
     filled = told;
-    const saved = JSON.parse(localStorage.getItem(CHOICES) ?? "{}");
+    const saved = savedChoices();
     fill(selects.mode, you.default_mode === "chat" ? [["chat", "chat"], ["agent", "agent"]] : [["agent", "agent"], ["chat", "chat"]], saved.mode);
     fill(selects.sandbox, you.sandboxes.map((one) => [one, one]), saved.sandbox);
     fill(selects.cwd, you.workspaces.map((one) => [one, one.split("/").pop() || one]), saved.cwd);
@@ -196,6 +196,15 @@ export function create() {
     fill(selects.model, models.length ? models.map((one) => [one.id, one.id]) : [["", "default"]], saved.model);
     efforts();
     if (saved.effort) fill(selects.effort, [...selects.effort.options].map((one) => [one.value, one.text]), saved.effort);
+  }
+
+  /** @returns {Record<string, string>} */
+  function savedChoices() {
+    try {
+      return JSON.parse(localStorage.getItem(CHOICES) ?? "{}") ?? {};
+    } catch {
+      return {};
+    }
   }
 
   /** @param {string | null} id */
@@ -237,7 +246,7 @@ export function create() {
     state.control = new AbortController();
     buttons();
     try {
-      await follow(view, await request(`v1/responses/${response.id}?stream=true`, {signal: state.control.signal}));
+      await follow(view, await request(`${pathOf(response.id)}?stream=true`, {signal: state.control.signal}));
     } catch (error) {
       view.fail(sentence(error));
     }
@@ -300,7 +309,7 @@ export function create() {
 /** Keeps the end of the page in view, unless the user has scrolled away from it. */
 class Pinned {
   constructor() {
-    this.button = button("bottom plain", () => this.stick(), "Follow"); // scrolls back
+    this.button = button("bottom plain", () => this.stick(), "Latest ↓");
     this.button.hidden = this.on = true;
     addEventListener("scroll", () => {
       this.button.hidden = this.on = innerHeight + scrollY >= document.documentElement.scrollHeight - 48;

@@ -80,7 +80,7 @@ function command(item, text, took) {
   const shown = clean(text);
   const first = line(`$ ${shown.split("\n", 1)[0]}`, "code");
   first.title = shown.slice(0, 1000);
-  return row("ran", [first, status(item, "exit code 0"), took], () => [
+  return row(item.status === "in_progress" ? "runs" : "ran", [first, status(item, "exit code 0"), took], () => [
     codeBlock(shown, "the command"),
     typeof item.output === "string" && item.output ? output(item.output, "Output") : h("p", {class: "quiet"}, item.status === "in_progress" ? "Running…" : "No output."),
   ]);
