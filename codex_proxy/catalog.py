@@ -16,6 +16,7 @@ _T = TypeVar("_T")
 _MODES: dict[str, Mode] = {"chat": "chat", "agent": "agent"}
 _SEPARATORS = " :"
 _WORDS_AT_MOST = 2  # an effort and a mode
+_LITTLE = ("none", "minimal")  # efforts below those of most models
 _PREFIXES = ("openai/", "codex/")  # some clients prefix the provider's name
 _NAMED_AT_MOST = 40
 
@@ -126,11 +127,14 @@ class Facts(msgspec.Struct, frozen=True):
 def effort_for(choice: Choice, requested: str | None, server_default: str, place: str) -> str | None:
     """The effort of a turn: from the request, else the model name, else the server if the model supports it, else None.
 
-    None means the model's own default. Raises InvalidRequest when the request asks for an effort that the model does not support;
-    `place` is the request member that asks for it.
+    None means the model's own default. A request for less than the model can do gets the least that it can: SDKs send none or
+    minimal by the model's name, unasked. Raises InvalidRequest for another effort that the model does not support; `place` is
+    the request member that asks for it.
     """
     efforts = choice.model.efforts
     if requested is not None:
+        if efforts and requested in _LITTLE and requested not in efforts:
+            return efforts[0]  # the lowest comes first
         if efforts and requested not in efforts:
             raise InvalidRequest(
                 f"The model {choice.model.id} has no reasoning effort {requested!r}. It has: {', '.join(efforts)}.",

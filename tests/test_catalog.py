@@ -139,6 +139,9 @@ def test_a_model_whose_own_name_ends_like_an_effort_wins_over_the_effort() -> No
         ("big-5 low", None, "medium", "low"),
         ("big-5 low", "high", "medium", "high"),
         ("big-5", "low", "medium", "low"),
+        ("big-5 high", "none", "medium", "low"),  # as little as it can
+        ("big-5", "minimal", "medium", "low"),
+        ("local:8b", "none", "medium", "none"),
         ("local:8b", None, "medium", None),
         ("local:8b", "ultra", "medium", "ultra"),  # nobody knows its efforts: its provider decides
     ],

@@ -45,7 +45,7 @@ _TEMPLATES = (
     _Template(
         "Open WebUI: tool choice",
         _Form(("Available Tools: ",), ("Your task is to choose and return the correct tool(s)", '"tool_calls"')),
-        _Form(("Query: ",)),
+        _Form(("Query: ", "History:\n"), ("Query: ",)),
     ),
     _Template(
         "Open WebUI: emoji",

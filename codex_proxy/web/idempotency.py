@@ -11,7 +11,7 @@ from codex_proxy.web import errors, sse
 from codex_proxy.web.gates.bodies import Body
 from codex_proxy.web.server import SERVER
 
-_KEPT_HEADERS = ("x-codex-sandbox", "x-codex-ignored", "x-should-retry", "Retry-After")
+_KEPT_HEADERS = ("x-codex-sandbox", "x-codex-effort", "x-codex-ui-task", "x-codex-ignored", "x-should-retry", "Retry-After")
 
 
 async def once(

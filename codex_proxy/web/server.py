@@ -203,6 +203,7 @@ def turn_headers(turn: Turn, ignored: tuple[str, ...]) -> dict[str, str]:
     """Return the headers about a turn: the sandbox that it ran in, and the members of the request that had no effect."""
     sandbox = f"{turn.sandbox} with network" if turn.network else turn.sandbox
     told = {"x-codex-sandbox": "none: no command can run" if turn.mode == "chat" else sandbox}
+    told |= {"x-codex-effort": turn.effort} if turn.effort else {}
     told |= {"x-codex-ui-task": turn.task} if turn.task else {}
     return told | ({"x-codex-ignored": ", ".join(ignored)} if ignored else {})
 

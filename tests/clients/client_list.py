@@ -174,7 +174,7 @@ async def conversation():
     assert len(await session.get_items()) == 8
 
 async def websocket():
-    agent, previous, said = Agent("anna", model=MODEL, tools=TOOLS), None, []
+    agent, previous, said = Agent("anna", model="gpt-5.5", tools=TOOLS), None, []  # with the effort that it chooses by this name
     async with responses_websocket_session(api_key=KEY, base_url=URL) as session:
         for question in QUESTIONS:
             result = session.run_streamed(agent, question, previous_response_id=previous)

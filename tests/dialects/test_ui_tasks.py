@@ -67,6 +67,7 @@ def _system(text: str) -> Json:
         ([_user(_webui("Describe.", 'Strictly return in JSON format:\n{\n    "prompt": "Yours."\n}'))], "Open WebUI: image prompt"),
         ([_user(_AUTOCOMPLETE)], "Open WebUI: autocompletion"),
         ([_system(_CALLS), _user('Query: History:\nUSER: """Hi"""\nQuery: Hi')], "Open WebUI: tool choice"),
+        ([_system(_CALLS), _user('History:\nUSER: """Hi"""\nQuery: Hi')], "Open WebUI: tool choice"),
         (
             [
                 _user(

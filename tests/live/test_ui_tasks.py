@@ -37,6 +37,7 @@ async def test_a_title_is_made_in_chat_mode_at_the_lowest_effort_and_does_not_us
             assert title.status == 200, await title.text()
         assert title.headers["x-codex-ui-task"] == "Open WebUI: title"
         assert title.headers["x-codex-sandbox"] == "none: no command can run"
+        assert title.headers["x-codex-effort"] == "low"
         seen = model.requests[-1]
         assert "exec_command" not in seen.tool_names
         assert seen.body["reasoning"]["effort"] == "low"
