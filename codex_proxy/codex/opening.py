@@ -5,6 +5,7 @@ falls back to a new thread, so a trace can only improve a turn.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -39,6 +40,10 @@ class Opening(msgspec.Struct, frozen=True):
     thread: OpenThread
     missing: tuple[History, ...]
     continuation: Continuation
+
+
+class _InUse(WorkerFailed):
+    """Another process has the thread loaded: one of another server on the same home, or one that is slow to end."""
 
 
 class Opener:
@@ -115,7 +120,8 @@ class Opener:
             raise WorkerFailed("This thread cannot be resumed.", detail=trace.place[:200])
         async with self._threads.reserved(trace.thread) as free:
             if free:
-                return await self._loaded(turn, trace, recipe)
+                with contextlib.suppress(_InUse):
+                    return await self._loaded(turn, trace, recipe)
         name = _uuid7()  # the thread is in use: this turn continues a copy
         content, place = rollout.renamed(trace.content, trace.thread, name), trace.place.replace(trace.thread, name)
         return await self._loaded(turn, msgspec.structs.replace(trace, thread=name, content=content, place=place), recipe)
@@ -151,7 +157,7 @@ class Opener:
                     raise
             await asyncio.sleep(_BETWEEN_TRIES)
         else:
-            raise WorkerFailed("A thread is still in use by another process.", detail=name)
+            raise _InUse("A thread is still in use by another process.", detail=name)
         await self._check(started, recipe)
         if started.thread.id != name:
             raise WorkerFailed("Codex resumed another thread.", detail=f"{started.thread.id} for {name}")

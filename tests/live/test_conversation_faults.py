@@ -4,19 +4,24 @@ import asyncio
 import os
 import shutil
 import signal
+import sqlite3
+import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from codex_proxy.codex import command
+from codex_proxy.codex.command import Command
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.settings import Settings
+from codex_proxy.turns import Trace
 from tests.conftest import Proxy, ProxyStarter, children_of, ended
 from tests.live.test_conversations import Chat, by_the_prompt, one_worker
 from tests.live.test_workers import leads_a_group
@@ -26,6 +31,13 @@ __all__ = ["one_worker"]  # a fixture
 
 SOON = 20.0  # seconds, for a turn on a noisy machine; a hang has no end
 TEXTS = ("Please run it.", "And then?", "At last?", "Really?")
+Line = dict[str, Any]  # of a rollout
+
+
+@pytest.fixture
+def again(cli: Command) -> str:
+    """What becomes of a thread that is not loaded any more: no line of 0.147.0's rollouts tells where a response ends."""
+    return "resumed" if cli.version >= (0, 163, 0) else "rebuilt"
 
 
 @pytest.fixture
@@ -83,7 +95,7 @@ def holds_it_all(model: ModelServer, texts: tuple[str, ...] = TEXTS) -> bool:
 @pytest.mark.usefixtures("one_worker")
 @pytest.mark.parametrize("fault", [spare, damage, cut, remove])
 async def test_a_worker_is_killed_after_something_happened_to_the_rollout(
-    proxy: Proxy, talking: ModelServer, home: Home, fault: Callable[[Path], None]
+    proxy: Proxy, talking: ModelServer, home: Home, fault: Callable[[Path], None], again: str
 ) -> None:
     """What is not whole is not gone on from; what was recorded before is."""
     chat = Chat(proxy)
@@ -95,14 +107,14 @@ async def test_a_worker_is_killed_after_something_happened_to_the_rollout(
     for text in TEXTS[2:]:
         await say(chat, text)
         assert holds_it_all(talking, TEXTS[: TEXTS.index(text) + 1])
-    assert +(await outcomes(proxy)) == {"new": 1, "live": 2, "resumed": 1}
+    assert +(await outcomes(proxy)) == {"new": 1, "live": 2, again: 1}
     assert "hidden work" in str(talking.requests[-1].input)
 
 
 async def test_a_rollout_that_another_process_has_loaded(
-    proxy: Proxy, talking: ModelServer, home: Home, environ: dict[str, str]
+    proxy: Proxy, talking: ModelServer, home: Home, environ: dict[str, str], again: str
 ) -> None:
-    """The conversation goes on in another thread, with all that is recorded."""
+    """The conversation goes on in another thread, which begins with the same items."""
     chat = Chat(proxy)
     await say(chat, TEXTS[0])
     [rollout] = home.codex_home.glob("sessions/**/*.jsonl")
@@ -117,8 +129,9 @@ async def test_a_rollout_that_another_process_has_loaded(
         await say(chat, TEXTS[1])
         assert holds_it_all(talking, TEXTS[:2])
         assert "hidden work" in str(talking.requests[-1].input)
-        found = await outcomes(proxy)
-        assert (found["new"], found["resumed"] + found["rebuilt"]) == (1, 1)
+        before, after = ([item | {"id": ""} for item in request.input] for request in talking.requests[-2:])
+        assert again == "rebuilt" or after[: len(before)] == before  # but for ids that Codex makes from the thread's
+        assert +(await outcomes(proxy)) == {"new": 1, again: 1}
 
 
 @asynccontextmanager
@@ -134,6 +147,7 @@ async def other_cli(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         limit=32 * 1024 * 1024,
+        start_new_session=True,  # that of npm is a script with the CLI below it
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -153,8 +167,68 @@ async def other_cli(
         await ask("initialize", {"clientInfo": client, "capabilities": {"experimentalApi": True}})
         yield ask
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         await process.communicate()
+
+
+def of_another_version(lines: list[Line]) -> Iterator[Line]:
+    """With the same form. Most versions are so."""
+    for line in lines:
+        if line["type"] == "session_meta":
+            line["payload"]["cli_version"] = "0.1.0"
+        yield line
+
+
+def of_0_147(lines: list[Line]) -> Iterator[Line]:
+    for line in lines:
+        if line["type"] != "token_usage_record":
+            line.pop("ordinal", None)
+            yield line
+
+
+def of_a_newer_one(lines: list[Line]) -> Iterator[Line]:
+    """That has another kind of line."""
+    yield from lines
+    yield lines[-1] | {"ordinal": lines[-1].get("ordinal", 0) + 1, "type": "something_new", "payload": {"something": "new"}}
+
+
+def of_another_form(_: list[Line]) -> Iterator[Line]:
+    yield {"something": "else"}
+
+
+def as_if_kept_by(change: Callable[[list[Line]], Iterator[Line]], store: Path) -> None:
+    """Change the rollouts that a store has as if another CLI had written them."""
+    decoder = msgspec.msgpack.Decoder(Trace)
+    with closing(sqlite3.connect(store)) as db, db:
+        for name, packed in db.execute("SELECT name, content FROM trace").fetchall():
+            kept = decoder.decode(zlib.decompress(packed))
+            lines = [msgspec.json.decode(raw) for raw in kept.content.splitlines()]
+            content = b"".join(msgspec.json.encode(line) + b"\n" for line in change(lines))
+            packed = zlib.compress(msgspec.msgpack.encode(msgspec.structs.replace(kept, content=content)))
+            db.execute("UPDATE trace SET content = ? WHERE name = ?", (packed, name))
+
+
+@pytest.mark.parametrize("form", [of_another_version, of_0_147, of_a_newer_one, of_another_form])
+async def test_the_cli_is_another_version_than_before(
+    start_proxy: ProxyStarter,
+    environ: dict[str, str],
+    talking: ModelServer,
+    tmp_path: Path,
+    form: Callable[[list[Line]], Iterator[Line]],
+    again: str,
+) -> None:
+    """Between two turns, with a restart of the server: with whatever the new one cannot read, at least nothing is made up."""
+    environ["PROXY_STORE"] = f"sqlite://{tmp_path / 'store.sqlite'}"
+    async with start_proxy() as proxy:
+        chat = Chat(proxy)
+        await say(chat, TEXTS[0])
+    as_if_kept_by(form, tmp_path / "store.sqlite")
+    async with start_proxy() as chat.proxy:
+        await say(chat, TEXTS[1])
+        assert holds_it_all(talking, TEXTS[:2])
+        assert ("hidden work" in str(talking.requests[-1].input)) is (form is not of_another_form)
+        expected = again if form in (of_another_version, of_a_newer_one) else "rebuilt"
+        assert +(await outcomes(chat.proxy)) == {expected: 1}
 
 
 async def test_a_full_disk(
