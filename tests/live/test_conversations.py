@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import msgspec
@@ -11,9 +11,11 @@ import pytest
 
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
+from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
 from tests.conftest import Proxy, ProxyStarter
 from tests.live.test_tools import WEATHER
+
+_OF_ITSELF = ("You are Codex, a coding agent", "<permissions instructions>", "<environment_context>")
 
 
 async def by_the_prompt(request: ModelRequest) -> AsyncIterator[Step]:
@@ -31,6 +33,13 @@ async def by_the_prompt(request: ModelRequest) -> AsyncIterator[Step]:
 def talking(model: ModelServer) -> ModelServer:
     model.script = by_the_prompt
     return model
+
+
+async def reasoned(request: ModelRequest) -> AsyncIterator[Step]:
+    """The same, with encrypted reasoning before each."""
+    yield Think(("**Thinking it over**",), encrypted=f"sealed {len(request.input)}")
+    async for step in by_the_prompt(request):
+        yield step
 
 
 @pytest.fixture
@@ -70,16 +79,22 @@ def cached_share(requests: list[ModelRequest]) -> float:
     """How much of each request but the last the provider could take from its cache for the next one."""
     total = cached = 0
     for former, later in pairwise(requests):
-        items = [len(msgspec.json.encode(item)) for item in former.input]
-        same = 0
-        if all(former.body.get(name) == later.body.get(name) for name in ("prompt_cache_key", "instructions", "tools", "model")):
-            for size, mine, theirs in zip(items, former.input, later.input, strict=False):
-                if mine != theirs:
-                    break
-                same += size
-        total += sum(items)
-        cached += same
+        items = [*map(msgspec.json.encode, former.input)]
+        total += sum(map(len, items))
+        if before_the_input(former) == before_the_input(later):
+            same = takewhile(lambda pair: pair[0] == msgspec.json.encode(pair[1]), zip(items, later.input, strict=False))
+            cached += sum(len(mine) for mine, _ in same)
     return cached / total
+
+
+def told_once(requests: list[ModelRequest]) -> bool:
+    """Whether the last request has what Codex tells of itself once, at its head, and no place that only one process has."""
+    told = [any(mark in str(item) for mark in _OF_ITSELF) for item in requests[-1].input]
+    return sum(told) == len([*takewhile(bool, told)]) <= len(_OF_ITSELF) and "codex-arg0" not in str(requests[-1].body)
+
+
+def before_the_input(request: ModelRequest) -> bytes:
+    return msgspec.json.encode([request.body.get(name) for name in ("prompt_cache_key", "instructions", "tools", "model")])
 
 
 async def test_a_chat_goes_on_in_its_thread_and_the_agent_remembers_its_work(proxy: Proxy, talking: ModelServer) -> None:
@@ -89,6 +104,7 @@ async def test_a_chat_goes_on_in_its_thread_and_the_agent_remembers_its_work(pro
     await chat.say("At last?")
     assert chat.tokens == [30, 15, 15]
     assert cached_share(talking.requests) == 1.0
+    assert told_once(talking.requests)
     assert "hidden work" in str(talking.requests[-1].input)
     assert len(talking.requests) == 4
 
@@ -104,6 +120,7 @@ async def test_a_tool_loop_goes_on_in_its_thread(proxy: Proxy, talking: ModelSer
         await chat.say("Thank you.")
         assert chat.tokens == [15] * 4
         assert cached_share(talking.requests) == 1.0
+        assert told_once(talking.requests)
         assert [item["type"] for item in talking.requests[-1].input if item["type"] != "message"] == [
             "function_call",
             "function_call_output",
@@ -123,6 +140,7 @@ async def test_every_turn_on_another_worker(
                 await chat.say(text)
             assert chat.tokens == [15] * 3
             assert cached_share(talking.requests) == 1.0
+            assert told_once(talking.requests)
     assert not list(home.codex_home.glob("sessions/**/*.jsonl"))
 
 
@@ -208,8 +226,9 @@ async def test_turns_that_continue_the_same_answer_at_once_go_each_its_own_way(p
 
 
 @pytest.mark.parametrize("store", [True, False])
-async def test_responses_go_on_in_their_thread(proxy: Proxy, talking: ModelServer, store: bool) -> None:
-    """By previous_response_id where they are stored, else by the items that the client sends again."""
+async def test_responses_go_on_in_their_thread(proxy: Proxy, model: ModelServer, store: bool) -> None:
+    """By previous_response_id where they are stored, else by the items that the client sends again, reasoning included."""
+    model.script = reasoned
     previous: str | None = None
     items: list[dict[str, Any]] = []
     for text in ("Please run it.", "And then?", "At last?"):
@@ -219,8 +238,10 @@ async def test_responses_go_on_in_their_thread(proxy: Proxy, talking: ModelServe
         assert answer["status"] == "completed", answer
         previous = answer["id"]
         items += [asked, *answer["output"]]
-    assert cached_share(talking.requests) == 1.0
-    assert len(talking.requests) == 4
+    assert cached_share(model.requests) == 1.0
+    assert told_once(model.requests)
+    assert "sealed" in str(model.requests[-1].input)
+    assert len(model.requests) == 4
 
 
 async def test_a_conversation_has_the_sandbox_of_each_turn_and_not_of_the_one_before(

@@ -14,7 +14,7 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.web.server import Server
 from tests.conftest import Proxy, ProxyStarter
 from tests.e2e.test_two_instances import StartCommand
-from tests.live.test_conversations import Chat, by_the_prompt, cached_share
+from tests.live.test_conversations import Chat, by_the_prompt, cached_share, told_once
 from tests.support.redis_server import redis_server
 from tests.support.sessions import http_session
 
@@ -43,14 +43,16 @@ async def test_a_restart_between_any_two_turns(start_proxy: ProxyStarter, talkin
             chat.messages = messages
             await chat.say(text)
     assert cached_share(talking.requests) > 0.99
+    assert told_once(talking.requests)
     assert "hidden work" in str(talking.requests[-1].input)
 
 
 @asynccontextmanager
 async def two_instances(start_command: StartCommand, environ: dict[str, str], home: Home) -> AsyncIterator[tuple[Proxy, Proxy]]:
-    """Each with a CODEX_HOME of its own, as on two machines."""
+    """Each with a CODEX_HOME of its own, as on two machines; both hide the other's too, as there they have the same path."""
     async with redis_server() as redis, http_session() as http:
         environ["PROXY_STORE"] = redis.url
+        environ["CODEX_DENY_READ"] = f"{home.root / 'one'}:{home.root / 'two'}"
         proxies = []
         for name in ("one", "two"):
             directory = home.root / name
@@ -69,6 +71,7 @@ async def test_two_instances_with_one_redis_take_turns(
         for number, text in enumerate(TEXTS):
             await chats[number % 2].say(text)
     assert cached_share(talking.requests) > 0.99
+    assert told_once(talking.requests)
     assert "hidden work" in str(talking.requests[-1].input)
 
 
