@@ -4,6 +4,7 @@ A branch is one line of a conversation, with the trace it has left in Codex; a p
 ended. A digest that belongs to two different points is ambiguous and finds neither.
 """
 
+import asyncio
 import time
 import zlib
 from collections import Counter, OrderedDict, deque
@@ -14,7 +15,7 @@ import msgspec
 from codex_proxy.turns import Trace
 
 MOST_BYTES = 8 * 1024 * 1024  # about a thousand conversations of several turns
-_COMPRESSED_UP_TO = 1024 * 1024  # bytes; compressing more would block the event loop, and it is mostly images
+_COMPRESSED_AT_ONCE = 65_536  # bytes, which takes a millisecond; more is left to `Threads.compress`
 _POINT_BYTES = 600  # memory of a point, without the content of its branch
 
 
@@ -34,8 +35,20 @@ class _Branch:
     def grow(self, trace: Trace) -> None:
         """Extend the branch to a new trace."""
         self._end = without_content(trace)
-        self._compressed = len(trace.content) <= _COMPRESSED_UP_TO
+        self._compressed = len(trace.content) <= _COMPRESSED_AT_ONCE
         self._content = zlib.compress(trace.content, 1) if self._compressed else trace.content
+
+    async def compressed(self) -> bytes | None:
+        """The content, compressed in a thread; None when it is compressed already or has changed in the meantime."""
+        if self._compressed:
+            return None
+        content = self._content
+        packed = await asyncio.to_thread(zlib.compress, content, 1)
+        return packed if self._content is content else None
+
+    def replace(self, packed: bytes) -> None:
+        """Keep the same content in its compressed form."""
+        self._content, self._compressed = packed, True
 
     def ends_at(self, trace: Trace) -> bool:
         return self._end.id == trace.id
@@ -101,6 +114,14 @@ class Threads:
             self._ambiguous.append((self._clock(), owner, digest))
             self._bytes[owner] += _POINT_BYTES
         self._evict()
+
+    async def compress(self, trace: Trace) -> None:
+        """Compress the branch that ends there if `remember` has not."""
+        branch = next((one for one in reversed(self._branches) if one.ends_at(trace)), None)
+        if branch is not None and (packed := await branch.compressed()) is not None and branch in self._branches:
+            self._bytes[branch.owner] -= branch.size
+            branch.replace(packed)
+            self._bytes[branch.owner] += branch.size
 
     def _branch(self, owner: str, before: Trace | None, trace: Trace) -> _Branch:
         """The branch that the turn continued, extended; otherwise a new branch."""

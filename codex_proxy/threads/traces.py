@@ -154,6 +154,7 @@ class Traces:
             self._settled.set()
 
     async def _write(self, write: _Write) -> None:
+        await self.threads.compress(write.trace)
         content = await asyncio.to_thread(_packed, write.trace)
         name, identity = write.trace.kept_as[0], write.trace.id
         try:

@@ -1,5 +1,6 @@
 """The index of conversations: found by what a client repeats, and never by anybody else."""
 
+import asyncio
 import os
 import random
 
@@ -168,6 +169,22 @@ def test_places_count_for_their_owner_also_those_that_belong_to_no_conversation(
             begin(threads, f"Hi {number}.", trace("1", thread=f"{thread} {number}"))
     assert go_on(threads, user("Hi."), *ANSWER, prompt="And?", owner="ben").trace is not None
     assert len(threads) < 10
+
+
+async def test_a_long_conversation_is_compressed_later_and_found_all_the_while(clock: Clock) -> None:
+    threads = Threads(60.0, most_bytes=500_000, clock=clock)
+    left = [trace("word " * 40_000 * length) for length in (1, 2)]
+    begin(threads, left=left[0])
+    asked = go_on(threads, user("Hi."), *ANSWER, prompt="And?")
+    both = asyncio.gather(threads.compress(left[0]), asyncio.sleep(0))
+    remember(threads, "anna", asked, ANSWER, left[1])
+    await both
+    for _ in range(2):
+        for at, history in ((0, (user("Hi."), *ANSWER)), (1, (user("Hi."), *ANSWER, user("And?"), *ANSWER))):
+            assert go_on(threads, *history, prompt="Then?").trace == left[at]
+        await threads.compress(left[1])
+    begin(threads, "Another.", trace("word " * 40_000, thread="two"))
+    assert len(threads) == 2
 
 
 def test_no_conversation_gets_into_another_of_a_thousand_that_are_alike() -> None:
