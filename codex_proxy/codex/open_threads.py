@@ -62,6 +62,11 @@ class OpenThreads:
         self._closing: dict[str, asyncio.Event] = {}  # threads being deleted by their process; the event is set when that is over
         self._reserved: set[str] = set()  # ids of threads about to be loaded
 
+    @property
+    def paths(self) -> frozenset[Path]:
+        """Of the rollouts that a process of ours has open."""
+        return frozenset(thread.path for thread in self._all.values() if thread.path is not None)
+
     def get(self, thread_id: str) -> OpenThread | None:
         return self._all.get(thread_id)
 

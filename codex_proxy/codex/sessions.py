@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from codex_proxy.codex.handshake import CLIENT_NAME
@@ -19,13 +19,13 @@ _DAYS = 3  # the newest folders, which are searched
 _OURS = f'"originator":"{CLIENT_NAME}"'.encode()
 
 
-def remove_left(home: Path, older_than: float) -> int:
-    """Remove our rollouts that have not been written to for `older_than` seconds. Returns their number."""
+def remove_left(home: Path, older_than: float, loaded: Container[Path]) -> int:
+    """Remove our rollouts that have not been written to for `older_than` seconds, except `loaded`. Returns their number."""
     removed = 0
     limit = time.time() - older_than
     for file in _rollouts(home / "sessions"):
         with contextlib.suppress(OSError):
-            if file.lstat().st_mtime < limit and _is_ours(file):
+            if file not in loaded and file.lstat().st_mtime < limit and _is_ours(file):
                 file.unlink()
                 removed += 1
     if removed:

@@ -1,6 +1,7 @@
 """Close the threads of conversations that nobody continues, and remove what they left on disk."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from codex_proxy.threads.index import Threads
 _log = logging.getLogger(__name__)
 
 _EVERY = 60.0  # seconds
+_ROUNDS = 10  # until the rollouts are looked through again
+_LEAST_AGE = 3600.0  # seconds; a younger one may be that of another server on this home that keeps conversations for longer
 
 
 @asynccontextmanager
@@ -28,8 +31,9 @@ async def kept_up(threads: Threads, loaded: OpenThreads, home: Path, lifetime: f
 
 
 async def _look_after(threads: Threads, loaded: OpenThreads, home: Path, lifetime: float) -> None:
-    await asyncio.to_thread(sessions.remove_left, home, max(lifetime, _EVERY))
-    while True:
+    for number in itertools.count():
+        if number % _ROUNDS == 0:
+            await asyncio.to_thread(sessions.remove_left, home, max(lifetime, _LEAST_AGE), loaded.paths)
         await asyncio.sleep(_EVERY)
         threads.forget_old()
         try:
