@@ -93,6 +93,10 @@ class Threads:
     def enabled(self) -> bool:
         return self._lifetime > 0
 
+    def is_ambiguous(self, digest: bytes) -> bool:
+        """Whether it belongs to two different points."""
+        return digest in self._points and self._points[digest] is None
+
     def latest(self, digests: Sequence[bytes], ambiguous: Collection[bytes] = ()) -> Found | None:
         """The latest point in a history with these digests, skipping those that are known to be ambiguous."""
         self.forget_old()

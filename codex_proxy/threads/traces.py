@@ -84,7 +84,9 @@ class Traces:
         if stored is None:
             return turn
         found = self.threads.latest(digests[:-1], {bytes.fromhex(name) for name in stored.ambiguous})
-        covered = places.get(stored.name, 0)
+        # The store may not have the second of two conversations yet, or ever: it has nothing of private ones.
+        apart = bool(stored.name) and not self.threads.is_ambiguous(bytes.fromhex(stored.name))
+        covered = places.get(stored.name, 0) if apart else 0
         if found is not None and found.covered >= covered:
             content = found.read() if found.size <= _QUICKLY_READ else await asyncio.to_thread(found.read)
             return _going_on(turn, found.covered, msgspec.structs.replace(found.trace, content=content))
