@@ -153,13 +153,15 @@ print(asyncio.run(agent.get_response({_ASKED.replace("get_weather", "Weather-get
         "openai-agents",
         "pip",
         ("openai-agents",),
-        "an agent with a tool, in a conversations session and in a WebSocket session",
+        "agents with a tool, in a conversations, a compaction and a WebSocket session; an object",
         program=_OPENAI
         + _TOOL
         + f"""
 import asyncio
-from agents import Agent, OpenAIConversationsSession, OpenAIResponsesModel, Runner, function_tool, responses_websocket_session
+from agents import Agent, OpenAIConversationsSession, OpenAIResponsesCompactionSession, OpenAIResponsesModel, Runner, SQLiteSession
+from agents import function_tool, responses_websocket_session
 from openai import AsyncOpenAI
+from pydantic import BaseModel
 QUESTIONS = ("Remember the number 7.", {_ASKED!r}, "Which number?")
 TOOLS = [function_tool(get_weather)]
 
@@ -173,6 +175,21 @@ async def conversation():
     check([(await Runner.run(agent, question, session=session)).final_output for question in QUESTIONS])
     assert len(await session.get_items()) == 8
 
+async def compaction():
+    client, kept = AsyncOpenAI(base_url=URL, api_key=KEY), SQLiteSession("anna")
+    agent = Agent("anna", model=OpenAIResponsesModel(MODEL, openai_client=client), tools=TOOLS)
+    session = OpenAIResponsesCompactionSession("a", kept, client=client, model="gpt-5.5", should_trigger_compaction=lambda _: True)
+    check([(await Runner.run(agent, question, session=session)).final_output for question in QUESTIONS])
+    assert [item["type"] for item in await session.get_items()][-1] == "compaction"
+
+class Person(BaseModel):
+    name: str
+    age: int | None = None
+
+async def an_object():
+    model = OpenAIResponsesModel(MODEL, openai_client=AsyncOpenAI(base_url=URL, api_key=KEY))
+    assert isinstance((await Runner.run(Agent("bert", model=model, output_type=Person), "Who?")).final_output, Person)
+
 async def websocket():
     agent, previous, said = Agent("anna", model="gpt-5.5", tools=TOOLS), None, []  # with the effort that it chooses by this name
     async with responses_websocket_session(api_key=KEY, base_url=URL) as session:
@@ -183,11 +200,11 @@ async def websocket():
             previous = result.last_response_id
     check(said)
 
-asyncio.run(conversation())
-asyncio.run(websocket())
-print("Both work.")
+for trial in (conversation, compaction, an_object, websocket):
+    asyncio.run(trial())
+print("All of them work.")
 """,
-        says="Both work.",
+        says="All of them work.",
         environ={"OPENAI_AGENTS_DISABLE_TRACING": "1"},
     ),
     OtherClient(
