@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
+from codex_proxy.decoding import Decoding
 from codex_proxy.dialects import bounds
 from codex_proxy.dialects.responses import conversations as dialect
 from codex_proxy.dialects.responses import item_ids
@@ -20,7 +21,7 @@ from codex_proxy.dialects.responses.conversations import Conversation
 from codex_proxy.dialects.responses.objects import Response
 from codex_proxy.errors import ConversationLocked, ConversationNotFound, InvalidRequest, ItemNotFound, StoreUnavailable
 from codex_proxy.lifecycle.outbox import Outbox
-from codex_proxy.store.base import CONVERSATION, Amendment, Record, Store, StoredEvent
+from codex_proxy.store.base import CONVERSATION, Amendment, Extent, Order, Record, Store, StoredEvent
 
 _log = logging.getLogger(__name__)
 
@@ -35,10 +36,11 @@ _ENDED_WELL = ("completed", "incomplete")
 class Conversations:
     """The conversations in a store. `lock_time` is how many seconds a response may hold one, including its wait in the queue."""
 
-    def __init__(self, store: Store, outbox: Outbox, lock_time: float) -> None:
+    def __init__(self, store: Store, outbox: Outbox, lock_time: float, decoding: Decoding) -> None:
         self.store = store
         self.outbox = outbox
         self._lock_time = lock_time
+        self._decoding = decoding
         self._reading = asyncio.Semaphore(_READERS)
 
     async def create(self, owner: str, metadata: dict[str, str], items: bytes) -> bytes:
@@ -70,16 +72,34 @@ class Conversations:
     async def item(self, owner: str, name: str, item: str) -> StoredEvent:
         """Return one item. Raises ConversationNotFound and ItemNotFound."""
         await self.get(owner, name)
+        if not (found := await self._find(owner, name, [item])):
+            raise ItemNotFound(f"Item with id {item[:100]!r} not found in conversation {name[:100]!r}.")
+        return found[0]
+
+    async def page(self, owner: str, name: str, limit: int, order: Order, after: str | None) -> tuple[list[StoredEvent], bool]:
+        """Return up to `limit` items after the item with the id `after`, and whether there are more.
+
+        Raises ConversationNotFound, and InvalidRequest when there is no such item.
+        """
+        await self.get(owner, name)
+        beyond = None
+        if after is not None:
+            if not (found := await self._find(owner, name, [after])):
+                raise InvalidRequest("Invalid value for 'after': there is no item with that id.", param="after")
+            beyond = found[0].number
         async with self._reading:
-            async for page in self._pages(owner, name):  # page by page, to save memory
-                if (found := next((one for one in page if one.type == item), None)) is not None:
-                    return found
-        raise ItemNotFound(f"Item with id {item[:100]!r} not found in conversation {name[:100]!r}.")
+            page = await self.store.page(owner, name, limit + 1, order, beyond)
+        return page[:limit], len(page) > limit
 
     async def named(self, owner: str, name: str, wanted: frozenset[str]) -> list[StoredEvent]:
         """Return the items with these ids; empty if there is no such conversation."""
+        return await self._find(owner, name, sorted(wanted))
+
+    async def _find(self, owner: str, name: str, ids: Sequence[str]) -> list[StoredEvent]:
+        if not ids:
+            return []
         async with self._reading:
-            return [one async for page in self._pages(owner, name) for one in page if one.type in wanted]
+            return await self.store.find(owner, name, ids)
 
     async def _all(self, owner: str, name: str) -> list[StoredEvent]:
         async with self._reading:
@@ -109,20 +129,25 @@ class Conversations:
         self, owner: str, name: str, given: bytes, tried: list[StoredEvent], *, bounded: bool = False
     ) -> list[StoredEvent]:
         """Append items. `tried` holds what an earlier call may have written without hearing of its success, and is updated."""
+        ids = await self._decoding.run(len(given), dialect.given_ids, given)
         for _ in range(_TRIES):
             record = await self.get(owner, name)
-            kept = await self._all(owner, name)
-            if tried and tried[0] in kept:
+            if tried and tried[0] in await self._find(owner, name, [tried[0].type]):
                 break
-            added = dialect.items(given, {one.type for one in kept}, functools.partial(_new_id, name))
+            taken = {one.type for one in await self._find(owner, name, ids)}
+            added = await self._decoding.run(len(given), dialect.items, given, taken, functools.partial(_new_id, name))
             tried[:] = [StoredEvent(record.last_event + 1 + n, item.id, item.content) for n, item in enumerate(added)]
             if bounded:
-                _check_room([*kept, *tried])
+                await self._check_room(owner, name, tried)
             if not tried or await self.store.amend(owner, _amendment(record, added=tried)):
                 break
         else:
             raise _too_busy()
         return tried
+
+    async def _check_room(self, owner: str, name: str, added: Sequence[StoredEvent]) -> None:
+        extent = await self.store.extent(owner, name) or Extent(0, 0)
+        _check_bounds(extent.items + len(added), extent.size + sum(len(item.content) for item in added))
 
     async def remove(self, owner: str, name: str, item: str) -> Record:
         """Remove an item; returns the record as it was before. Raises ConversationNotFound and ItemNotFound."""
@@ -149,8 +174,8 @@ class Conversations:
             if await self.store.claim(part.key, owner, "", part.holder, self._lock_time) is not None:
                 problem = "Another response is being made in this conversation. Try again."
                 raise ConversationLocked(problem, param="conversation", retry_after=_RETRY_AFTER)
+            await self._check_room(owner, name, ())
             kept = await self.items(owner, name, "conversation")
-            _check_room(kept)
         except BaseException:
             part.leave()
             raise
@@ -201,9 +226,9 @@ def _amendment(
     return Amendment(id=record.id, at=int(time.time()), after=record.last_event, body=body, added=added, removed=removed)
 
 
-def _check_room(items: Sequence[StoredEvent]) -> None:
-    bounds.at_most(bounds.ITEMS, len(items), "items in its conversation", "items")
-    if sum(len(item.content) for item in items) > _LARGEST:
+def _check_bounds(items: int, size: int) -> None:
+    bounds.at_most(bounds.ITEMS, items, "items in its conversation", "items")
+    if size > _LARGEST:
         raise InvalidRequest(f"A conversation may have {_LARGEST // 2**20} MB. Begin a new one, or delete items.", param="items")
 
 

@@ -7,12 +7,13 @@ StoreUnavailable or StorageFull if it cannot be done.
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from codex_proxy.store.rates import Hit
 
+Order = Literal["asc", "desc"]
 RUNNING = ("queued", "in_progress")
 CONVERSATION = "conversation"  # the status of a record that is a conversation: its events are its items
 ENDED_MESSAGE = "The response has ended already."
@@ -99,6 +100,13 @@ class Amendment(msgspec.Struct, frozen=True, kw_only=True):
         return max((event.number for event in self.added), default=self.after)
 
 
+class Extent(msgspec.Struct, frozen=True):
+    """How many items a conversation has, and the bytes of all that is stored of it."""
+
+    items: int
+    size: int
+
+
 class Listed(msgspec.Struct, frozen=True):
     """An entry of a list: a record and its input items."""
 
@@ -169,6 +177,15 @@ class Store(Protocol):
 
     async def events(self, owner: str, record_id: str, after: int) -> list[StoredEvent]:
         """Return a bounded number of a record's events numbered above `after`, in order."""
+
+    async def find(self, owner: str, record_id: str, types: Sequence[str]) -> list[StoredEvent]:
+        """Return the items of a conversation that have these types, which are their ids."""
+
+    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None) -> list[StoredEvent]:
+        """Return up to `limit` items of a conversation in this order, from the first one beyond the number `beyond`."""
+
+    async def extent(self, owner: str, record_id: str) -> Extent | None:
+        """Return how much the owner's conversation has; None if there is none."""
 
     async def changed(self, record_id: str, timeout: float) -> None:
         """Wait until a record, or a claim (by its key), is changed by any instance, at most `timeout` seconds.

@@ -1,6 +1,7 @@
 """Changes: waiters for changes of a record or claim, and recent changes; `redis` feeds it."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 
 _RECHECK = 0.5  # seconds, the longest wait that may have missed its change
@@ -50,3 +51,11 @@ class Changes:
 def _wake(waiting: Iterable[asyncio.Event]) -> None:
     for woken in waiting:
         woken.set()
+
+
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, but not longer; whether it is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()

@@ -8,7 +8,6 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Sequence
-from typing import TypeVar
 
 import msgspec
 
@@ -19,12 +18,14 @@ from codex_proxy.store.base import (
     Amendment,
     Change,
     Claim,
+    Extent,
     Listed,
+    Order,
     Record,
     StoredEvent,
-    StoredPart,
     StoredTrace,
 )
+from codex_proxy.store.memory_records import Kept, number_of
 from codex_proxy.store.memory_traces import MemoryTraces
 from codex_proxy.store.rates import Hit
 
@@ -52,7 +53,7 @@ class MemoryStore:
         self.failures = Counter[str]()
         self._ttl = ttl
         self._max_bytes = max_bytes
-        self._kept: dict[str, _Kept] = {}  # oldest first
+        self._kept: dict[str, Kept] = {}  # oldest first
         self._claims: dict[str, _Claimed] = {}
         self._leases: dict[str, float] = {}  # holder -> end of its lease
         self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # by record or claim that someone waits for
@@ -63,7 +64,7 @@ class MemoryStore:
     async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
         if record.id in self._kept:
             return
-        self._kept[record.id] = kept = _Kept(record, input_items, conversation, next(self._numbers))
+        self._kept[record.id] = kept = Kept(record, input_items, conversation, next(self._numbers))
         self._bytes[record.owner] += kept.size
         self._shrink()
 
@@ -82,8 +83,8 @@ class MemoryStore:
         return True
 
     async def amend(self, owner: str, amendment: Amendment) -> bool:
-        kept = self._owned(owner, amendment.id)
-        if kept is None or (kept.record.status, kept.record.last_event) != (CONVERSATION, amendment.after):
+        kept = self._conversation(owner, amendment.id)
+        if kept is None or kept.record.last_event != amendment.after:
             return False
         before = kept.size
         kept.amend(amendment, next(self._numbers))
@@ -129,8 +130,25 @@ class MemoryStore:
     async def events(self, owner: str, record_id: str, after: int) -> list[StoredEvent]:
         if (kept := self._owned(owner, record_id)) is None:
             return []
-        begin = bisect.bisect_right(kept.events, after, key=_number)
+        begin = bisect.bisect_right(kept.events, after, key=number_of)
         return kept.events[begin : begin + EVENTS_AT_ONCE]
+
+    async def find(self, owner: str, record_id: str, types: Sequence[str]) -> list[StoredEvent]:
+        kept = self._conversation(owner, record_id)
+        return [event for event in kept.events if event.type in types] if kept else []
+
+    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None) -> list[StoredEvent]:
+        kept = self._conversation(owner, record_id)
+        events = kept.events if kept else []
+        if order == "asc":
+            begin = 0 if beyond is None else bisect.bisect_right(events, beyond, key=number_of)
+            return events[begin : begin + limit]
+        end = len(events) if beyond is None else bisect.bisect_left(events, beyond, key=number_of)
+        return events[max(0, end - limit) : end][::-1]
+
+    async def extent(self, owner: str, record_id: str) -> Extent | None:
+        kept = self._conversation(owner, record_id)
+        return Extent(len(kept.events), kept.size) if kept else None
 
     async def changed(self, record_id: str, timeout: float) -> None:
         change = self._changes.setdefault(record_id, asyncio.Event())
@@ -203,9 +221,13 @@ class MemoryStore:
         if change := self._changes.pop(name, None):
             change.set()
 
-    def _owned(self, owner: str, record_id: str) -> "_Kept | None":
+    def _owned(self, owner: str, record_id: str) -> Kept | None:
         kept = self._kept.get(record_id)
         return kept if kept is not None and kept.record.owner == owner else None
+
+    def _conversation(self, owner: str, record_id: str) -> Kept | None:
+        kept = self._owned(owner, record_id)
+        return kept if kept is not None and not kept.record.of_response else None
 
     def _running(self) -> list[Record]:
         return [kept.record for kept in self._kept.values() if kept.record.running]
@@ -237,50 +259,3 @@ class MemoryStore:
         elif kept is not None:
             self._forget(kept.record.id)
         return kept is not None or claimed is not None
-
-
-class _Kept:
-    """A record and everything that belongs to it."""
-
-    def __init__(self, record: Record, input_items: bytes, conversation: bytes, number: int) -> None:
-        self.record = record
-        self.number = number  # order of arrival
-        self.input_items = input_items
-        self.conversation = conversation
-        self.parts: list[StoredPart] = []  # sorted by number, like the events
-        self.events: list[StoredEvent] = []
-        self.size = len(record.body) + len(input_items) + len(conversation)  # bytes that count toward the bound
-
-    def take(self, change: Change) -> None:
-        body = self.record.body if change.body is None else change.body
-        self.size += len(body) - len(self.record.body)
-        last_event = max(self.record.last_event, change.last_event)
-        self.record = msgspec.structs.replace(self.record, status=change.status, body=body, last_event=last_event)
-        self.size += sum(_put(self.parts, part) for part in change.parts)
-        self.size += sum(_put(self.events, event) for event in change.events)
-
-    def amend(self, amendment: Amendment, number: int) -> None:
-        self.number = number
-        body = self.record.body if amendment.body is None else amendment.body
-        self.size += len(body) - len(self.record.body)
-        changed = {"created_at": amendment.at, "body": body, "last_event": amendment.last_event}
-        self.record = msgspec.structs.replace(self.record, **changed)
-        removed = {event.number for event in amendment.removed}
-        self.size -= sum(len(event.content) for event in self.events if event.number in removed)
-        self.events = [event for event in self.events if event.number not in removed]
-        self.size += sum(_put(self.events, event) for event in amendment.added)
-
-
-_Numbered = TypeVar("_Numbered", StoredPart, StoredEvent)
-
-
-def _number(one: StoredPart | StoredEvent) -> int:
-    return one.number
-
-
-def _put(kept: list[_Numbered], new: _Numbered) -> int:
-    """Insert an entry in order, replacing one with its number; returns the bytes added."""
-    place = bisect.bisect_left(kept, new.number, key=_number)
-    replaced = kept[place : place + 1] if place < len(kept) and kept[place].number == new.number else []
-    kept[place : place + len(replaced)] = [new]
-    return len(new.content) - sum(len(one.content) for one in replaced)

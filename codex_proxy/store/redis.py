@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 
 from codex_proxy import tasks
 from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavailable
-from codex_proxy.store import redis_claims, redis_conversations, redis_scripts, redis_traces
-from codex_proxy.store.base import ENDED_MESSAGE, Amendment, Change, Claim, Listed, Record, StoredEvent, StoredTrace
+from codex_proxy.store import redis_claims, redis_conversations, redis_records, redis_scripts, redis_traces
+from codex_proxy.store.base import ENDED_MESSAGE, Amendment, Change, Claim, Extent, Listed, Order, Record, StoredEvent, StoredTrace
 from codex_proxy.store.changes import Changes
 from codex_proxy.store.rates import Hit
 
@@ -84,7 +84,7 @@ class RedisStore:
 
     async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
         size = len(record.body) + len(input_items) + len(conversation)
-        fields = [*_fields(record), "input_items", input_items, "conversation", conversation]
+        fields = [*redis_records.fields(record), "input_items", input_items, "conversation", conversation]
         bounds = (size, self._life, self._max_bytes, record.created_at)
         lease = self._lease if record.holder == self._holder else 0
         await self._run_with_room(redis_scripts.CREATE, record.id, *bounds, record.holder or "", lease, *fields)
@@ -105,7 +105,7 @@ class RedisStore:
 
     async def get(self, owner: str, record_id: str) -> Record | None:
         found = await self._run(redis_scripts.GET, record_id, owner)
-        return redis_scripts.record(record_id, found) if found else None
+        return redis_records.record(record_id, found) if found else None
 
     async def input_items(self, owner: str, record_id: str) -> bytes | None:
         found: bytes | None = await self._run(redis_scripts.INPUT_ITEMS, record_id, owner)
@@ -117,7 +117,7 @@ class RedisStore:
 
     async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
         found, place = await self._run(redis_scripts.LATEST, owner, after, limit, _LOOKED_AT)
-        return [Listed(redis_scripts.record(record_id.decode(), state), items) for record_id, state, items in found], place.decode()
+        return [Listed(redis_records.record(record_id.decode(), state), items) for record_id, state, items in found], place.decode()
 
     async def delete(self, owner: str, record_id: str) -> bool:
         return bool(await self._run(redis_scripts.DELETE, record_id, owner))
@@ -128,6 +128,19 @@ class RedisStore:
     async def events(self, owner: str, record_id: str, after: int) -> list[StoredEvent]:
         found = await self._run(redis_scripts.EVENTS, record_id, owner, after, EVENTS_AT_ONCE)
         return [msgspec.msgpack.decode(event, type=StoredEvent) for event in found]
+
+    async def find(self, owner: str, record_id: str, types: Sequence[str]) -> list[StoredEvent]:
+        found = await self._run(redis_conversations.FIND, record_id, owner, *types)
+        return [msgspec.msgpack.decode(event, type=StoredEvent) for event in found]
+
+    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None) -> list[StoredEvent]:
+        place = "" if beyond is None else beyond
+        found = await self._run(redis_conversations.PAGE, record_id, owner, limit, order, place)
+        return [msgspec.msgpack.decode(event, type=StoredEvent) for event in found]
+
+    async def extent(self, owner: str, record_id: str) -> Extent | None:
+        found = await self._run(redis_conversations.EXTENT, record_id, owner)
+        return Extent(found[0], int(found[1])) if found else None
 
     async def changed(self, record_id: str, timeout: float) -> None:
         """May return early; does so within 0.5 s if a change may have been missed before the wait began."""
@@ -166,10 +179,10 @@ class RedisStore:
         await self._run(redis_scripts.RENEW, holder, self._lease)
 
     async def orphans(self) -> list[Record]:
-        return [redis_scripts.record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.ORPHANS)]
+        return [redis_records.record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.ORPHANS)]
 
     async def held(self, holder: str) -> list[Record]:
-        return [redis_scripts.record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.HELD, holder)]
+        return [redis_records.record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.HELD, holder)]
 
     async def hit(self, caller: str, amount: int, window: float) -> Hit | None:
         granted, remaining, reset = await self._run(redis_scripts.HIT, caller, amount, _milliseconds(window))
@@ -271,20 +284,6 @@ def _cancels() -> int:
     """Return how often this task was cancelled. On Python 3.11, redis-py loses a cancellation while it sends (`wait_for`)."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
-
-
-def _fields(record: Record) -> list[str | bytes | int]:
-    """Return all fields but the id, as alternating names and values."""
-    named: dict[str, str | bytes | int] = {
-        "owner": record.owner,
-        "created_at": record.created_at,
-        "status": record.status,
-        "body": record.body,
-        "holder": record.holder or "",
-        "cancel_wanted": int(record.cancel_wanted),
-        "last_event": record.last_event,
-    }
-    return [part for pair in named.items() for part in pair]
 
 
 def _milliseconds(seconds: float) -> int:

@@ -4,8 +4,6 @@ Ownership and eviction are decided here. A script's first write is one that a fu
 it, Redis refuses nothing more, so no step stops halfway.
 """
 
-from codex_proxy.store.base import Record
-
 CHANGES = "codex-proxy:changes"  # channel for the id, or the idempotency key, of each change
 ALIVE = "codex-proxy:alive:"  # followed by the holder: a silent channel; a holder that subscribes to it is connected
 
@@ -18,6 +16,7 @@ local P = 'codex-proxy:'; local AGES, SIZES, TOTALS, RUNNING = P .. 'ages', P ..
 local OWNERS, WHOSE, ANSWERS = P .. 'owners', P .. 'whose', P .. 'answers'
 local function record(id) return P .. 'record:' .. id end
 local function events(id) return P .. 'events:' .. id end
+local function items(id) return P .. 'items:' .. id end
 local function tell(name) redis.call('PUBLISH', P .. 'changes', name) end
 local function running(status) return status == 'queued' or status == 'in_progress' end
 local function runs(id) return running(redis.call('HGET', record(id), 'status')) end
@@ -50,7 +49,7 @@ local function strike(name)
     redis.call('ZREMRANGEBYSCORE', OWNERS, '-inf', 0)
 end
 local function forget(id)
-    redis.call('DEL', record(id), events(id))
+    redis.call('DEL', record(id), events(id), items(id))
     strike(id)
     redis.call('ZREM', AGES, id)
     redis.call('SREM', RUNNING, id)
@@ -93,7 +92,7 @@ local function keep(id, growth, life, most)
         redis.call('SREM', RUNNING, id)
         redis.call('ZADD', surplus(owner), redis.call('ZSCORE', AGES, id) or 0, id)
     end
-    extend(life, {record(id), events(id), surplus(owner), AGES, SIZES, TOTALS, RUNNING, OWNERS, WHOSE})
+    extend(life, {record(id), events(id), items(id), surplus(owner), AGES, SIZES, TOTALS, RUNNING, OWNERS, WHOSE})
     tell(id)
     shrink(most)
 end
@@ -283,18 +282,3 @@ return bytes - tonumber(redis.call('HGET', TOTALS, 'bytes') or 0)
 
 ALL: tuple[str, ...] = (PING, GET, INPUT_ITEMS, CONVERSATION, LATEST, CREATE, UPDATE, DELETE, WANT_CANCEL, EVENTS)
 ALL += (RENEW, ORPHANS, HELD, HIT, SWEEP, MAKE_ROOM)
-
-
-def record(record_id: str, found: list[bytes]) -> Record:
-    """Build a record from the result of `state`."""
-    owner, created_at, status, body, holder, cancel_wanted, last_event = found
-    return Record(
-        id=record_id,
-        owner=owner.decode(),
-        created_at=int(created_at),
-        status=status.decode(),
-        body=body,
-        holder=holder.decode() or None,
-        cancel_wanted=cancel_wanted == b"1",
-        last_event=int(last_event or -1),  # missing in records of an earlier version
-    )

@@ -4,7 +4,7 @@ import time
 
 import aiosqlite
 
-from codex_proxy.store.base import CONVERSATION, Amendment, Record, StoredTrace
+from codex_proxy.store.base import CONVERSATION, Amendment, Claim, Order, Record, StoredTrace
 from codex_proxy.store.sqlite_file import Row, run
 
 SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "
@@ -20,10 +20,18 @@ SELECT_CONVERSATION = """SELECT conversation FROM (
     UNION ALL SELECT number, content FROM part WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2))
     ORDER BY place"""
 _AMEND = """UPDATE record SET created_at = ?1, changed_at = ?2, last_event = ?3,
-    size = (SELECT length(content) FROM body WHERE record = ?4)
-        + (SELECT length(input_items) + length(conversation) FROM input WHERE record = ?4)
-        + (SELECT coalesce(sum(length(content)), 0) FROM event WHERE record = ?4)
-    WHERE number = ?4"""
+    size = size + ?5, items = items + ?6 WHERE number = ?4"""
+SELECT_EXTENT = "SELECT items, size FROM record WHERE id = ? AND owner = ? AND status = 'conversation'"
+_SELECT_ITEM = """SELECT number, type, content FROM event
+    WHERE record = (SELECT number FROM record WHERE id = ? AND owner = ? AND status = 'conversation')"""
+_INDEXED = _SELECT_ITEM.replace("FROM event", "FROM event INDEXED BY event_item")  # by itself SQLite takes the whole record
+_SELECT_NAMED = _INDEXED + " AND type = ? AND type NOT GLOB 'response.*'"
+_SELECT_ODDLY_NAMED = _SELECT_ITEM + " AND type = ?"  # a client may choose any id
+_SELECT_PAGE = {
+    "asc": _SELECT_ITEM + " AND number > ? ORDER BY number LIMIT ?",
+    "desc": _SELECT_ITEM + " AND number < ? ORDER BY number DESC LIMIT ?",
+}
+_BEFORE_ALL, _AFTER_ALL = -1, 2**62  # numbers of events
 # Each LIMIT makes SQLite look at only one record, owner or claim, because every write runs this.
 SELECT_SURPLUS = """
     WITH bound AS (SELECT (page_count - freelist_count) * page_size > ? AS is_over
@@ -61,6 +69,39 @@ def record(row: Row) -> Record:
     )
 
 
+async def create(db: aiosqlite.Connection, record: Record, input_items: bytes, conversation: bytes) -> bool:
+    """Add a record, inside of a transaction; False if there is one with this id."""
+    if await run(db, "SELECT 1 FROM record WHERE id = ?", record.id):
+        return False
+    await run(
+        db,
+        "INSERT INTO record (id, owner, created_at, status, running, holder, cancel_wanted, changed_at, last_event, size)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        *(record.id, record.owner, record.created_at, record.status, record.running, record.holder),
+        *(record.cancel_wanted, time.time_ns(), record.last_event),
+        len(record.body) + len(input_items) + len(conversation),
+    )
+    [(number,)] = await run(db, "SELECT last_insert_rowid()")
+    await run(db, "INSERT INTO body VALUES (?, ?)", number, record.body)
+    await run(db, "INSERT INTO input VALUES (?, ?, ?)", number, input_items, conversation)
+    return True
+
+
+async def claim(db: aiosqlite.Connection, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
+    """Claim an idempotency key, inside of a transaction."""
+    now = time.time()
+    await run(db, "DELETE FROM claim WHERE ends_at < ?", now)
+    if found := await run(db, "SELECT holder, fingerprint, answer, response_id FROM claim WHERE key = ?", key):
+        [(held_by, *claimed)] = found
+        return None if held_by == holder else Claim(*claimed)
+    await run(
+        db,
+        "INSERT INTO claim (key, owner, fingerprint, holder, ends_at, changed_at) VALUES (?, ?, ?, ?, ?, ?)",
+        *(key, owner, fingerprint, holder, now + lease, time.time_ns()),
+    )
+    return None
+
+
 async def amend(db: aiosqlite.Connection, owner: str, amendment: Amendment) -> bool:
     """Change a conversation, inside a transaction."""
     found = "SELECT number FROM record WHERE id = ? AND owner = ? AND status = ? AND last_event = ?"
@@ -68,14 +109,29 @@ async def amend(db: aiosqlite.Connection, owner: str, amendment: Amendment) -> b
     if not rows:
         return False
     [(number,)] = rows
+    removed: list[Row] = []
     for event in amendment.removed:
-        await run(db, "DELETE FROM event WHERE record = ? AND number = ?", number, event.number)
+        deleted = "DELETE FROM event WHERE record = ? AND number = ? RETURNING length(content)"
+        removed += await run(db, deleted, number, event.number)
+    growth = sum(len(event.content) for event in amendment.added) - sum(size for (size,) in removed)
     added = [(number, event.number, event.type, event.content) for event in amendment.added]
     await db.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", added)
     if amendment.body is not None:
+        [(size,)] = await run(db, "SELECT length(content) FROM body WHERE record = ?", number)
+        growth += len(amendment.body) - size
         await run(db, "UPDATE body SET content = ? WHERE record = ?", amendment.body, number)
-    await run(db, _AMEND, amendment.at, time.time_ns(), amendment.last_event, number)
+    await run(db, _AMEND, amendment.at, time.time_ns(), amendment.last_event, number, growth, len(added) - len(removed))
     return True
+
+
+def select_item(name: str) -> str:
+    """Return the statement that finds the item of a conversation with this id."""
+    return _SELECT_ODDLY_NAMED if name.startswith("response.") else _SELECT_NAMED
+
+
+def select_page(order: Order, beyond: int | None) -> tuple[str, int]:
+    """Return the statement that reads a page of a conversation, and the number beyond which it does."""
+    return _SELECT_PAGE[order], beyond if beyond is not None else _BEFORE_ALL if order == "asc" else _AFTER_ALL
 
 
 def stored_trace(rows: list[Row]) -> StoredTrace:

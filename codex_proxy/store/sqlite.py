@@ -20,7 +20,20 @@ import msgspec
 
 from codex_proxy.errors import RecordEnded
 from codex_proxy.store import sql, sqlite_file
-from codex_proxy.store.base import ENDED_MESSAGE, RUNNING, Amendment, Change, Claim, Listed, Record, StoredEvent, StoredTrace
+from codex_proxy.store.base import (
+    ENDED_MESSAGE,
+    RUNNING,
+    Amendment,
+    Change,
+    Claim,
+    Extent,
+    Listed,
+    Order,
+    Record,
+    StoredEvent,
+    StoredTrace,
+)
+from codex_proxy.store.changes import set_within
 from codex_proxy.store.file_lock import HolderLocks
 from codex_proxy.store.rates import Hit
 from codex_proxy.store.sqlite_bounds import forget_surplus
@@ -60,19 +73,8 @@ class SqliteStore:
 
     async def create(self, record: Record, input_items: bytes, conversation: bytes) -> None:
         async with self._transaction() as db:
-            if await run(db, "SELECT 1 FROM record WHERE id = ?", record.id):
+            if not await sql.create(db, record, input_items, conversation):
                 return
-            await run(
-                db,
-                "INSERT INTO record (id, owner, created_at, status, running, holder, cancel_wanted, changed_at, last_event, size)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                *(record.id, record.owner, record.created_at, record.status, record.running, record.holder),
-                *(record.cancel_wanted, time.time_ns(), record.last_event),
-                len(record.body) + len(input_items) + len(conversation),
-            )
-            [(number,)] = await run(db, "SELECT last_insert_rowid()")
-            await run(db, "INSERT INTO body VALUES (?, ?)", number, record.body)
-            await run(db, "INSERT INTO input VALUES (?, ?, ?)", number, input_items, conversation)
             gone = await forget_surplus(db, self._max_bytes)
         self._tell(gone)
 
@@ -146,6 +148,18 @@ class SqliteStore:
         )
         return [StoredEvent(*row) for row in rows]
 
+    async def find(self, owner: str, record_id: str, types: Sequence[str]) -> list[StoredEvent]:
+        found = [row for name in types for row in await self._read(sql.select_item(name), record_id, owner, name)]
+        return [StoredEvent(*row) for row in found]
+
+    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None) -> list[StoredEvent]:
+        statement, number = sql.select_page(order, beyond)
+        return [StoredEvent(*row) for row in await self._read(statement, record_id, owner, number, limit)]
+
+    async def extent(self, owner: str, record_id: str) -> Extent | None:
+        rows = await self._read(sql.SELECT_EXTENT, record_id, owner)
+        return Extent(*rows[0]) if rows else None
+
     async def changed(self, record_id: str, timeout: float) -> None:
         """Wait for a change of a record, or of a claim by its key.
 
@@ -156,23 +170,13 @@ class SqliteStore:
             async with asyncio.timeout(timeout):
                 seen = await self._changed_at(record_id)
                 perhaps_missed = seen is None or abs(time.time_ns() - seen) < POLL_INTERVAL * 1e9
-                while not await _set_within(change, POLL_INTERVAL):
+                while not await set_within(change, POLL_INTERVAL):
                     if perhaps_missed or await self._changed_at(record_id) != seen:
                         return
 
     async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
-        now = time.time()
         async with self._transaction() as db:
-            await run(db, "DELETE FROM claim WHERE ends_at < ?", now)
-            if found := await run(db, "SELECT holder, fingerprint, answer, response_id FROM claim WHERE key = ?", key):
-                [(held_by, *claimed)] = found
-                return None if held_by == holder else Claim(*claimed)
-            await run(
-                db,
-                "INSERT INTO claim (key, owner, fingerprint, holder, ends_at, changed_at) VALUES (?, ?, ?, ?, ?, ?)",
-                *(key, owner, fingerprint, holder, now + lease, time.time_ns()),
-            )
-        return None
+            return await sql.claim(db, key, owner, fingerprint, holder, lease)
 
     async def bind(self, key: str, holder: str, ttl: float, response_id: str | None) -> bool:
         async with self._transaction() as db:
@@ -289,10 +293,3 @@ class SqliteStore:
             gone = await forget_surplus(db, self._max_bytes, too_old)
         self._tell(gone)
         return bool(gone)
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    return event.is_set()

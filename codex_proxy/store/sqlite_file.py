@@ -136,6 +136,12 @@ MIGRATIONS: list[tuple[str, ...]] = [
         """CREATE TRIGGER trace_goes AFTER DELETE ON trace BEGIN
             UPDATE share SET bytes = bytes - length(OLD.content) WHERE owner = OLD.owner; END""",
     ),
+    (  # one item of a conversation is found, and they are counted, without reading all of them; not for events of responses
+        "ALTER TABLE record ADD COLUMN items INTEGER NOT NULL DEFAULT 0",
+        """UPDATE record SET items = (SELECT count(*) FROM event WHERE event.record = record.number)
+            WHERE status = 'conversation'""",
+        "CREATE INDEX event_item ON event (record, type) WHERE type NOT GLOB 'response.*'",
+    ),
 ]
 
 Row = tuple[Any, ...]  # Any: whatever the statement selects

@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 
 from codex_proxy.dialects.responses import conversations as dialect
-from codex_proxy.dialects.responses.conversations import ConversationDeleted, CreateBody, ItemsBody
+from codex_proxy.dialects.responses.conversations import ConversationDeleted, CreateBody, Item, ItemsBody
 from codex_proxy.web import errors, paging
 from codex_proxy.web.server import SERVER
 
@@ -46,14 +46,15 @@ async def add_items(request: web.Request) -> web.Response:
     owner, asked = await _body(request, lambda raw: dialect.decode_items(raw, ItemsBody))
     given = msgspec.json.encode(asked.items)
     added = await request.app[SERVER].conversations.add(owner, request.match_info["id"], given)
-    return errors.json_response(dialect.listed([item.content for item in added]))
+    return errors.json_response(dialect.listed([Item(item.type, item.content) for item in added]))
 
 
 async def list_items(request: web.Request) -> web.Response:
     """Return a page of the items, latest first unless asked otherwise."""
     owner, name = await _named(request)
-    items = await request.app[SERVER].conversations.items(owner, name)
-    return errors.json_response(await paging.page(request, dialect.array([item.content for item in items])))
+    which = paging.asked(request)
+    items, more = await request.app[SERVER].conversations.page(owner, name, which.limit, which.order, which.after)
+    return errors.json_response(dialect.listed([Item(item.type, item.content) for item in items], has_more=more))
 
 
 async def show_item(request: web.Request) -> web.Response:

@@ -1,23 +1,39 @@
 """Pages of items, as selected by a request's query: `after`, `limit`, `order`."""
 
+import msgspec
 from aiohttp import web
 
 from codex_proxy.dialects.responses import stored
 from codex_proxy.errors import InvalidRequest
+from codex_proxy.store.base import Order
 from codex_proxy.web.server import SERVER
 
 _LIMIT, _HIGHEST_LIMIT = 20, 100
 
 
-async def page(request: web.Request, items: bytes) -> bytes:
-    """Return a page of a JSON array of items. Raises InvalidRequest."""
+class Asked(msgspec.Struct, frozen=True):
+    """Which items: so many in this order, that come after the item with the id `after`."""
+
+    limit: int
+    order: Order
+    after: str | None
+
+
+def asked(request: web.Request) -> Asked:
+    """Return what the query asks for. Raises InvalidRequest."""
     limit = whole_number(request, "limit", _LIMIT, 1, _HIGHEST_LIMIT)
     order = request.query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise InvalidRequest("Invalid value for 'order': allowed are asc and desc.", param="order")
-    after = request.query.get("after")
+    return Asked(limit, "asc" if order == "asc" else "desc", request.query.get("after") or None)
+
+
+async def page(request: web.Request, items: bytes) -> bytes:
+    """Return a page of a JSON array of items. Raises InvalidRequest."""
+    which = asked(request)
     decoding = request.app[SERVER].decoding
-    return await decoding.run(len(items), stored.page, items, after=after, limit=limit, newest_first=order == "desc")
+    newest_first = which.order == "desc"
+    return await decoding.run(len(items), stored.page, items, after=which.after, limit=which.limit, newest_first=newest_first)
 
 
 def whole_number(request: web.Request, name: str, default: int, lowest: int, highest: int) -> int:

@@ -68,11 +68,12 @@ class Server:
         shared = settings.store != "memory" and settings.store_file is None
         self.traces = Traces(store, settings.conversation_minutes * 60, shared=shared)
         self.store = store
+        self.decoding = Decoding()
         self.instance = Instance(store)
         self.backgrounds = Backgrounds(store)
         turn_time = settings.queue_timeout + settings.turn_timeout
         self.claims = Claims(store, self.instance.outbox, turn_time)
-        self.conversations = Conversations(store, self.instance.outbox, turn_time + _TO_WRITE)
+        self.conversations = Conversations(store, self.instance.outbox, turn_time + _TO_WRITE, self.decoding)
         self.systemd = Systemd(settings.environ)
         self.leaving = False  # still serving, but not ready: clients should go elsewhere
         self.hurried = asyncio.Event()  # stopping without waiting for anything
@@ -82,7 +83,6 @@ class Server:
         self.image_fetch = ImageFetch(allowed=settings.image_fetch, most_bytes=settings.max_body_mb * 1024 * 1024)
         most = settings.max_bodies_mb or 2 * settings.max_body_mb
         self.bodies = Bodies(settings.max_body_mb * 1024 * 1024, most * 1024 * 1024)
-        self.decoding = Decoding()
         self.followers = Followers(*_FOLLOWERS)
         self.watchers = Followers(*_WATCHERS)
         self.sockets = Followers(*_SOCKETS)

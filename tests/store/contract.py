@@ -28,6 +28,8 @@ from codex_proxy.store.base import (
     Amendment,
     Change,
     Claim,
+    Extent,
+    Order,
     Record,
     Store,
     StoredEvent,
@@ -539,6 +541,55 @@ class Contract:
         assert (changed.body, changed.last_event) == (b'{"metadata":{"a":"b"}}', 3)
         assert await store.delete("anna", "conv_1")
         assert await store.events("anna", "conv_1", -1) == []
+
+    async def test_one_item_of_a_conversation_is_found_and_all_are_read_by_pages_and_counted(self, store: Store) -> None:
+        await store.create(a_conversation(), b"[]", b"[]")
+        assert await store.extent("anna", "conv_1") == Extent(0, 6)
+        assert await store.page("anna", "conv_1", 10, "desc", None) == []
+        await store.amend("anna", amendment(after=-1, added=range(5)))
+        oddly = StoredEvent(5, "response.\0'; --", b"{}")
+        added = msgspec.structs.replace(amendment(after=4), added=[oddly], removed=[an_item(1), an_item(77)], body=b'{"a":1}')
+        assert await store.amend("anna", added)
+        items = [an_item(0), an_item(2), an_item(3), an_item(4), oddly]
+        assert await store.extent("anna", "conv_1") == Extent(5, 11 + sum(len(item.content) for item in items))
+        assert await store.find("anna", "conv_1", ["msg_3", "msg_1", "msg_9"]) == [an_item(3)]
+        assert await store.find("anna", "conv_1", [oddly.type]) == [oddly]
+        assert await store.find("anna", "conv_1", []) == []
+        orders: tuple[tuple[Order, list[StoredEvent]], ...] = (("asc", items), ("desc", items[::-1]))
+        for order, whole in orders:
+            found: list[StoredEvent] = []
+            while page := await store.page("anna", "conv_1", 2, order, found[-1].number if found else None):
+                assert len(page) <= 2
+                found += page
+            assert found == whole
+
+    async def test_items_are_those_of_ones_own_conversations_alone(self, store: Store) -> None:
+        await store.create(a_conversation(), b"[]", b"[]")
+        await store.amend("anna", amendment(after=-1, added=[0]))
+        await put(store, a_record())
+        await store.update(change(ended(a_record()), some_events(0, 3)))
+        for owner, name in (("bert", "conv_1"), ("anna", "resp_1"), ("anna", "conv_2")):
+            assert await store.find(owner, name, ["msg_0", "response.output_text.delta"]) == []
+            assert await store.page(owner, name, 10, "asc", None) == []
+            assert await store.extent(owner, name) is None
+        assert await store.delete("anna", "conv_1")
+        await store.create(a_conversation(), b"[]", b"[]")
+        assert await store.find("anna", "conv_1", ["msg_0"]) == []
+        assert await store.extent("anna", "conv_1") == Extent(0, 6)
+
+    async def test_conversations_of_the_largest_owner_go_first(self, open_store: Opener) -> None:
+        async with open_store(TTL, NARROW) as store:
+            for number in range(40):
+                owner, size = ("bert", 1000) if number < 10 else ("anna", 60_000)
+                name = f"conv_{number}"
+                await store.create(msgspec.structs.replace(a_conversation(), id=name, owner=owner), b"[]", b"[]")
+                taken = [StoredEvent(0, "msg", b"x" * size)]
+                assert await store.amend(owner, msgspec.structs.replace(amendment(after=-1), id=name, added=taken))
+            await store.sweep(int(time.time()))
+            assert all([await store.get("bert", f"conv_{number}") for number in range(10)])
+            kept = [number for number in range(10, 40) if await store.get("anna", f"conv_{number}")]
+            assert kept == list(range(40 - len(kept), 40))
+            assert NARROW // 2 < len(kept) * 60_000 <= NARROW
 
     async def test_of_two_that_amend_a_conversation_as_they_read_it_one_does(self, store: Store) -> None:
         await store.create(a_conversation(), b"[]", b"[]")

@@ -15,7 +15,7 @@ from codex_proxy import tasks
 from codex_proxy.errors import StorageFull, StoreUnavailable
 from codex_proxy.store.base import Claim, Record, StoredEvent
 from codex_proxy.store.redis import RedisStore
-from tests.store.contract import Contract, Opener, change, claim, put
+from tests.store.contract import Contract, Opener, a_conversation, amendment, an_item, change, claim, put
 from tests.support.redis_server import RedisServer, redis_server
 
 _LIMIT = 5.0  # seconds
@@ -458,3 +458,21 @@ async def _heard(store: RedisStore) -> None:
         await claim(store, "probe", "nobody")
         await store.release("probe", "nobody")
         await waiting
+
+
+async def test_a_conversation_of_an_earlier_version_is_found_by_its_items(server: RedisServer, store: RedisStore) -> None:
+    names = ("msg_0", "x" * 31, "y" * 32, "ä" * 100, "z" * 256)
+    items = [StoredEvent(number, name, b"{}") for number, name in enumerate(names)]
+    await store.create(a_conversation(), b"[]", b"[]")
+    assert await store.amend("anna", msgspec.structs.replace(amendment(after=-1), added=items))
+    assert await store.amend("anna", amendment(after=4, added=range(5, 250)))
+    async with Redis.from_url(server.url) as redis:
+        await redis.delete("codex-proxy:items:conv_1")
+        assert await store.find("anna", "conv_1", [*names, "msg_249", "msg_250"]) == [*items, an_item(249)]
+        assert await redis.exists("codex-proxy:items:conv_1") == 0
+        assert await store.amend("anna", amendment(after=249, added=[250], removed=[7]))
+        assert await redis.hlen("codex-proxy:items:conv_1") == 250
+    assert await store.find("anna", "conv_1", ["msg_7", *names, "msg_250"]) == [*items, an_item(250)]
+    extent = await store.extent("anna", "conv_1")
+    assert extent is not None
+    assert extent.items == 250

@@ -15,7 +15,8 @@ import pytest
 
 from codex_proxy import tasks
 from codex_proxy.errors import StorageFull, StoreUnavailable
-from codex_proxy.store.base import Claim
+from codex_proxy.store import sql
+from codex_proxy.store.base import Amendment, Claim, Extent, StoredEvent
 from codex_proxy.store.sqlite import SqliteStore
 from codex_proxy.store.sqlite_file import MIGRATIONS
 from tests.store import child
@@ -312,6 +313,12 @@ _HELD = [
         "INSERT INTO input VALUES (1, x'5b5d', x'5b5d')",
         _EVENT,
     ),
+    (
+        "INSERT INTO record VALUES (1, 'resp_1', 'anna', 1, 'completed', FALSE, NULL, FALSE, 1, 0, 8, 0)",
+        "INSERT INTO body VALUES (1, x'7b7d')",
+        "INSERT INTO input VALUES (1, x'5b5d', x'5b5d')",
+        _EVENT,
+    ),
 ]
 
 
@@ -332,6 +339,28 @@ async def test_a_file_of_every_version_is_brought_up_to_date(path: Path, open_st
         assert [event.type for event in await store.events("anna", "resp_1", -1)] == ["response.created"]
     assert _version(path) == len(MIGRATIONS)
     assert _problems(path) == []
+
+
+async def test_a_conversation_of_an_earlier_version_is_counted_and_found_by_its_items(path: Path, open_store: Opener) -> None:
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        for statement in (statement for step in MIGRATIONS[:7] for statement in step):
+            db.execute(statement)
+        db.execute("INSERT INTO record VALUES (1, 'conv_1', 'anna', 9999999999, 'conversation', 0, NULL, 0, 1, 4, 10)")
+        db.execute("INSERT INTO body VALUES (1, x'7b7d')")
+        db.execute("INSERT INTO input VALUES (1, x'5b5d', x'5b5d')")
+        db.executemany("INSERT INTO event VALUES (1, ?, ?, x'7b7d')", [(3, "msg_3"), (4, "msg_4")])
+        db.execute("PRAGMA user_version = 7")
+        db.commit()
+    async with open_store(TTL, ROOMY) as store:
+        assert await store.extent("anna", "conv_1") == Extent(2, 10)
+        assert await store.find("anna", "conv_1", ["msg_4"]) == [StoredEvent(4, "msg_4", b"{}")]
+        more = Amendment(id="conv_1", at=int(time.time()), after=4, added=[StoredEvent(5, "msg_5", b"[]")])
+        assert await store.amend("anna", more)
+        assert await store.extent("anna", "conv_1") == Extent(3, 12)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        plan = db.execute(f"EXPLAIN QUERY PLAN {sql.select_item('msg_4')}", ("conv_1", "anna", "msg_4")).fetchall()
+    assert "USING INDEX event_item (record=? AND type=?)" in str(plan)
 
 
 def _make(path: Path, content: bytes) -> None:

@@ -80,6 +80,16 @@ def items(given: bytes, taken: set[str], new_id: Callable[[str], str]) -> tuple[
     return tuple(_item(item, taken, new_id) for item in msgspec.json.decode(given, type=list[_Item]))
 
 
+def given_ids(given: bytes) -> list[str]:
+    """The ids that items in a JSON array have, where they could be kept."""
+    named = msgspec.json.decode(given, type=list[_Named])
+    return [one.id for one in named if isinstance(one.id, str) and 0 < len(one.id) <= _LONGEST_ID]
+
+
+class _Named(msgspec.Struct):
+    id: Any = None  # Any: the client's own
+
+
 def _item(item: _Item, taken: set[str], new_id: Callable[[str], str]) -> Item:
     kind = item.get("type") or "message"
     name = item.get("id")
@@ -105,6 +115,8 @@ def array(contents: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(contents) + b"]"
 
 
-def listed(contents: Sequence[bytes]) -> bytes:
+def listed(items: Sequence[Item], *, has_more: bool = False) -> bytes:
     """Return a list object of these items, as JSON."""
-    return stored.page(array(contents), after=None, limit=len(contents), newest_first=False)
+    data: list[Any] = [msgspec.Raw(item.content) for item in items]  # Any: written as it is
+    ids = [item.id for item in items]
+    return msgspec.json.encode(stored.ItemList(data, ids[0] if ids else None, ids[-1] if ids else None, has_more))

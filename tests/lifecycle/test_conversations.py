@@ -1,0 +1,96 @@
+"""Conversations in a store: what is read of one, and how many are read at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from codex_proxy.decoding import Decoding
+from codex_proxy.errors import InvalidRequest, ItemNotFound
+from codex_proxy.lifecycle.conversations import Conversations
+from codex_proxy.lifecycle.outbox import Outbox
+from codex_proxy.store.base import Store, StoredEvent
+from codex_proxy.store.memory import MemoryStore
+from tests.support.failing_store import FailingStore
+
+_ITEMS = 30
+
+
+class Slow(MemoryStore):
+    """Counts those that read events at once; each reads for a while."""
+
+    at_once = most = 0
+
+    async def events(self, owner: str, record_id: str, after: int) -> list[StoredEvent]:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self.at_once -= 1
+        return await super().events(owner, record_id, after)
+
+
+@pytest.fixture
+async def decoding() -> AsyncIterator[Decoding]:
+    made = Decoding()
+    yield made
+    made.close()
+
+
+def _conversations(store: Store, decoding: Decoding) -> Conversations:
+    return Conversations(store, Outbox(), 60.0, decoding)
+
+
+async def _filled(conversations: Conversations) -> str:
+    """A conversation of anna with that many items, msg_0 and so on."""
+    items = [{"id": f"msg_{n}", "type": "message", "role": "user", "content": str(n)} for n in range(_ITEMS)]
+    made = await conversations.create("anna", {}, msgspec.json.encode(items))
+    name: str = msgspec.json.decode(made)["id"]
+    return name
+
+
+async def test_a_page_an_item_and_an_append_read_nothing_else_of_a_conversation(decoding: Decoding) -> None:
+    store = FailingStore(MemoryStore(3600, 64 * 1024 * 1024))
+    conversations = _conversations(store.as_store, decoding)
+    name = await _filled(conversations)
+    store.broken.add("events")  # by which all are read
+    page, more = await conversations.page("anna", name, 10, "desc", None)
+    assert ([one.type for one in page], more) == ([f"msg_{n}" for n in range(29, 19, -1)], True)
+    page, more = await conversations.page("anna", name, 10, "asc", "msg_19")
+    assert ([one.type for one in page], more) == ([f"msg_{n}" for n in range(20, 30)], False)
+    with pytest.raises(InvalidRequest, match="after"):
+        await conversations.page("anna", name, 10, "asc", "msg_30")
+    assert (await conversations.item("anna", name, "msg_7")).number == 7
+    with pytest.raises(ItemNotFound):
+        await conversations.item("anna", name, "msg_30")
+    given = msgspec.json.encode([{"type": "message", "id": one, "role": "user", "content": "x"} for one in ("msg_7", "mine")])
+    added = await conversations.add("anna", name, given)
+    assert [one.number for one in added] == [30, 31]
+    assert added[0].type not in {f"msg_{n}" for n in range(_ITEMS)}
+    assert added[1].type == "mine"
+    tried = list(added)
+    assert await conversations.append("anna", name, given, tried) == added  # its success was not heard of
+    await conversations.remove("anna", name, "mine")
+    extent = await store.as_store.extent("anna", name)
+    assert extent is not None
+    assert extent.items == _ITEMS + 1
+
+
+async def test_a_full_conversation_takes_no_more(decoding: Decoding) -> None:
+    store = MemoryStore(3600, 256 * 1024 * 1024)
+    conversations = _conversations(store, decoding)
+    name = await _filled(conversations)
+    large = msgspec.json.encode([{"type": "message", "role": "user", "content": "x" * (40 * 1024 * 1024)}])
+    await conversations.add("anna", name, large)
+    with pytest.raises(InvalidRequest, match="64 MB"):
+        await conversations.add("anna", name, large)
+
+
+async def test_two_conversations_are_read_whole_at_once_and_no_more(decoding: Decoding) -> None:
+    store = Slow(3600, 64 * 1024 * 1024)
+    conversations = _conversations(store, decoding)
+    names = [await _filled(conversations) for _ in range(5)]
+    read = await asyncio.gather(*(conversations.items("anna", name) for name in names))
+    assert [len(items) for items in read] == [_ITEMS] * 5
+    assert store.most == 2
