@@ -12,6 +12,8 @@ from codex_proxy.demo.steps import ModelRequest, Say, Step
 from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
 from tests.dialects.test_ui_tasks import _TITLE
 
+_ROUTES = ("chat/completions", "responses")
+
 
 async def _ask(proxy: Proxy, route: str, prompt: str) -> aiohttp.ClientResponse:
     if route == "chat/completions":
@@ -25,7 +27,7 @@ async def _nothing_is_kept(proxy: Proxy, answer: aiohttp.ClientResponse) -> None
     assert len(proxy.server.traces.threads) == 0
 
 
-@pytest.mark.parametrize("route", ["chat/completions", "responses"])
+@pytest.mark.parametrize("route", _ROUTES)
 async def test_a_title_is_made_in_chat_mode_at_the_lowest_effort_and_does_not_use_up_the_rate(
     route: str, start_proxy: ProxyStarter, environ: dict[str, str], model: ModelServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -81,11 +83,11 @@ async def test_a_title_waits_behind_every_person_and_leaves_the_last_slot_free(
         first = group.create_task(proxy.chat(prompt="first"))
         while asked != ["first"]:
             await asyncio.sleep(0)
-        title = group.create_task(proxy.chat(prompt=_TITLE))  # one slot is free, and is kept for a person
-        while not proxy.server.jobs.waiting:
+        titles = [group.create_task(_ask(proxy, route, _TITLE)) for route in _ROUTES]  # one slot is free, and is kept for a person
+        while proxy.server.jobs.waiting < len(titles):
             await asyncio.sleep(0)
         assert (await proxy.chat(prompt="second")).status == 200
         assert asked == ["first", "second"]
         let_go.set()
-        assert (await first).status == (await title).status == 200
-        assert asked == ["first", "second", "title"]
+        assert [(await answer).status for answer in (first, *titles)] == [200] * 3
+        assert asked == ["first", "second", "title", "title"]
