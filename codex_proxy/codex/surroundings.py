@@ -2,7 +2,8 @@
 
 The CLI searches the text of a turn's input for names of skills ($name) and adds the contents of their files. It finds these in
 the project and reads them outside the sandbox, through any link that a command has put there (0.147.0 to 0.169.0). So input that
-may contain such a name is sent as history, which the CLI does not search; the model sees the same.
+may contain such a name is sent as history, which the CLI does not search; the model sees the same. Only in danger-full-access does
+Codex then tell the changed permissions after that message: thread/settings/update before it does not help (0.163.0).
 """
 
 from pathlib import Path
