@@ -17,10 +17,11 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import TURN_LIMIT, RunningCommand
+from tests.support.long_run import often
 from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
-ROUNDS = 50
+ROUNDS = often(15, 50)
 
 
 async def _post(http: aiohttp.ClientSession, running: RunningCommand, **body: Any) -> dict[str, Any]:

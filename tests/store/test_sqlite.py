@@ -22,6 +22,7 @@ from codex_proxy.store.sqlite_file import MIGRATIONS
 from tests.store import child
 from tests.store.contract import LIMIT, NARROW, ROOMY, TTL, Opener, a_record, change, claim, ended, put, some_events
 from tests.store.processes import child_process, line_of
+from tests.support.long_run import often
 from tests.support.machine import small_disk_in
 
 _START_LIMIT = 30.0  # seconds for a Python to start: the machines are noisy
@@ -48,7 +49,7 @@ def _problems(path: Path) -> list[tuple[str]]:
 async def test_a_kill_at_any_moment_loses_nothing_that_was_kept(path: Path, no_leftovers: None) -> None:
     chance = random.Random(4711)  # the same moments in each run
     acknowledged: list[str] = []
-    for round_number in range(20):
+    for round_number in range(often(8, 20)):
         async with child_process(child.writes_in_a_loop, path, f"round-{round_number}") as process:
             acknowledged.append(await line_of(process))
             await asyncio.sleep(chance.uniform(0, 0.1))  # not to wait for something: the moment of the kill is by chance
