@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import msgspec
@@ -29,7 +30,7 @@ from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from codex_proxy.settings import Settings
 from codex_proxy.web import app
 from codex_proxy.web.server import Server
-from tests.support import strict_provider
+from tests.support import strict_provider, used_home
 from tests.support.sessions import http_session
 
 START_LIMIT = 60.0  # seconds: the machines are noisy
@@ -51,10 +52,19 @@ async def model() -> AsyncIterator[ModelServer]:
         assert server.refused == []
 
 
+@pytest.fixture(scope="session")
+def codex_databases(cli: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the CLI has in its home after a first start."""
+    place = tmp_path_factory.mktemp("databases")
+    used_home.make(cli.path, place)
+    return place
+
+
 @pytest.fixture
-def home(model: ModelServer) -> Iterator[Home]:
-    """A CODEX_HOME and a workspace whose provider is `model`."""
+def home(model: ModelServer, codex_databases: Path) -> Iterator[Home]:
+    """A CODEX_HOME, in which the CLI has been started before, and a workspace whose provider is `model`."""
     with prepared(model.base_url) as prepared_home:
+        used_home.furnish(prepared_home.codex_home, codex_databases)
         yield prepared_home
 
 
