@@ -13,13 +13,14 @@ from codex_proxy.codex import orphans
 from codex_proxy.dialects.images import check_number
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.history import Image, Part, Text
-from codex_proxy.pdf.places import Places
+from codex_proxy.slots import Slots
 
 MAX_FILES = 10  # per conversation
 MAX_PAGES = 100  # per file
 MAX_CHARACTERS = 500_000  # per file; Codex accepts about a million in an input
 
 _CHILD = Path(__file__).with_name("child.py")
+_AT_ONCE = 2
 _TIMEOUT = 30.0  # seconds per file; a page takes 0.05
 _MAX_ANSWER = 96 * 1024 * 1024  # bytes
 _CHUNK = 1024 * 1024  # bytes
@@ -39,7 +40,7 @@ class PdfReader:
     """Reads PDF files, one at a time for each caller."""
 
     def __init__(self, timeout: float = _TIMEOUT) -> None:
-        self.places = Places()
+        self.slots = Slots("PDF files are being read", _AT_ONCE, 1)
         self._timeout = timeout
 
     async def read(self, files: Sequence[Image], caller: str, *, images: bool, beside: int = 0) -> dict[Image, tuple[Part, ...]]:
@@ -61,7 +62,7 @@ class PdfReader:
 
     async def _pages(self, file: Image, caller: str) -> list[_Page]:
         content = base64.b64decode(file.url.partition(",")[2])
-        async with self.places.one(caller):
+        async with self.slots.one(caller):
             answer = await self._answer(content, file.place)
         if answer.problem is not None:
             raise InvalidRequest(answer.problem, param=file.place)

@@ -18,9 +18,10 @@ from codex_proxy.dialects import images
 from codex_proxy.dialects.image_header import KINDS
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.history import Image
+from codex_proxy.slots import Slots
 from codex_proxy.web.public_hosts import Address, is_name, is_public, look_up
 
-_AT_ONCE = 4  # images, across all requests
+_AT_ONCE, _OF_ONE_CALLER = 4, 2  # images, across all requests
 _MOST = 10  # URLs in one request
 _IMAGE_TIMEOUT = 10.0  # seconds for one image, from resolving the name to the last byte
 _REQUEST_TIMEOUT = 30.0  # seconds for all images of a request, including the wait for a slot
@@ -48,10 +49,10 @@ class ImageFetch:
         self._public = public
         self._tls = tls
         self._timeout = timeout
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._slots = Slots("images are being fetched", _AT_ONCE, _OF_ONE_CALLER)
 
-    async def fetch(self, links: Sequence[Image]) -> dict[str, str]:
-        """Map URLs to data: URLs. Raises InvalidRequest with the place of the first image that is refused."""
+    async def fetch(self, links: Sequence[Image], caller: str) -> dict[str, str]:
+        """Map URLs to data: URLs. Raises InvalidRequest with the place of the first image that is refused, and ServerFull."""
         if links and not self._allowed:
             problem = "This server does not fetch images. Send a data: URL, or ask the operator to set PROXY_IMAGE_FETCH=1."
             raise InvalidRequest(problem, param=links[0].place)
@@ -62,7 +63,7 @@ class ImageFetch:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
                 for link in links:
                     if link.url not in fetched:
-                        fetched[link.url] = await self._one(_checked(link), link.place or "")
+                        fetched[link.url] = await self._one(_checked(link), link.place or "", caller)
                     if sum(map(len, fetched.values())) > self._most_bytes:
                         raise InvalidRequest(
                             "Together, the images exceed this server's limit (PROXY_MAX_BODY_MB).", param=link.place
@@ -71,8 +72,8 @@ class ImageFetch:
             raise InvalidRequest("The images could not be fetched in time.", param=links[0].place) from error
         return fetched
 
-    async def _one(self, url: URL, place: str) -> str:
-        async with self._places:
+    async def _one(self, url: URL, place: str, caller: str) -> str:
+        async with self._slots.one(caller):
             try:
                 async with asyncio.timeout(self._timeout):
                     return await self._get(url, place)

@@ -1,9 +1,11 @@
 """Which names and addresses are public: internal hosts must not be reachable through this server."""
 
 import asyncio
+import functools
 import ipaddress
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 Address = tuple[str, int]  # IP address and port
 
@@ -14,6 +16,10 @@ _NAME = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 # Special ranges that some versions of Python call global.
 _SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")))
+
+
+# A name whose server does not answer keeps a thread for half a minute, whoever has given up on it: none that turns need.
+_threads = ThreadPoolExecutor(8, "look up")
 
 
 def is_name(host: str) -> bool:
@@ -40,5 +46,6 @@ def is_public(address: str) -> bool:
 
 async def look_up(host: str) -> list[Address]:
     """Resolve all addresses of a host, for https. Raises OSError; has no timeout of its own."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+    ask = functools.partial(socket.getaddrinfo, host, 443, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_threads, ask)
     return [(str(address[0]), int(address[1])) for *_, address in found]

@@ -145,7 +145,7 @@ class Server:
         if not (links or wish.pdfs):
             return {}
         model = self.facts().catalog.choose(self.decide(wish, who).model).model
-        fetched = await self.image_fetch.fetch(links)
+        fetched = await self.image_fetch.fetch(links, who.known_as)
         read: dict[Image, tuple[Part, ...]] = {link: (Image(fetched[link.url], link.detail),) for link in links}
         images = "image" in model.modalities
         return read | await self.pdfs.read(wish.pdfs, who.known_as, images=images, beside=len(wish.images))

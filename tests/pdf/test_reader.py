@@ -12,8 +12,8 @@ from codex_proxy.dialects.image_header import size
 from codex_proxy.errors import InvalidRequest, ServerFull
 from codex_proxy.history import PDF, Image, Part, Text
 from codex_proxy.pdf import reader
-from codex_proxy.pdf.places import Places
 from codex_proxy.pdf.reader import PdfReader
+from codex_proxy.slots import Slots
 from tests.conftest import children_of
 from tests.support.pdfs import PASSWORD, pdf
 
@@ -112,7 +112,7 @@ async def test_a_file_that_is_sent_twice_is_read_once() -> None:
 
 async def test_a_caller_whose_file_takes_long_keeps_no_other_from_having_his_read() -> None:
     pdfs = PdfReader()
-    async with pdfs.places.one("anna"):
+    async with pdfs.slots.one("anna"):
         more = [tasks.spawn("of anna", pdfs.read([_file(pdf([text]))], "anna", images=False)) for text in "abc"]
         read = await pdfs.read([_file(pdf(["b"]))], "bert", images=False)
         assert len(read) == 1
@@ -122,11 +122,11 @@ async def test_a_caller_whose_file_takes_long_keeps_no_other_from_having_his_rea
 
 
 async def test_who_waits_too_long_for_a_place_is_told_so_and_leaves_none_taken() -> None:
-    places = Places(wait_timeout=0.05)
-    async with places.one("anna"), places.one("bert"):
+    slots = Slots("files", 2, 1, wait_timeout=0.05)
+    async with slots.one("anna"), slots.one("bert"):
         for caller in ("anna", "carl"):
-            with pytest.raises(ServerFull, match="one for each caller"):
-                async with places.one(caller):
+            with pytest.raises(ServerFull, match="1 for each caller"):
+                async with slots.one(caller):
                     pass
-    async with places.one("anna"), places.one("carl"):
+    async with slots.one("anna"), slots.one("carl"):
         pass

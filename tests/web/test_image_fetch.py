@@ -2,11 +2,14 @@
 
 import asyncio
 import base64
+import socket
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
+from codex_proxy import tasks
 from codex_proxy.dialects import images
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.history import Image
@@ -42,14 +45,14 @@ async def host() -> AsyncIterator[PictureHost]:
 async def _refused(fetch: ImageFetch, *links: Image) -> InvalidRequest:
     with pytest.raises(InvalidRequest) as caught:
         async with asyncio.timeout(10):
-            await fetch.fetch(links or (_link(),))
+            await fetch.fetch(links or (_link(),), "anna")
     assert caught.value.param == _PLACE
     assert "127.0.0" not in caught.value.message
     return caught.value
 
 
 async def test_an_image_comes_as_a_data_url_and_the_host_learns_nothing_of_the_caller(host: PictureHost) -> None:
-    assert await host.fetch().fetch([_link(), _link(place="messages[1].content[0].image_url.url")]) == {_ADDRESS: PIXEL}
+    assert await host.fetch().fetch([_link(), _link(place="messages[1].content[0].image_url.url")], "anna") == {_ADDRESS: PIXEL}
     assert host.greeted == host.looked_up == [NAME]
     (request,) = host.requests
     assert request.headers["Host"].partition(":")[0] == NAME
@@ -59,7 +62,7 @@ async def test_an_image_comes_as_a_data_url_and_the_host_learns_nothing_of_the_c
 
 async def test_nothing_is_fetched_unless_the_operator_allows_it(host: PictureHost) -> None:
     fetch = host.fetch(allowed=False)
-    assert await fetch.fetch([]) == {}
+    assert await fetch.fetch([], "anna") == {}
     assert "PROXY_IMAGE_FETCH=1" in (await _refused(fetch)).message
     assert host.looked_up == []
 
@@ -71,7 +74,7 @@ async def test_a_name_is_resolved_once_and_the_connection_goes_to_what_was_looke
         return answers.pop(0)
 
     fetch = host.fetch(resolve=rebinding)
-    assert await fetch.fetch([_link()]) == {_ADDRESS: PIXEL}
+    assert await fetch.fetch([_link()], "anna") == {_ADDRESS: PIXEL}
     assert len(answers) == 1
     assert (await _refused(fetch)).message == _UNREACHABLE
     assert len(host.requests) == 1
@@ -150,7 +153,7 @@ async def test_a_redirect_is_not_followed(host: PictureHost, status: int) -> Non
 async def test_proxies_of_the_environment_are_not_used(host: PictureHost, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
-    assert await host.fetch().fetch([_link()]) == {_ADDRESS: PIXEL}
+    assert await host.fetch().fetch([_link()], "anna") == {_ADDRESS: PIXEL}
 
 
 async def test_a_file_that_says_that_it_is_too_large_is_not_waited_for(host: PictureHost) -> None:
@@ -211,7 +214,7 @@ async def test_an_image_is_what_its_bytes_say(host: PictureHost, declared: str) 
         return web.Response(body=_CONTENT, content_type=declared)
 
     host.answer = give
-    assert await host.fetch().fetch([_link()]) == {_ADDRESS: PIXEL}
+    assert await host.fetch().fetch([_link()], "anna") == {_ADDRESS: PIXEL}
 
 
 @pytest.mark.parametrize(
@@ -265,8 +268,48 @@ async def test_a_few_are_fetched_at_once_and_no_more(host: PictureHost) -> None:
     host.answer = count
     fetch = host.fetch()
     async with asyncio.timeout(10):
-        await asyncio.gather(*(fetch.fetch([_link()]) for _ in range(9)))
+        await asyncio.gather(*(fetch.fetch([_link()], str(number)) for number in range(9)))
     assert most == 4
+
+
+async def test_a_caller_whose_hosts_are_slow_keeps_no_other_from_having_his_images_fetched(host: PictureHost) -> None:
+    released, begun = asyncio.Event(), 0
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        nonlocal begun
+        if request.path == "/slow.png":
+            begun += 1
+            await released.wait()
+        return web.Response(body=_CONTENT, headers=_PNG)
+
+    host.answer = slow
+    fetch = host.fetch()
+    of_anna = [tasks.spawn("anna's", fetch.fetch([_link(f"https://{NAME}/slow.png")], "anna")) for _ in range(9)]
+    async with asyncio.timeout(10):
+        while begun < 2:
+            await asyncio.sleep(0)
+        assert await fetch.fetch([_link()], "bert") == {_ADDRESS: PIXEL}
+        assert begun == 2
+        released.set()
+        await asyncio.gather(*of_anna)
+
+
+async def test_names_whose_servers_do_not_answer_take_no_thread_that_others_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def silent(*_: object, **__: object) -> list[object]:
+        answered.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    lookups = [tasks.spawn("look up", public_hosts.look_up(f"{number}.example")) for number in range(40)]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(int) == 0
+    finally:
+        answered.set()
+        await asyncio.gather(*lookups)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "2001:4860:4860::8888"])
