@@ -159,3 +159,10 @@ def _service(name: str) -> dict[str, str]:
     unit.optionxform = str  # type: ignore[assignment, method-assign]  # as configparser's own documentation does
     unit.read(_UNITS / name)
     return dict(unit["Service"])
+
+
+@pytest.mark.parametrize("unit", ["codex-proxy.service", "codex-proxy@.service"])
+def test_a_command_that_takes_all_memory_costs_the_unit_no_restart(unit: str) -> None:
+    lines = (Path(__file__).parents[1] / "systemd" / unit).read_text().splitlines()
+    assert "OOMPolicy=continue" in lines
+    assert {line.partition("=")[0] for line in lines} >= {"MemoryMax", "TasksMax"}
