@@ -76,4 +76,4 @@ async def test_no_item_of_a_conversation_reaches_another(
             owners[work] |= conversations
     assert all(len(conversations) <= 1 for conversations in owners.values())
     remembered = sum(len(works) > 1 for conversations, works in watch.seen if conversations)
-    assert remembered > CONVERSATIONS  # it is the hidden work that would be told to others
+    assert remembered > CONVERSATIONS / 2  # all agents' in their last turn, if nothing is slow: what could be told to others
