@@ -29,6 +29,9 @@ _ITEMS_A_SECOND = 1000  # history items Codex accepts per second on a loaded mac
 _TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged, which takes milliseconds; then a fresh worker gets the turn
 _DELTAS = ("Delta", "/delta", "/progress")
 _LOOKS, _BETWEEN_LOOKS = 500, 0.002  # seconds; the end of the response is written before its calls are reported
+_BEGINS_WITHIN = 1.0  # seconds, or a call of the agent's waits for one of the client's
+_MOMENT = 0.05  # seconds
+_NOTHING = msgspec.Raw(b"{}")
 _SWALLOWED = "The model's answer is not one that Codex passes on: the model may have refused. Ask in another way."
 
 
@@ -58,6 +61,7 @@ class Exchange:
         self._response = ModelResponse()
         self._turn_id: str | None = None  # set while Codex runs the turn
         self._interrupt_wanted = False
+        self._calls_since: float | None = None  # when a model response was complete whose calls are not told of yet
         self._asks_again = False  # the provider has failed during the current model response
 
     @property
@@ -144,10 +148,8 @@ class Exchange:
                         yield event
                     self._last, self._response = self._response, ModelResponse()
                     self._asks_again = False
-                    for call in self._translator.tell_calls():
-                        yield call
                     if self._translator.calls:
-                        await self._post_interrupt()
+                        self._calls_since = asyncio.get_running_loop().time()
                 case "rawResponseItem/completed":
                     self._response.note(wire.decode(params, wire.ItemKindNews).item)
                 case "error" if wire.decode(params, wire.ErrorNews).will_retry:
@@ -169,11 +171,29 @@ class Exchange:
                     self.recorded.append(event.item.item)
                 for certain in self._response.feed(event):
                     yield certain
+            if self._calls_since is not None and self._nothing_to_wait_for(self._calls_since):
+                self._calls_since = None
+                for call in self._translator.tell_calls():
+                    yield call
+                await self._post_interrupt()
+
+    def _nothing_to_wait_for(self, since: float) -> bool:
+        """Whether nothing of the agent's stands before its calls of the client's tools, or only what does not begin."""
+        own = self._translator.own_calls
+        late = asyncio.get_running_loop().time() - since > _BEGINS_WITHIN
+        return not own.under_way or (late and not own.all_begun)
 
     async def _news(self) -> tuple[str, msgspec.Raw]:
-        """The next notification of this turn, skipping other threads and the history injected into this one."""
+        """The next notification for this turn, excluding those of other threads and of the history that this one was given.
+
+        While calls wait to be reported, it may be "": nothing for a moment.
+        """
         while not self._ready:
-            line = await self._connection.notification()
+            line = await self._line()
+            if line is None:
+                if self._opening.thread.tail is not None:
+                    await self._look_at(self._opening.thread.tail, until_response_ends=False)
+                return self._ready.popleft() if self._ready else ("", _NOTHING)
             if line.method is None:
                 continue
             addressed = wire.decode(line.params, wire.Addressed)
@@ -187,6 +207,16 @@ class Exchange:
                 await self._look_at(self._opening.thread.tail, until_response_ends=line.method == methods.CLIENTS_TOOL)
             self._ready.append((line.method, line.params))
         return self._ready.popleft()
+
+    async def _line(self) -> wire.Line | None:
+        """The next of the connection; None: nothing for a moment, while calls wait to be told of."""
+        if self._calls_since is None:
+            return await self._connection.notification()
+        try:
+            async with asyncio.timeout(_MOMENT):
+                return await self._connection.notification()
+        except TimeoutError:
+            return None
 
     async def _look_at(self, tail: Tail, *, until_response_ends: bool) -> None:
         """Read what a resumed thread writes to its rollout instead of sending it, ahead of its next notification."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from codex_proxy.codex import tools, wire
+from codex_proxy.codex.own_calls import OwnCalls
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.history import Phase, Verbatim
 from codex_proxy.turns import (
@@ -69,6 +70,7 @@ class Translator:
         self._before = before
         self.ran_something = False
         self.calls: list[ToolCalled] = []  # calls to the client's tools by the current model response
+        self.own_calls = OwnCalls()
         self._calls_told = False
         self._left_out = 0  # texts substituted for images
         self.latest = wire.Tokens()  # of the latest model response that reported tokens
@@ -107,6 +109,7 @@ class Translator:
         if item.type == "reasoning":
             return [ReasoningStarted(item.id)]
         self._open_commands.pop(item.id, None)
+        self.own_calls.begin(item.id)
         work = _work(item)
         if work is None or item.id in self._shown:
             return []
@@ -192,6 +195,7 @@ class Translator:
         if item.type == "function_call" and (tool := self._clients_tools.get((item.namespace, item.name))):
             self._note_call(tool, item)
             return []
+        self.own_calls.note(item, behind_clients=bool(self.calls))
         if self._calls_told:
             return []  # outputs of work cut off by the interrupt
         if item.type in _OUTPUT_TYPES and item.call_id in self._open_commands:
@@ -228,6 +232,7 @@ class Translator:
     def forget_calls(self) -> None:
         """Drop the calls so far, because Codex asks for their model response again."""
         self.calls.clear()
+        self.own_calls.forget()
 
     def _response_tokens(self, params: msgspec.Raw) -> list[TurnEvent]:
         """Count a model response when it ends: if the turn is interrupted then, the totals may never be reported (0.163.0)."""
