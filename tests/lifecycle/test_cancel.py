@@ -13,9 +13,10 @@ from tests.store.contract import ROOMY, TTL, a_record, change, ended, put
 
 async def test_a_cancel_that_comes_just_too_late_tells_the_end() -> None:
     store = MemoryStore(TTL, ROOMY)
-    await put(store, a_record())
-    await store.update(change(ended(a_record())))
-    assert await cancelled(store, "anna", a_record()) == ended(a_record())
+    record = a_record()
+    await put(store, record)
+    await store.update(change(ended(record)))
+    assert await cancelled(store, "anna", record) == ended(record)
 
 
 async def test_a_cancel_whose_record_goes_meanwhile_says_so() -> None:

@@ -117,10 +117,11 @@ class Contract:
         assert await store.conversation("anna", record.id) == [binary]
 
     async def test_a_record_can_be_created_twice_and_stays_as_it_is(self, store: Store) -> None:
-        await put(store, a_record())
-        await store.update(change(ended(a_record()), some_events(0, 3)))
-        await put(store, a_record(), conversation=b"[]")
-        assert await store.get("anna", "resp_1") == ended(a_record(), last_event=3)
+        record = a_record()
+        await put(store, record)
+        await store.update(change(ended(record), some_events(0, 3)))
+        await put(store, record, conversation=b"[]")
+        assert await store.get("anna", "resp_1") == ended(record, last_event=3)
         assert await store.conversation("anna", "resp_1") == [b'["said before"]']
 
     async def test_what_a_response_adds_to_its_conversation_comes_after_its_beginning(self, store: Store) -> None:
