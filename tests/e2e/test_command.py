@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from codex_proxy import __version__
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import START_LIMIT, RunningCommand, children_of, ended, process_with, processes_with
+from tests.support.redis_server import redis_server
 from tests.support.sessions import http_session
 from tests.support.streams import content_of
 
@@ -145,13 +147,15 @@ def _run(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProces
     )
 
 
-def test_a_bad_start_says_in_a_sentence_what_to_do_and_ends_with_2(environ: dict[str, str]) -> None:
+def test_a_bad_start_says_in_a_sentence_what_to_do_and_ends_with_2(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "redis.py").write_text("raise ImportError('not here')\n")
     bad_starts = {
         "CODEX_PATH=/nowhere/codex": {"CODEX_PATH": "/nowhere/codex"},
         "PROXY_PORT='x'": {"PROXY_PORT": "x"},
         "no PROXY_API_KEY": {"PROXY_HOST": "0.0.0.0"},
         "CODEX_WORKDIR=/proc/nowhere": {"CODEX_WORKDIR": "/proc/nowhere"},
         "pip install --upgrade openai-codex-cli-bin": {"CODEX_PATH": _old_cli(environ)},
+        "pip install": {"PROXY_STORE": "redis://127.0.0.1:1", "PYTHONPATH": str(tmp_path)},
     }
     for said, changes in bad_starts.items():
         done = _run(environ | changes, "serve")
@@ -184,6 +188,26 @@ async def test_an_address_in_use_is_said_and_ends_with_2(start_command: StartCom
     done = await asyncio.to_thread(_run, environ, "serve", "--port", port)
     assert done.returncode == 2
     assert re.fullmatch(rf"Port {port} is in use\. Try --port \d+\n", done.stderr)
+
+
+async def test_a_start_that_fails_at_its_port_closes_its_store(
+    start_command: StartCommand, environ: dict[str, str], tmp_path: Path
+) -> None:
+    running = await start_command()
+    port = running.address.rpartition(":")[2]
+    changes = {"PROXY_STORE": f"sqlite://{tmp_path}/responses.sqlite"}
+    done = await asyncio.to_thread(_run, environ | changes, "serve", "--port", port)
+    assert (done.returncode, "in use" in done.stderr) == (2, True), done.stderr
+    assert not [*tmp_path.glob("responses.sqlite-*")]  # SQLite removes them when the last connection is closed
+
+
+async def test_a_replica_as_the_store_ends_the_start_with_a_sentence(environ: dict[str, str]) -> None:
+    async with redis_server("--replicaof", "127.0.0.1", "1") as redis:
+        done = await asyncio.to_thread(_run, environ | {"PROXY_STORE": redis.url}, "serve", "--port", "0")
+    assert done.returncode == 2, done.stderr
+    assert "read only replica" in done.stderr
+    assert "Set PROXY_STORE." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_version_and_the_models_are_listed(environ: dict[str, str]) -> None:
