@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import shlex
 import shutil
@@ -189,17 +188,6 @@ async def test_an_address_in_use_is_said_and_ends_with_2(start_command: StartCom
     done = await asyncio.to_thread(_run, environ, "serve", "--port", port)
     assert done.returncode == 2
     assert re.fullmatch(rf"Port {port} is in use\. Try --port \d+\n", done.stderr)
-
-
-async def test_a_start_that_fails_at_its_port_closes_its_store(
-    start_command: StartCommand, environ: dict[str, str], tmp_path: Path
-) -> None:
-    running = await start_command()
-    port = running.address.rpartition(":")[2]
-    changes = {"PROXY_STORE": f"sqlite://{tmp_path}/responses.sqlite"}
-    done = await asyncio.to_thread(_run, environ | changes, "serve", "--port", port)
-    assert (done.returncode, "in use" in done.stderr) == (2, True), done.stderr
-    assert os.listdir(tmp_path) == ["responses.sqlite"]  # SQLite removes the files beside it when the last connection is closed
 
 
 async def test_a_replica_as_the_store_ends_the_start_with_a_sentence(environ: dict[str, str]) -> None:
