@@ -1,6 +1,7 @@
 """How much the server holds at once, and that it holds no more after thousands of turns than after hundreds."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ IDLE, QUEUED, FOLLOWED = 1500, 400, 100
 HEALTH_LIMIT = 0.1  # seconds, the median
 HELD_MB, LEFT_MB = 150.0, 80.0  # of memory for all of these, and when they have left
 BACK_WITHIN = 20.0  # seconds
-TURNS, AT_ONCE, COMPARED = 2000, 4, 100
+TURNS, IN_A_ROW, AT_ONCE, COMPARED = 2000, 10, 4, 100  # turns, of which so many make a conversation
 STORE_MB, GROWN_MB = 2, 15.0
 SLOWER = 1.3  # times, turns of a server after so many than those of a new one beside it
 FLOOD_KB, FLOOD_MB = 16, 64  # of one piece, and of all of them; the CLI takes them from the model, whoever reads
@@ -133,9 +134,11 @@ async def test_two_thousand_turns_cost_no_memory_descriptors_threads_or_disk_and
     numbers = iter(range(TURNS))
 
     async def client() -> None:
+        previous = None
         async with http_session() as http:
-            for number in numbers:
-                await _turn(http, running, stream=bool(number % 2))
+            for turn, number in enumerate(numbers):
+                previous = previous if turn % IN_A_ROW else None
+                _, previous = await _turn(http, running, stream=bool(number % 2), previous=previous)
                 if number % 100 == 99:
                     uses.append(use_of(running.process.pid))
 
@@ -155,12 +158,18 @@ async def test_two_thousand_turns_cost_no_memory_descriptors_threads_or_disk_and
     assert await running.stop() == 0
 
 
-async def _turn(http: aiohttp.ClientSession, server: RunningCommand, *, stream: bool) -> float:
-    """One turn; how long it took, in seconds."""
+async def _turn(
+    http: aiohttp.ClientSession, server: RunningCommand, *, stream: bool, previous: str | None = None
+) -> tuple[float, str]:
+    """One turn: how long it took, in seconds, and the id of its response."""
     began = time.monotonic()
-    answer = await http.post(f"{server.base_url}/responses", json={"input": "go", "stream": stream})
-    assert "done" in await answer.text()
-    return time.monotonic() - began
+    body = {"input": "go", "stream": stream} | ({"previous_response_id": previous} if previous else {})
+    answer = await http.post(f"{server.base_url}/responses", json=body)
+    text = await answer.text()
+    assert "done" in text
+    made = re.search(r'"id":"(resp_[^"]+)"', text)
+    assert made
+    return time.monotonic() - began, made[1]
 
 
 async def _compared(*servers: RunningCommand) -> list[float]:
@@ -169,7 +178,7 @@ async def _compared(*servers: RunningCommand) -> list[float]:
     async with http_session() as http:
         for number in range(COMPARED):
             for server, times in zip(servers, took, strict=True):
-                times.append(await _turn(http, server, stream=bool(number % 2)))
+                times.append((await _turn(http, server, stream=bool(number % 2)))[0])
     return [median(times) for times in took]
 
 
