@@ -52,23 +52,25 @@ class _Item(msgspec.Struct):
 
 
 def cut_after(rollout: bytes, call_ids: Collection[str]) -> bytes | None:
-    """The rollout up to the last of these calls, so that their outputs can be appended.
+    """The rollout up to where its latest turn lacks the outputs of these calls and no others, so that they can be appended.
 
-    None when it lacks one of the calls, or has other calls without an output there: it cannot be continued then.
+    That is after the last of these calls, or after the last output of the agent's own calls beside them. None when there is no
+    such place: the rollout cannot be continued then.
     """
-    waiting, found, end, place = set(call_ids), set[str](), 0, 0
+    waiting, end, place = set[str](), 0, 0
     for raw in rollout.splitlines(keepends=True):
         place += len(raw)
         line = _decode(raw)
-        if line.type == "response_item" and line.payload.type in _CALLS:
-            found.add(line.payload.call_id)
-            waiting.discard(line.payload.call_id)
-            if not waiting:
-                end = place
-                break
+        if line.type == "turn_context":  # some providers use the same ids in each turn
+            waiting.clear()
+            end = 0
+        elif line.type == "response_item" and line.payload.type in _CALLS:
+            waiting.add(line.payload.call_id)
         elif line.type == "response_item" and line.payload.type.endswith("_output"):
-            found.discard(line.payload.call_id)
-    return rollout[:end] if end and found == set(call_ids) else None
+            waiting.discard(line.payload.call_id)
+        if not end and waiting == set(call_ids):
+            end = place
+    return rollout[:end] if end else None
 
 
 def numbered(rollout: bytes) -> bool:

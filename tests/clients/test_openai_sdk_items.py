@@ -10,6 +10,7 @@ import pytest
 from openai import AsyncOpenAI
 from openai.types.responses import Response, ResponseOutputItem
 
+from codex_proxy.codex.command import Command
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, Count, ModelRequest, Raw, Say, Step, Think, words
 from tests.clients import strict
@@ -233,8 +234,10 @@ async def run_and_call(request: ModelRequest) -> AsyncIterator[Step]:
 
 @pytest.mark.parametrize("resumed", [False, True])  # Codex tells of the items of a thread that it has started only
 async def test_a_command_beside_a_call_of_the_clients_is_run_to_its_end(
-    start_proxy: ProxyStarter, environ: dict[str, str], model: ModelServer, tmp_path: Path, resumed: bool
+    start_proxy: ProxyStarter, environ: dict[str, str], model: ModelServer, cli: Command, tmp_path: Path, resumed: bool
 ) -> None:
+    if cli.version < (0, 163, 0):
+        pytest.skip("it takes up the client's call first now and then, and the command waits for that; its threads are not resumed")
     model.script = run_and_call
     environ |= {"CODEX_SANDBOX_MODE": "workspace-write", "PROXY_STORE": f"sqlite://{tmp_path / 'store.sqlite'}"}
     asked: Any = {"model": MODEL, "tools": [WEATHER]}
@@ -249,6 +252,7 @@ async def test_a_command_beside_a_call_of_the_clients_is_run_to_its_end(
         await strict.response(client, input=output, **asked | {"previous_response_id": response.id})
     own, clients = model.requests[-1].outputs
     assert ("exited with code 0" in own, clients) == (True, "sunny")
+    assert len({request.body["prompt_cache_key"] for request in model.requests}) == 1
 
 
 async def test_a_command_that_was_cut_off_is_not_told_as_completed(client: AsyncOpenAI, model: ModelServer) -> None:

@@ -23,6 +23,17 @@ def test_a_rollout_is_cut_after_the_calls_that_end_it() -> None:
     assert rollout.cut_after(HEAD + CALL_A + CALL_B + CUT_OFF, ("a",)) == HEAD + CALL_A
 
 
+def test_the_outputs_of_the_agents_calls_beside_them_are_kept() -> None:
+    done = item(5, "function_call_output", call_id="a", output="done")
+    cut_off = item(6, "function_call_output", call_id="b", output="cancelled")
+    assert rollout.cut_after(HEAD + CALL_A + CALL_B + done + cut_off, ("b",)) == HEAD + CALL_A + CALL_B + done
+
+
+def test_a_call_of_an_earlier_turn_with_the_same_id_is_no_place_to_cut() -> None:
+    before = HEAD + CALL_A + item(5, "function_call_output", call_id="a", output="1") + line(6, "turn_context") + CALL_A
+    assert rollout.cut_after(before + CUT_OFF, ("a",)) == before
+
+
 def test_a_call_that_is_missing_or_not_the_clients_makes_it_useless() -> None:
     assert rollout.cut_after(HEAD + CALL_A + CUT_OFF, ("a", "b")) is None
     assert rollout.cut_after(HEAD + CALL_A + CALL_B, ("b",)) is None
