@@ -1,44 +1,44 @@
 """What OpenAI's API refuses of a request, so that no test passes on what only a lenient provider takes.
 
-Types and members of items are those of the official SDK; the bounds are those of OpenAI's published schema and its error
-messages: ids of calls, names, a call without its output, an output without its call, ids twice.
+The members of the body, of its items and of its tools, and their types, are those of the official SDK; the bounds are those of
+OpenAI's published schema and its error messages: ids of calls, names, a call without its output, an output without its call,
+ids twice.
 """
 
 import re
-import typing
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
-from openai.types.responses import ResponseInputItemParam
+from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
 
 from codex_proxy.demo.steps import ModelRequest
+from tests.support.published_types import Published
 
 Json = dict[str, Any]  # Any: any JSON
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
 _LONGEST_CALL_ID = 64  # characters
-_CODEX_OWN = frozenset(("internal_chat_message_metadata_passthrough",))  # which it takes off for OpenAI
 _PARTS = {"user": "input_", "developer": "input_", "system": "input_", "assistant": "output_"}
 
-
-def _members() -> dict[str, frozenset[str]]:
-    """By the kind of an item: its members in the SDK."""
-    found: dict[str, frozenset[str]] = {}
-    for member in get_args(ResponseInputItemParam):
-        hints = get_type_hints(member)
-        literals = [one for one in (hints["type"], *get_args(hints["type"])) if typing.get_origin(one) is typing.Literal]
-        for kind in (kind for literal in literals for kind in get_args(literal)):
-            found[kind] = found.get(kind, frozenset()) | hints.keys()
-    return found
-
-
-_MEMBERS = _members()
+# Codex itself sends these to OpenAI, which the SDK does not know.
+_CODEX_OWN = frozenset(
+    (
+        "id",  # of messages that are not the model's, since 0.163.0
+        "client_metadata",  # of the body: ids of the installation, the session and the turn
+        "search_content_types",  # of the tool web_search: whether images are searched for
+        "internal_chat_message_metadata_passthrough",  # of an item: the turn that it is of
+    )
+)
+# Codex leaves these out of items and parts, towards OpenAI as well.
+_NOT_NEEDED = frozenset(("id", "status", "annotations", "detail"))
+_NULLABLE = frozenset(("content",))  # of reasoning, as Codex sends it; a message must have some, see below
+_BODY = Published(ResponseCreateParamsStreaming, known=_CODEX_OWN, not_needed=_NOT_NEEDED, nullable=_NULLABLE)
 
 
 def problem(request: ModelRequest) -> str | None:
     """What is wrong with a request, None when nothing is."""
-    return next(_problems(request), None)
+    return next(_BODY.problems(request.body), None) or next(_problems(request), None)
 
 
 def _problems(request: ModelRequest) -> Iterator[str]:
@@ -52,28 +52,21 @@ def _problems(request: ModelRequest) -> Iterator[str]:
 
 
 def _item(item: Json) -> Iterator[str]:
-    kind = item.get("type", "message")
-    if kind not in _MEMBERS:
-        yield f"unknown type {kind!r}"
-        return
-    yield from (f"unknown member {name!r} of {kind}" for name in item.keys() - _MEMBERS[kind] - _CODEX_OWN)
     if item.get("id") == "":
         yield "an empty id"
     if "name" in item and not _NAME.fullmatch(item["name"]):
         yield f"the name {item['name']!r}"
     if "call_id" in item and not 0 < len(item["call_id"] or "") <= _LONGEST_CALL_ID:
         yield f"the call_id {item['call_id']!r}"
-    if kind == "message":
+    if item.get("type", "message") == "message":
         yield from _content(item)
 
 
 def _content(item: Json) -> Iterator[str]:
     if not item["content"]:
         yield "empty content"
-    begins = _PARTS.get(item["role"])
-    if begins is None:
-        yield f"unknown role {item['role']!r}"
-    elif isinstance(item["content"], list):
+    if isinstance(item["content"], list):
+        begins = _PARTS[item["role"]]
         parts = [str(part["type"]) for part in item["content"]]
         yield from (f"a part {part!r} of the {item['role']}'s" for part in parts if not part.startswith((begins, "refusal")))
 
