@@ -58,7 +58,7 @@ def test_the_documents_are_in_step() -> None:
             "(docs/ENV.md)",
             r"README.ja.md:\d+: the link 'docs/SECURITY.md' of .* is missing",
         ),
-        ("README.ja.md", r"bearer token", "token", r"README.ja.md:\d+: the section Settings is not the same as in README.md"),
+        ("README.ja.md", r"bearer token", "token", r"README.ja.md:\d+: the table of Settings is not the same as in README.md"),
         ("README.md", r"<!-- tested: alone -->", "", r"README.md:\d+: no comment before this block says"),
         (
             "docs/AGENTS.md",
