@@ -178,9 +178,13 @@ class ShuttingDown(ProxyError):
 
 
 class NotReady(ProxyError):
-    """No turn can run now: there is no worker, login or provider."""
+    """No turn can run now: there is no worker or provider."""
 
     code = "not_ready"
+
+
+class NotLoggedIn(NotReady):
+    """No turn can run until a person logs Codex in, so clients are told not to retry."""
 
 
 class StorageFull(ProxyError):

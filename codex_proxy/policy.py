@@ -9,20 +9,19 @@ from pathlib import Path
 
 from codex_proxy.catalog import Choice, Facts, effort_for
 from codex_proxy.ceilings import SANDBOXES
-from codex_proxy.errors import Forbidden, InvalidRequest, NotAllowedHere, NotReady, SandboxNotAllowed
+from codex_proxy.errors import Forbidden, InvalidRequest, NotAllowedHere, NotLoggedIn, SandboxNotAllowed
 from codex_proxy.keys import Scope
 from codex_proxy.settings import Settings
 from codex_proxy.turns import Mode, Sandbox, Summary, Turn, WebSearch
 from codex_proxy.wish import Wish
 
 _SANDBOXES: tuple[Sandbox, ...] = ("read-only", "workspace-write", "danger-full-access")  # lowest first
-_LOGIN_RETRY_AFTER = 60.0  # seconds; somebody must log in first
 
 
 def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: str) -> Turn:
     """Resolve a wish to a turn.
 
-    Raises NotReady, ModelNotFound, InvalidRequest, Forbidden, SandboxNotAllowed or NotAllowedHere.
+    Raises NotLoggedIn, ModelNotFound, InvalidRequest, Forbidden, SandboxNotAllowed or NotAllowedHere.
     """
     _check_login(facts)
     choice = facts.catalog.choose(_model_name(wish, facts, scope))
@@ -74,10 +73,7 @@ def _mode_and_effort(wish: Wish, choice: Choice, settings: Settings, *, is_task:
 
 def _check_login(facts: Facts) -> None:
     if not facts.usable:
-        raise NotReady(
-            "Codex is not logged in on this server. Its operator can log it in with codex-proxy login.",
-            retry_after=_LOGIN_RETRY_AFTER,
-        )
+        raise NotLoggedIn("Codex is not logged in on this server. Its operator can log it in with codex-proxy login.")
 
 
 def _check_model(choice: Choice, wish: Wish, scope: Scope) -> None:

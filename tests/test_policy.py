@@ -8,7 +8,7 @@ import pytest
 
 from codex_proxy.catalog import Catalog, Facts, Model
 from codex_proxy.ceilings import SANDBOXES
-from codex_proxy.errors import Forbidden, InvalidRequest, ModelNotFound, NotAllowedHere, NotReady, SandboxNotAllowed
+from codex_proxy.errors import Forbidden, InvalidRequest, ModelNotFound, NotAllowedHere, NotLoggedIn, SandboxNotAllowed
 from codex_proxy.history import Image, Message, Text
 from codex_proxy.keys import Scope
 from codex_proxy.policy import decide
@@ -119,7 +119,7 @@ def test_a_server_that_is_not_local_only_runs_turns_on_every_provider() -> None:
 
 
 def test_no_turn_runs_without_a_login() -> None:
-    with pytest.raises(NotReady, match="not logged in"):
+    with pytest.raises(NotLoggedIn, match="not logged in"):
         _decided(Settings(), facts=msgspec.structs.replace(_FACTS, usable=False))
 
 

@@ -14,7 +14,7 @@ from codex_proxy.errors import (
     ContextTooLong,
     InvalidRequest,
     ModelNotFound,
-    NotReady,
+    NotLoggedIn,
     ProxyError,
     QuotaExceeded,
     RateLimited,
@@ -23,7 +23,7 @@ from codex_proxy.errors import (
 )
 
 _RETRY_AFTER = 20.0  # seconds; a provider's 429 reaches us without its own Retry-After
-_QUOTA_RETRY_AFTER, _LOGIN_RETRY_AFTER = 300.0, 60.0
+_QUOTA_RETRY_AFTER = 300.0
 _INVALID_REQUEST, _INVALID_PARAMS = -32600, -32602
 _LONGEST_REASON = 500  # characters
 _BAD_ITEM = re.compile(r"items\[\d+\] is not a valid response item: ")  # the index counts history items, not the request's
@@ -49,7 +49,7 @@ def failure(error: wire.TurnError) -> ProxyError:
         case "modelNotFound", _:
             return ModelNotFound("The model provider does not know this model.", param="model", detail=detail)
         case "unauthorized", _:
-            return NotReady("Codex is not logged in to its model provider.", detail=detail, retry_after=_LOGIN_RETRY_AFTER)
+            return NotLoggedIn("Codex is not logged in to its model provider.", detail=detail)
         case (("cyberPolicy" | "misalignmentPolicyViolation"), _):
             return InvalidRequest("The model provider refused the request because of its usage policy.", detail=detail)
         case "sandboxError", _:

@@ -51,6 +51,7 @@ _TABLE: dict[type[ProxyError], tuple[int, str]] = {
     errors.TooManyConnections: (503, _SERVER),
     errors.ShuttingDown: (503, _SERVER),
     errors.NotReady: (503, _SERVER),
+    errors.NotLoggedIn: (503, _SERVER),
     errors.StorageFull: (503, _SERVER),
     errors.StoreUnavailable: (503, _SERVER),
     errors.TurnTimeout: (504, _SERVER),
@@ -73,7 +74,7 @@ def response(error: ProxyError) -> web.Response:
     answer = json_response(body(error), _TABLE[type(error)][0])
     if error.retry_after is not None:
         answer.headers["Retry-After"] = str(math.ceil(error.retry_after))
-    if error.begun:
+    if error.begun or isinstance(error, errors.NotLoggedIn):
         answer.headers["x-should-retry"] = "false"
     if isinstance(error, errors.InvalidApiKey):
         answer.headers["WWW-Authenticate"] = "Bearer"

@@ -11,7 +11,7 @@ from codex_proxy.errors import (
     ContextTooLong,
     InvalidRequest,
     ModelNotFound,
-    NotReady,
+    NotLoggedIn,
     ProxyError,
     QuotaExceeded,
     RateLimited,
@@ -39,7 +39,7 @@ _INSIDE = "unexpected status from http://10.0.0.7:9912/v1/responses, see /home/s
         ("internalServerError", UpstreamFailed),
         ("serverOverloaded", UpstreamFailed),
         ("modelNotFound", ModelNotFound),
-        ("unauthorized", NotReady),
+        ("unauthorized", NotLoggedIn),
         ("cyberPolicy", InvalidRequest),
         ("misalignmentPolicyViolation", InvalidRequest),
         ("sandboxError", WorkerFailed),
@@ -77,9 +77,9 @@ def test_a_rate_limit_says_when_to_try_again(info: Any) -> None:  # Any: the wir
     assert failure(TurnError(_INSIDE, info)).retry_after
 
 
-@pytest.mark.parametrize("info", ["unauthorized", "usageLimitExceeded"])
-def test_what_is_answered_503_or_429_says_when_to_try_again(info: str) -> None:
-    assert failure(TurnError(_INSIDE, info)).retry_after
+@pytest.mark.parametrize(("info", "again"), [("unauthorized", False), ("usageLimitExceeded", True)])
+def test_when_to_try_again_is_said_unless_a_person_must_log_in_first(info: str, again: bool) -> None:
+    assert bool(failure(TurnError(_INSIDE, info)).retry_after) is again
 
 
 @pytest.mark.parametrize("info", ["other", "badRequest", None])

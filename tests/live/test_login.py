@@ -17,7 +17,8 @@ async def test_a_server_without_a_login_says_so_and_is_ready_soon_after_one(
         assert (ready.status, (await ready.json())["reason"]) == (503, "Codex is not logged in")
         refused = await proxy.chat(prompt="hi")
         assert (refused.status, (await refused.json())["error"]["code"]) == (503, "not_ready")
-        assert refused.headers["Retry-After"]
+        assert (refused.headers.get("x-should-retry"), "Retry-After" in refused.headers) == ("false", False)
+        assert "Try again" not in await refused.text()
         (home.codex_home / "auth.json").write_text(json.dumps({"OPENAI_API_KEY": "sk-test", "auth_mode": "apikey"}))
         async with asyncio.timeout(10):
             while (await proxy.http.get(f"{proxy.address}/ready")).status != 200:
