@@ -151,7 +151,7 @@ class Run:
             assert self.job is not None
             event = await self.job.next_event()
             if self._stopped and self.job.read:
-                self._ready += self._noted([self.stream.cancel(_now())])
+                self._ready += self._noted(self.stream.cancel(_now()))
                 self._end(self._stopped)
                 break
             if self.state.phase == "queued" and self.job.begun:
@@ -203,7 +203,7 @@ class Run:
         else:
             self._jobs.abandon(self.job)
             if not self.state.ended:
-                self._noted([self.stream.cancel(_now())])
+                self._noted(self.stream.cancel(_now()))
                 self._end("its reader has left")
 
     def _drop(self) -> None:

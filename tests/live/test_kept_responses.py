@@ -185,19 +185,24 @@ async def test_a_stream_of_200_tokens_cut_at_50_and_resumed_has_each_event_exact
 
 
 async def test_a_background_response_is_cancelled_and_one_that_is_done_is_not(proxy: Proxy, model: ModelServer) -> None:
-    asked = asyncio.Event()
-
     async def script(_: ModelRequest) -> AsyncIterator[Step]:
-        asked.set()
-        await asyncio.Event().wait()
-        yield Say(words("never"))
+        yield Say(tuple(f"t{number} " for number in range(2000)), pace=0.005)
 
     model.script = script
     made = await ask(proxy, input="go", background=True)
-    await asked.wait()
+    url = f"{proxy.base_url}/responses/{made['id']}"
+    follow = await proxy.http.get(url, params={"stream": "true"})
+    async with asyncio.timeout(10):
+        while not any(event["type"] == "response.output_text.delta" for event in await events_of(follow, at_most=1)):
+            pass
     answer = await proxy.http.post(f"{proxy.base_url}/responses/{made['id']}/cancel")
     assert (await answer.json())["status"] == "cancelled"
-    assert (await read(proxy, made["id"]))["status"] == "cancelled"
+    kept = await read(proxy, made["id"])
+    assert kept["status"] == "cancelled"
+    (message,) = kept["output"]
+    assert (message["status"], message["content"][0]["text"][:3]) == ("incomplete", "t0 ")
+    done = [event["item"] for event in await events_of(follow) if event["type"] == "response.output_item.done"]
+    assert done == [message]
     again = await proxy.http.post(f"{proxy.base_url}/responses/{made['id']}/cancel")
     assert (again.status, (await again.json())["status"]) == (200, "cancelled")
     assert proxy.server.jobs.waiting == 0

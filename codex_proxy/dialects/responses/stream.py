@@ -108,11 +108,12 @@ class ResponsesStream:
         """Return the event that ends the stream when something other than the turn failed."""
         return events.Error(sequence_number=next(self._numbers), code=error.code, message=error.told, param=error.param)
 
-    def cancel(self, now: int) -> StreamEvent:
-        """End a cancelled turn; returns its last event."""
+    def cancel(self, now: int) -> list[StreamEvent]:
+        """End a cancelled turn; returns its last events."""
+        closing = self._close_all()
         self._settle(None, now)
         self.response = msgspec.structs.replace(self.response, status="cancelled", completed_at=None)
-        return events.Incomplete(sequence_number=next(self._numbers), response=self.response)
+        return [*closing, events.Incomplete(sequence_number=next(self._numbers), response=self.response)]
 
     def feed(self, event: TurnEvent, now: int) -> list[StreamEvent]:
         """Return the stream events for one event; `now` is in seconds since the epoch, for the end."""
