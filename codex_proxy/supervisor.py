@@ -176,7 +176,11 @@ class Supervisor:
     def _out_of_time(self, job: Job) -> TurnEnd:
         if job.interrupted.is_set():  # the worker did not confirm the interrupt, and is stopped
             return TurnCompleted(None, interrupted=True)
-        return TurnFailed(TurnTimeout(f"The turn took longer than {self._turn_timeout:g} s and was stopped."))
+        limit = f"{self._turn_timeout:g} s"
+        if job.course.doing.kind == "retrying":
+            message = f"The model provider failed and was asked again until the turn's limit of {limit} (CODEX_TIMEOUT)."
+            return TurnFailed(TurnTimeout(message))
+        return TurnFailed(TurnTimeout(f"The turn took longer than {limit} and was stopped."))
 
 
 async def _interrupt_when_asked(job: Job, worker: Worker, limit: asyncio.Timeout) -> None:

@@ -221,18 +221,30 @@ async def test_an_input_over_the_bound_of_the_cli_is_a_400_and_runs_no_turn(prox
 
 
 async def test_a_turn_that_takes_too_long_is_a_504_and_the_next_one_is_served(
-    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str]
+    start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str]
 ) -> None:
+    config = home.codex_home / "config.toml"
+    config.write_text(f"{config.read_text()}request_max_retries = 0\nstream_max_retries = 20\n")
+    refused = 0
+
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        nonlocal refused
         if request.prompt == "slow":
             await asyncio.Event().wait()
-        yield Say(words("quick"))
+        if request.prompt == "failing":
+            refused += 1
+            yield Refuse(503)
+        else:
+            yield Say(words("quick"))
 
     model.script = script
     environ |= {"CODEX_TIMEOUT": "1", "CODEX_MAX_PARALLEL_REQUESTS": "1"}
     async with start_proxy() as proxy:
-        slow = await proxy.chat(prompt="slow")
-        assert (slow.status, (await slow.json())["error"]["code"]) == (504, "timeout")
+        for prompt, told in (("slow", "longer than 1 s"), ("failing", "provider failed")):
+            slow = await proxy.chat(prompt=prompt)
+            error = (await slow.json())["error"]
+            assert (slow.status, error["code"], told in error["message"]) == (504, "timeout", True), error
+        assert refused
         assert (await proxy.chat(prompt="quick")).status == 200
 
 
