@@ -109,13 +109,36 @@ async def test_a_turn_is_stopped_with_escape_and_goes_on_after_a_reload(console:
     assert text.split() == [f"t{number}" for number in range(60)]
     await ask(page, "sleep")
     await page.sees("$ sleep 30")
+    assert await page.run("document.querySelector('.work .verb').innerText") == "running"
     await page.run("location.hash = '#now'")
     await page.until("document.querySelector('.doing')?.innerText === '$ sleep 30'")
+    await page.until("/0:0[1-9]/.test(document.querySelector('.turn-row .time').innerText)")
     await pictured(page, "now-running")
     await page.run("location.hash = '#playground'")
     await page.press("Escape")
     await page.sees("Stopped.")
     await answered(page, 2)
+    row = await page.run("document.querySelector('.work summary').innerText")
+    assert (row.split()[0], "stopped" in row, "running" in row) == ("ran", True, False)
+    assert page.errors == []
+
+
+async def test_enter_while_a_turn_runs_sends_the_text_after_it(console: Proxy, browser: Browser, model: ModelServer) -> None:
+    page = await browser.tab()
+    await page.go(f"{console.address}/")  # Now is made first, and its rows while it is not shown
+    await page.sees("Ready.")
+    await page.run("location.hash = '#playground'")
+    await ask(page, "count")
+    await page.until("/t5 /.test(document.querySelector('.answer')?.innerText)")
+    await page.type("and then")
+    await page.press("Enter")
+    await page.sees("Sent when the answer is done.")
+    await page.run("location.hash = '#now'")
+    await page.until("/0:0[1-9]/.test(document.querySelector('.turn-row .time').innerText)")
+    await page.run("location.hash = '#playground'")
+    await answered(page, 2)
+    assert [request.prompt for request in model.requests] == ["count", "and then"]
+    assert await page.run("document.querySelector('.composer textarea').value") == ""
     assert page.errors == []
 
 

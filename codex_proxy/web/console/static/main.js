@@ -7,8 +7,9 @@ import * as history from "./history.js";
 import * as now from "./now.js";
 import * as playground from "./playground.js";
 import {again, follow, live, watch} from "./live.js";
+import {beat} from "./times.js";
 
-/** The places, in order; adding one, like Usage, takes a line here and a module. */
+/** The places, in order. */
 const PLACES = /** @type {const} */ ([
   ["now", "Now", now.create],
   ["playground", "Playground", playground.create],
@@ -62,7 +63,7 @@ function show() {
   document.title = `${PLACES.find(([one]) => one === name)?.[1]} · codex-proxy`;
   shown = name;
   place.show(rest);
-  return undefined;
+  return beat();
 }
 
 function ask() {

@@ -29,8 +29,9 @@ export function create() {
   const select = (/** @type {string} */ label) => h("select", {"aria-label": label, onchange: choose});
   const selects = {model: select("Model"), mode: select("Mode"), effort: select("Effort"), sandbox: select("Sandbox"), cwd: select("Directory")};
   const status = h("span", {class: "status"});
+  const next = h("p", {class: "status", role: "status", hidden: true}, "Sent when the answer is done.");
   const pinned = new Pinned();
-  const form = h("form", {class: "composer", "aria-label": "Message to Codex"}, pinned.button, images, input,
+  const form = h("form", {class: "composer", "aria-label": "Message to Codex"}, pinned.button, images, input, next,
     h("div", {class: "actions"}, h("div", {class: "choices"}, ...Object.values(selects)), status, attach, file, send));
   const dialog = h("dialog", {"aria-label": "The last request as code"});
   const node = h("div", {class: "playground"}, h("div", {class: "top"}, h("h1", {}, "Playground"), h("div", {class: "tools"}, code, fresh)), hello, log, form, dialog);
@@ -112,6 +113,9 @@ export function create() {
     remember(state.id);
     buttons();
     announce(view.foot.textContent ?? "");
+    const waited = !next.hidden;
+    next.hidden = true;
+    if (waited && view.response?.status === "completed") submit();
     if (node.isConnected && document.activeElement === document.body) input.focus();
   }
 
@@ -240,6 +244,7 @@ export function create() {
   async function goOn({response, input: items}) {
     const view = new AnswerView({onUpdate: () => pinned.keep(), status});
     view.began = response.created_at * 1000;
+    view.replayed = Date.now() + 1000;
     const said = items.filter((item) => item.type === "message" && item.role === "user").map((item) => userMessage(item.content));
     log.append(h("section", {class: "turn"}, ...said, view.node));
     state.running = response.id;
@@ -281,11 +286,13 @@ export function create() {
 
   form.addEventListener("submit", (event) => (event.preventDefault(), submit()));
   input.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && state.running === null) {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
-      submit();
+      if (state.running === null) submit();
+      else next.hidden = !input.value.trim();
     }
   });
+  input.addEventListener("input", () => { next.hidden = true; });
   node.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !dialog.open) stop();
   });
@@ -300,6 +307,7 @@ export function create() {
       const id = rest || (shown ? "" : sessionStorage.getItem(OPEN) ?? "");
       shown = "yes";
       if (id && id !== state.id && state.running === null) open(id);
+      else if (log.childElementCount) pinned.stick();
       input.focus({preventScroll: true});
     },
     hide: () => dialog.close(),

@@ -1,22 +1,25 @@
 // Human-readable times and numbers. The page has one clock, which updates all durations once a second.
 
-/** @type {Map<HTMLElement, () => string>} */
-const ticking = new Map();
-let timer = 0;
+import {setText} from "./dom.js";
+
+/** @type {WeakMap<Element, () => string>} */
+const ticking = new WeakMap();
 
 /** Show the result of `text`, updated every second while the node is on the page. @param {HTMLElement} node @param {() => string} text */
 export function tick(node, text) {
   ticking.set(node, text);
+  node.dataset.tick = "";
   node.textContent = text();
-  timer ||= window.setInterval(() => {
-    for (const [one, now] of ticking) {
-      if (!one.isConnected) ticking.delete(one);
-      else if (one.textContent !== now()) one.textContent = now();
-    }
-    if (!ticking.size) timer = (clearInterval(timer), 0);
-  }, 1000);
   return node;
 }
+
+/** Update all durations on the page. */
+export function beat() {
+  for (const one of document.querySelectorAll("[data-tick]")) {
+    setText(one, ticking.get(one)?.() ?? "");
+  }
+}
+setInterval(beat, 1000);
 
 /** @param {number} seconds */
 export function duration(seconds) {
@@ -29,7 +32,7 @@ export function duration(seconds) {
 /** Format how long something took: under a minute with tenths, if known. @param {number} whole seconds @param {number | null} exact */
 export function lasted(whole, exact) {
   if (exact !== null && exact < 60) return `${exact.toFixed(1)} s`;
-  return whole < 1 ? "under 1 s" : duration(whole);
+  return whole < 1 ? "under 1 s" : whole < 60 ? `${whole} s` : duration(whole);
 }
 
 /** @param {number} seconds since the epoch */

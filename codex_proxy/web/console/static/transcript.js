@@ -66,6 +66,7 @@ export class AnswerView {
     /** @type {Answer | null} */
     this.response = null;
     this.began = Date.now();
+    this.replayed = 0; // until then its events are old
     this.live = false; // it gets events, so its duration is known to more than whole seconds
     this.state("Waiting for Codex", true);
   }
@@ -101,7 +102,7 @@ export class AnswerView {
   /** @param {Item} item */
   open(item) {
     const node = item.type === "message" ? h("div", {class: item.phase === "commentary" ? "prose commentary" : "prose"}) : workRow(item, null);
-    this.items.set(item.id, {node, began: Date.now(), text: "", item, free: 0, growing: item.type === "message" ? new Growing(node) : undefined});
+    this.items.set(item.id, {node, began: Date.now() < this.replayed ? NaN : Date.now(), text: "", item, free: 0, growing: item.type === "message" ? new Growing(node) : undefined});
     this.body.append(node);
     const doing = {message: "Writing", reasoning: "Thinking", mcp_call: "Working", web_search_call: "Searching the web"}[item.type];
     this.state(doing ?? "Working", true);
@@ -138,6 +139,7 @@ export class AnswerView {
   /** @param {Item} item @param {boolean} live */
   close(item, live) {
     const known = this.items.get(item.id);
+    if (known) known.item = item;
     if (item.type === "message") {
       if (known) pending.delete(known.render);
       this.put(known, answerText(item));
@@ -179,6 +181,9 @@ export class AnswerView {
   /** @param {Parameters<typeof mark>[0]} kind @param {string} words @param {...import("./dom.js").Child} more */
   over(kind, words, ...more) {
     this.node.removeAttribute("aria-busy");
+    for (const known of this.items.values()) {
+      if (known.item.type === "mcp_call" && known.item.status === "in_progress") this.put(known, workRow({...known.item, status: "incomplete"}, null));
+    }
     this.status.replaceChildren();
     this.foot.className = kind === "bad" ? "foot bad" : "foot";
     this.foot.replaceChildren();

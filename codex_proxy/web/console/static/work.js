@@ -71,7 +71,7 @@ export function workRow(item, seconds) {
 function status(item, good) {
   const problem = item.error?.content.map((part) => part.text).join(" ");
   if (item.status === "in_progress") return h("span", {class: "tag"}, "running");
-  if (item.status === "incomplete") return h("span", {class: "tag warn"}, "cut off");
+  if (item.status === "incomplete") return h("span", {class: "tag warn"}, "stopped");
   return problem ? h("span", {class: "tag bad"}, clean(problem)) : good ? h("span", {class: "tag"}, good) : null;
 }
 
@@ -80,7 +80,7 @@ function command(item, text, took) {
   const shown = clean(text);
   const first = line(`$ ${shown.split("\n", 1)[0]}`, "code");
   first.title = shown.slice(0, 1000);
-  return row(item.status === "in_progress" ? "runs" : "ran", [first, status(item, "exit code 0"), took], () => [
+  return row(item.status === "in_progress" ? "running" : "ran", [first, item.status === "in_progress" ? null : status(item, "exit code 0"), took], () => [
     codeBlock(shown, "the command"),
     typeof item.output === "string" && item.output ? output(item.output, "Output") : h("p", {class: "quiet"}, item.status === "in_progress" ? "Running…" : "No output."),
   ]);
