@@ -44,7 +44,10 @@ def revoke(settings: Settings, name: str) -> None:
 def file_of(settings: Settings) -> Path:
     """Path of the keys file. Raises SettingsError when PROXY_API_KEYS_FILE is not set."""
     if settings.api_keys_file is None:
-        raise SettingsError("PROXY_API_KEYS_FILE is not set. Set it to the path of the keys file.")
+        raise SettingsError(
+            "PROXY_API_KEYS_FILE is not set. Set it to the path of the keys file, which need not exist yet. "
+            "Example: PROXY_API_KEYS_FILE=~/.config/codex-proxy/keys.toml"
+        )
     return settings.api_keys_file
 
 

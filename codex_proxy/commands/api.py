@@ -58,6 +58,10 @@ class Api(msgspec.Struct, frozen=True):
         """POST a JSON body. Raises Refused, Unreachable."""
         return self._whole("POST", path, body, beside=beside, timeout=_ANSWER_TIMEOUT)
 
+    def delete(self, path: str) -> Json:
+        """DELETE; returns the JSON answer. Raises Refused, Unreachable."""
+        return self._whole("DELETE", path, None, beside=False, timeout=_SILENCE)
+
     @contextmanager
     def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[Iterator[Json]]:
         """Yield the events of a streamed answer as they arrive; leaving early stops the turn. Raises Refused, Unreachable."""

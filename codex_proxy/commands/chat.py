@@ -122,4 +122,4 @@ def _obey(typed: str, talk: Conversation) -> str:
         return f"There is no {word}.{did_you_mean(word, (*_CHOICES, '/new', '/exit', '/help'))} /help lists all."
     value = os.path.abspath(rest) if rest and word == "/cwd" else rest
     setattr(talk.asking, _CHOICES[word], value or None)
-    return f"{_CHOICES[word]}: {value or 'the server’s choice'}"
+    return f"{_CHOICES[word]}: {value or 'the choice of the server'}"

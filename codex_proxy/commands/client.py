@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from http import HTTPStatus
 
 from codex_proxy.commands import api, place
 from codex_proxy.commands.client_configs import CONFIGS, ClientConfig
@@ -61,5 +62,9 @@ def _first_model(server: api.Api) -> str:
     """Return the server's default model; a common one if no server answers."""
     try:
         return str(server.get("/models", timeout=_QUICK)["data"][0]["id"])
+    except api.Refused as refusal:
+        if refusal.status == HTTPStatus.UNAUTHORIZED:
+            print(f"{refusal} Until then the model is a guess.", file=sys.stderr)
+        return _USUAL_MODEL
     except (CommandFailed, KeyError, IndexError):
         return _USUAL_MODEL

@@ -1,6 +1,7 @@
 """`codex-proxy smoke`: eight end-to-end checks of a running server, one line each. They cost a few short turns."""
 
 import argparse
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             sign = style.good("✓") if good else style.bad("✗")
             print(f"{sign} {name:12} {took:5.1f} s  {said}", flush=True)
+    asked.forget()
     if arguments.json:
         print(msgspec.json.encode(results).decode())
     failed = sum(not result["ok"] for result in results)
@@ -72,6 +74,7 @@ class Asked:
     def __init__(self, server: Api, model: str | None) -> None:
         self.server = server
         self._model = {"model": model} if model else {}
+        self._stored: list[str] = []
 
     def chat(self, content: Any, **members: Any) -> Json:  # Any: members of the OpenAI API
         messages = content if isinstance(content, list) and "role" in content[0] else [{"role": "user", "content": content}]
@@ -80,7 +83,15 @@ class Asked:
         return choice
 
     def respond(self, prompt: str, **members: Any) -> Json:  # Any: as above
-        return self.server.post("/responses", {**self._model, "input": prompt, **members})
+        response = self.server.post("/responses", {**self._model, "input": prompt, **members})
+        self._stored.append(response["id"])
+        return response
+
+    def forget(self) -> None:
+        """Delete the responses that the server has stored, which would else stay in its History."""
+        for stored in reversed(self._stored):
+            with contextlib.suppress(CommandFailed):
+                self.server.delete(f"/responses/{stored}")
 
     def stream(self, prompt: str) -> list[Json]:
         body = {**self._model, "messages": [{"role": "user", "content": prompt}], "stream": True}
@@ -116,7 +127,7 @@ def _tool_loop(asked: Asked) -> str:
     _expect(calls and calls[0]["function"]["name"] == "get_weather", "the model did not call the tool")
     results = [{"role": "tool", "tool_call_id": call["id"], "content": "Sunny, 24 degrees"} for call in calls]
     answer = _text(asked.chat([question, choice["message"], *results], tools=tools))
-    return f"called with {calls[0]['function']['arguments']}, then: {_short(answer)}"
+    return f"called with {calls[0]['function']['arguments']}, then: {_short(answer, 50)}"
 
 
 def _structured(asked: Asked) -> str:
@@ -187,6 +198,6 @@ def _output(response: Json) -> str:
     return text
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = 60) -> str:
     flat = " ".join(text.split())
-    return f"{flat[:60]}…" if len(flat) > 60 else flat
+    return f"{flat[:most]}…" if len(flat) > most else flat

@@ -78,6 +78,8 @@ async def test_smoke_passes_on_a_server_that_works_and_fails_on_one_that_does_no
     model.script = script.script
     code, out, _ = await piped(environ, "", "smoke", "--base-url", proxy.base_url)
     assert (code, out.count("✓"), out.splitlines()[-1]) == (0, 8, "All checks passed")
+    kept = await (await proxy.http.get(f"{proxy.address}/x_codex/responses")).json()
+    assert kept["data"] == []  # it has deleted what it made
 
     async def say_little(_: ModelRequest) -> AsyncIterator[Step]:
         yield Say(words("hm"))
@@ -101,5 +103,8 @@ async def test_a_wrong_key_is_one_sentence(environ: dict[str, str], start_proxy:
         code, out, err = await piped(environ | {"PROXY_API_KEY": "wrong"}, "", "status", "--base-url", proxy.base_url)
         assert (code, out) == (1, "")
         assert ("--api-key KEY" in err, "Authorization" in err) == (True, False)
+        bare = {name: value for name, value in environ.items() if name != "PROXY_API_KEY"}
+        code, out, err = await piped(bare, "", "client", "curl", "--base-url", proxy.base_url)
+        assert (code, proxy.base_url in out, "--api-key KEY" in err) == (0, True, True)
         code, out, _ = await piped(environ, "", "client", "curl", "--base-url", proxy.base_url)
         assert (code, proxy.base_url in out, "Bearer right" in out) == (0, True, True)
