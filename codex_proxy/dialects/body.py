@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import msgspec
 
 from codex_proxy.dialects import outline
+from codex_proxy.dialects.common import Effort
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 
 _T = TypeVar("_T")
@@ -77,7 +78,8 @@ def _invalid(text: str) -> InvalidRequest:
         return InvalidRequest(f"Unknown parameter: {member!r}.", param=member)
     if not place:
         return InvalidRequest(f"The body is not a valid request: {problem}.")
-    return InvalidRequest(f"Invalid value for {place!r}: {problem}.", param=place)
+    valid = f" It can be: {', '.join(get_args(Effort))}." if place.endswith("effort") else ""
+    return InvalidRequest(f"Invalid value for {place!r}: {problem}.{valid}", param=place)
 
 
 def _short(text: str) -> str:

@@ -314,6 +314,13 @@ async def test_an_effort_that_the_model_lacks_is_named_where_it_was_given(refusi
     assert await amiss(refusing, rows) == {}
 
 
+async def test_the_refusal_of_an_unknown_effort_lists_the_valid_ones(refusing: Proxy) -> None:
+    for body in (_with(reasoning_effort="hihg"), _with(x_codex={"reasoning_effort": "hihg"})):
+        assert "low, medium, high" in await (await post(refusing, body)).text()
+    answer = await refusing.http.post(f"{refusing.base_url}/responses", json={"input": "hi", "reasoning": {"effort": "hihg"}})
+    assert (answer.status, "low, medium, high" in await answer.text()) == (400, True)
+
+
 async def test_a_long_metadata_key_is_refused_at_its_place(refusing: Proxy) -> None:
     answer = await post(refusing, _with(metadata={"k" * 65: "v"}))
     assert answer.status == 400
