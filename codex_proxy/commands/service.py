@@ -25,7 +25,12 @@ _NOT_INSTALLED = 3  # the exit code of systemctl status for a unit that is not a
 _HIDDEN = ("/home", "/root", "/run/user")  # hidden from a system service by ProtectHome=
 _EXEC = re.compile(r"^ExecStart=.*$", re.MULTILINE)
 _WORKDIR = re.compile(r"^Environment=CODEX_WORKDIR=.*$", re.MULTILINE)
+_NO_MANAGER = re.compile(r"connect to (\S+ \S+ )?bus|not been booted with systemd|XDG_RUNTIME_DIR")
 _HEAD = re.compile(r"\A(#[^\n]*\n)+\n")
+
+
+class NoManager(CommandFailed):
+    """systemctl cannot reach systemd."""
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -79,8 +84,16 @@ def _install(scope: Scope, arguments: argparse.Namespace) -> int:
     _need_systemd()
     if scope.system:
         _prepare_system(scope)
+    before = scope.unit_file.read_bytes() if scope.unit_file.exists() else None
     _write(scope, unit)
-    _run(scope.systemctl("daemon-reload"))
+    try:
+        _run(scope.systemctl("daemon-reload"))
+    except NoManager:
+        if before is None:
+            scope.unit_file.unlink()
+        else:
+            whole_file.put(scope.unit_file, before)
+        raise
     _run(scope.systemctl("enable", _UNIT))
     _run(scope.systemctl("restart", _UNIT))
     print(_installed(scope))
@@ -91,12 +104,20 @@ def _uninstall(scope: Scope, _: argparse.Namespace) -> int:
     _need_systemd()
     if not scope.unit_file.exists():
         raise CommandFailed(f"There is no {scope.unit_file}: nothing to remove.")
-    _run(scope.systemctl("disable", "--now", _UNIT))
+    reached = True
+    try:
+        _run(scope.systemctl("disable", "--now", _UNIT))
+    except NoManager:
+        reached = False
+        _remove_link(scope)
     try:
         scope.unit_file.unlink()
     except OSError as error:
         raise CommandFailed(f"{scope.unit_file} cannot be removed: {error.strerror}.") from error
-    _run(scope.systemctl("daemon-reload"))
+    if reached:
+        _run(scope.systemctl("daemon-reload"))
+    else:
+        print("systemd could not be reached: if the service still runs there, it runs until that ends.", file=sys.stderr)
     print(f"Removed {scope.unit_file}. Settings ({scope.env_file}), login and stored responses are kept.")
     return 0
 
@@ -167,11 +188,29 @@ def _need_systemd() -> None:
         raise CommandFailed("systemctl was not found: this machine does not use systemd. Start the server with: codex-proxy serve")
 
 
+def _remove_link(scope: Scope) -> None:
+    """Remove the link by which systemd would start the unit, as systemctl disable does."""
+    for link in scope.unit_file.parent.glob(f"*.wants/{_UNIT}"):
+        link.unlink(missing_ok=True)
+
+
 def _run(words: list[str]) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()
+        if _NO_MANAGER.search(said):
+            raise NoManager(_unreachable(said, system="--user" not in words))
         raise CommandFailed(f"{' '.join(words)} ended with {done.returncode}: {said}")
+
+
+def _unreachable(said: str, *, system: bool) -> str:
+    if system:
+        return f"systemd does not run here ({said}). Start the server with: codex-proxy serve"
+    return (
+        f"No systemd of this user runs here ({said}), as in a container, or after su or sudo. Log in as the user directly, or "
+        "let its systemd run without a login: sudo loginctl enable-linger USER, with XDG_RUNTIME_DIR=/run/user/UID. "
+        "Or install a service of the system: sudo codex-proxy service install --system. Or without systemd: codex-proxy serve"
+    )
 
 
 def _installed(scope: Scope) -> str:

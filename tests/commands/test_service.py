@@ -52,6 +52,26 @@ async def test_a_service_of_ones_own_is_installed_shown_and_removed(
     assert (code, "nothing to remove" in err) == (1, True)
 
 
+async def test_without_a_systemd_of_the_user_it_says_what_to_do_and_leaves_nothing(
+    environ: dict[str, str], systemctl: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    unit = tmp_path / ".config" / "systemd" / "user" / "codex-proxy.service"
+    assert (await piped(environ, "", "service", "install", "--user"))[0] == 0
+    was = unit.read_text() + "# edited\n"
+    unit.write_text(was)
+    link = unit.parent / "default.target.wants" / unit.name
+    link.parent.mkdir()
+    link.symlink_to(unit)
+    (tmp_path / "bin" / "systemctl").write_text("#!/bin/sh\necho 'Failed to connect to bus: No medium found' >&2; exit 1\n")
+    code, _, err = await piped(environ, "", "service", "install", "--user")
+    assert (code, "enable-linger" in err, unit.read_text()) == (1, True, was)
+    code, out, err = await piped(environ, "", "service", "uninstall", "--user")
+    assert (code, "Removed" in out, "could not be reached" in err) == (0, True, True)
+    assert [unit.exists(), link.is_symlink()] == [False, False]
+    assert (await piped(environ, "", "service", "install", "--user"))[0] == 1
+    assert not unit.exists()
+
+
 def test_the_packaged_units_are_those_of_the_repository() -> None:
     assert (_UNITS / "codex-proxy.service").read_text() == (ROOT / "systemd" / "codex-proxy.service").read_text()
     assert (_UNITS / "codex-proxy.user.service").read_text() == (ROOT / "docs/examples/codex-proxy.user.service").read_text()
