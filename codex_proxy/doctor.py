@@ -92,7 +92,7 @@ async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Findin
         for check in _OF_THE_CLI:
             yield Finding(check, "skipped", "it needs the places")
         return
-    with _stand_ins(chosen) as settings_of_the_cli:
+    with places.stand_ins(chosen) as settings_of_the_cli:
         async for finding in _at_work(cli, settings_of_the_cli):
             yield _beside(running, finding)
 
@@ -122,18 +122,6 @@ def _leaving_no_trace(missing: Sequence[Path]) -> Iterator[None]:
         for step in sorted(steps, key=lambda one: len(one.parts), reverse=True):
             with contextlib.suppress(OSError):
                 step.rmdir()
-
-
-@contextmanager
-def _stand_ins(chosen: Settings) -> Iterator[Settings]:
-    """The settings, with temporary directories in place of a home and a workspace that do not exist yet."""
-    with tempfile.TemporaryDirectory(prefix="codex-proxy-doctor-", ignore_cleanup_errors=True) as name:
-        changes: dict[str, Path] = {}
-        for member, place in (("codex_home", home.codex_home(chosen)), ("workdir", chosen.workdir)):
-            if not place.exists():
-                changes[member] = Path(name).resolve() / member
-                changes[member].mkdir(mode=0o700)
-        yield msgspec.structs.replace(chosen, **changes)
 
 
 def _keys(chosen: Settings) -> Finding:

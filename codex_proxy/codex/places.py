@@ -9,8 +9,12 @@ import logging
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import msgspec
 
 import codex_proxy
 from codex_proxy.codex import command, hidden, home
@@ -34,6 +38,18 @@ def make_directories(settings: Settings) -> None:
         )
     if problems := [*_in_hidden_places(settings), *_within_reach_of_commands(settings)]:
         raise SettingsError("\n".join(problems))
+
+
+@contextmanager
+def stand_ins(chosen: Settings) -> Iterator[Settings]:
+    """The settings, with temporary directories in place of a home and a workspace that do not exist yet."""
+    with tempfile.TemporaryDirectory(prefix="codex-proxy-", ignore_cleanup_errors=True) as name:
+        changes: dict[str, Path] = {}
+        for member, place in (("codex_home", home.codex_home(chosen)), ("workdir", chosen.workdir)):
+            if not place.exists():
+                changes[member] = Path(name).resolve() / member
+                changes[member].mkdir(mode=0o700)
+        yield msgspec.structs.replace(chosen, **changes)
 
 
 def _open_again(root: Path) -> None:

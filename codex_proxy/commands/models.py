@@ -98,9 +98,9 @@ def _model(entry: _Entry) -> Model:
 
 async def _of_the_cli() -> Catalog:
     chosen = place.read_settings()
-    places.make_directories(chosen)
-    async with Worker.started(command.find(chosen), chosen, asyncio.Lock(), OpenThreads(), "chat") as worker:
-        return worker.facts.catalog
+    with places.stand_ins(chosen) as chosen:
+        async with Worker.started(command.find(chosen), chosen, asyncio.Lock(), OpenThreads(), "chat") as worker:
+            return worker.facts.catalog
 
 
 def _row(model: Model, catalog: Catalog) -> tuple[str, ...]:
