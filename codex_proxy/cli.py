@@ -58,7 +58,8 @@ _VERSION = ("version", "-V", "--version")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["help"] and len(words) > 1:  # help COMMAND means COMMAND --help
+    helped = words[:1] == ["help"] and len(words) > 1
+    if helped:  # help COMMAND means COMMAND --help
         words = [*words[1:], "--help"]
     if not words:
         _print_help(sys.stderr)
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _refuse(name)
     running = importlib.import_module("codex_proxy.commands.running")
-    code: int = running.run(COMMANDS[name].module, f"codex-proxy {name}", COMMANDS[name].help, rest)
+    code: int = running.run(COMMANDS[name].module, f"codex-proxy {name}", COMMANDS[name].help, rest, helped=helped)
     return code
 
 

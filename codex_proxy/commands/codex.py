@@ -9,6 +9,7 @@ from codex_proxy.codex import command, home
 from codex_proxy.commands import place
 
 EPILOG = "Example: codex-proxy codex login status"
+PASSES_ON = True  # argparse would take --help for itself
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -56,10 +56,14 @@ def parser_of(module: str, prog: str, summary: str) -> tuple[Any, Parser]:  # An
     return command, parser
 
 
-def run(module: str, prog: str, summary: str, words: Sequence[str]) -> int:
-    """Run a command with its arguments; returns its exit code."""
+def run(module: str, prog: str, summary: str, words: Sequence[str], *, helped: bool = False) -> int:
+    """Run a command with its arguments; returns its exit code.
+
+    A module with PASSES_ON gets all of them in `arguments`, options too, unless `helped`: `codex-proxy help` was asked about it.
+    """
     command, parser = parser_of(module, prog, summary)
-    arguments = parser.parse_args(words)
+    passes_on = getattr(command, "PASSES_ON", False) and not helped
+    arguments = argparse.Namespace(arguments=list(words)) if passes_on else parser.parse_args(words)
     try:
         code: int = command.run(arguments)
         sys.stdout.flush()

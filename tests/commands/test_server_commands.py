@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from codex_proxy import __version__
 from codex_proxy.commands.status import duration
@@ -68,6 +69,17 @@ async def test_models_asks_the_server_that_runs_and_else_the_cli(environ: dict[s
     environ["PROXY_PORT"] = port
     code, out, err = await piped(environ, "", "models", "--json")
     assert (code, err, "of-the-server" in out, json.loads(out)[0]["id"]) == (0, "", False, "gpt-5.5")
+    missing = [Path(environ["HOME"]) / "no" / name for name in ("home", "workspace")]
+    nowhere = {name: str(place) for name, place in zip(("CODEX_CONFIG_DIR", "CODEX_WORKDIR"), missing, strict=True)}
+    code, out, err = await piped({**environ, **nowhere}, "", "models", "--json")
+    assert (code, err, bool(json.loads(out)), missing[0].parent.exists()) == (0, "", True, False)
+    for typed, told in (
+        (["codex", "--version"], "codex-cli"),
+        (["codex", "--help"], "exec"),
+        (["help", "codex"], "codex-proxy codex"),
+    ):
+        code, out, err = await piped(environ, "", *typed)
+        assert (code, told in out) == (0, True), (typed, out, err)
     code, _, err = await piped(environ, "", "models", "--base-url", f"http://127.0.0.1:{port}")
     assert (code, "No server answers" in err) == (1, True)
 
