@@ -113,9 +113,8 @@ export function create() {
     remember(state.id);
     buttons();
     announce(view.foot.textContent ?? "");
-    const waited = !next.hidden;
+    if (!next.hidden && view.response?.status === "completed") submit();
     next.hidden = true;
-    if (waited && view.response?.status === "completed") submit();
     if (node.isConnected && document.activeElement === document.body) input.focus();
   }
 

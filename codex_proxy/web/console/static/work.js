@@ -78,11 +78,12 @@ function status(item, good) {
 /** @param {Item} item @param {string} text @param {HTMLElement} took */
 function command(item, text, took) {
   const shown = clean(text);
+  const runs = item.status === "in_progress";
   const first = line(`$ ${shown.split("\n", 1)[0]}`, "code");
   first.title = shown.slice(0, 1000);
-  return row(item.status === "in_progress" ? "running" : "ran", [first, item.status === "in_progress" ? null : status(item, "exit code 0"), took], () => [
+  return row(runs ? "running" : "ran", [first, runs ? null : status(item, "exit code 0"), took], () => [
     codeBlock(shown, "the command"),
-    typeof item.output === "string" && item.output ? output(item.output, "Output") : h("p", {class: "quiet"}, item.status === "in_progress" ? "Running…" : "No output."),
+    typeof item.output === "string" && item.output ? output(item.output, "Output") : h("p", {class: "quiet"}, runs ? "Running…" : "No output."),
   ]);
 }
 
