@@ -7,7 +7,7 @@ other threads get to run; only one piece and the names in open objects are held.
 import codecs
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from codex_proxy.dialects import bounds
 from codex_proxy.errors import InvalidRequest
@@ -16,6 +16,7 @@ _PIECE = 65_536  # bytes
 _STRUCTURE = frozenset(b"{}[],:")
 _COMMA, _COLON, _OBJECT, _OPENING = *b",:{", b"{["
 _OTHERS = bytes(set(range(256)) - _STRUCTURE)
+_NO_VALUES = _OTHERS + b"}]"
 _BACKSLASH, _QUOTE = b"\x01\x01", b"\x01\x02"  # stand-ins for their escaped forms: JSON text has no such bytes
 _SHOWN_STEPS = 4
 
@@ -25,6 +26,20 @@ def check(body: bytes | bytearray) -> None:
     outline = _Outline()
     for piece in _pieces(body):
         outline.feed(piece)
+
+
+def values(parts: Iterable[bytes | bytearray], most: int) -> int:
+    """Return how many values parts of stored JSON have together, as they count in a body. Beyond `most` it reads no further."""
+    found = 0
+    for part in parts:
+        in_string = False
+        for piece in _pieces(part):
+            texts = piece.split(b'"')
+            found += len(b"".join(texts[in_string::2]).translate(None, _NO_VALUES))
+            in_string ^= len(texts) % 2 == 0
+            if found > most:
+                return found
+    return found
 
 
 def _pieces(body: bytes | bytearray) -> Iterator[bytes]:

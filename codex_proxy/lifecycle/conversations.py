@@ -29,7 +29,6 @@ _READERS = 2  # conversations read whole at a time: each may be as large as a bo
 _TRIES = 20  # tries for a change; each one can lose to another writer
 _RELEASE_PATIENCE = 60.0  # seconds; the lock expires by itself
 _RETRY_AFTER = 3.0  # seconds
-_LARGEST = 64 * 1024 * 1024  # bytes of a conversation: a turn takes all of it
 _ENDED_WELL = ("completed", "incomplete")
 
 
@@ -228,8 +227,9 @@ def _amendment(
 
 def _check_bounds(items: int, size: int) -> None:
     bounds.at_most(bounds.ITEMS, items, "items in its conversation", "items")
-    if size > _LARGEST:
-        raise InvalidRequest(f"A conversation may have {_LARGEST // 2**20} MB. Begin a new one, or delete items.", param="items")
+    if size > bounds.HISTORY_BYTES:
+        problem = f"A conversation may have {bounds.HISTORY_BYTES // 2**20} MB. Begin a new one, or delete items."
+        raise InvalidRequest(problem, param="items")
 
 
 def _too_busy() -> StoreUnavailable:

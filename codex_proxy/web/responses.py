@@ -92,11 +92,12 @@ async def make_run(server: Server, who: Caller, body: Body, recent: Recently | N
         asked = msgspec.structs.replace(asked, wish=msgspec.structs.replace(asked.wish, record=True))
     part = None
     try:
-        if (name := asked.conversation_id) is not None:
-            part, items = await server.conversations.enter(who.owner, name)
-            asked = await responses_input.with_items(server, asked, items, body.size)
-        else:
-            asked = await responses_input.with_previous(server, who, asked, body.size, recent)
+        async with responses_input.reading(server, who, asked):
+            if (name := asked.conversation_id) is not None:
+                part, items = await server.conversations.enter(who.owner, name)
+                asked = await responses_input.with_items(server, asked, items, body.size)
+            else:
+                asked = await responses_input.with_previous(server, who, asked, body.size, recent)
         asked = asked.with_images(await server.images_of(asked.wish, who))
         if recent is None:  # no chat UI sends its tasks over a socket
             asked = msgspec.structs.replace(asked, wish=msgspec.structs.replace(asked.wish, task=asked.ui_task))

@@ -1,17 +1,17 @@
 """What a Responses request takes from earlier ones: the items that it refers to by id, and what it continues."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
+from codex_proxy.dialects import bounds, outline
 from codex_proxy.dialects.responses import conversations, references, stored
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.dialects.responses.request import ResponsesRequest
-from codex_proxy.errors import InvalidRequest, ResponseNotFound
+from codex_proxy.errors import ContextTooLong, InvalidRequest, ResponseNotFound
 from codex_proxy.lifecycle.recent import Made
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.server import Server
-
-_LARGEST = 64 * 1024 * 1024  # bytes of all responses and conversations that hold the referenced items
 
 Recently = Callable[[str], Made | None]  # finds a response that is not stored, where possible
 _Items = dict[str, dict[str, Any]]  # by id; Any: JSON
@@ -20,23 +20,34 @@ _Items = dict[str, dict[str, Any]]  # by id; Any: JSON
 async def decoded(server: Server, who: Caller, content: bytes | bytearray, recent: Recently | None = None) -> ResponsesRequest:
     """Decode a body, with the items that it refers to. Raises what `decode` does."""
     wanted = await server.decoding.run(len(content), references.wanted, content)
-    kept = await _Lookup(server, who.owner, recent).all(wanted) if wanted else {}
+    kept: _Items = {}
+    if wanted:
+        async with server.histories.one(who.owner):
+            kept = await _Lookup(server, who.owner, recent).all(wanted)
     return await server.decoding.run(len(content), responses_request.decode, content, kept)
+
+
+def reading(server: Server, who: Caller, asked: ResponsesRequest) -> AbstractAsyncContextManager[None]:
+    """Wait for the caller's slot to read and decode what the request continues, if anything. Entering it raises ServerFull."""
+    continues = asked.conversation_id is not None or asked.body.previous_response_id is not None
+    return server.histories.one(who.owner) if continues else nullcontext()
 
 
 async def with_history(server: Server, who: Caller, asked: ResponsesRequest, size: int) -> ResponsesRequest:
     """Return the request of `size` bytes with the response or conversation that it continues, for reading only.
 
-    Raises ResponseNotFound, ConversationNotFound and InvalidRequest.
+    Raises ResponseNotFound, ConversationNotFound, InvalidRequest and ServerFull.
     """
-    if (name := asked.conversation_id) is None:
-        return await with_previous(server, who, asked, size)
-    items = [item.content for item in await server.conversations.items(who.owner, name, "conversation")]
-    return await with_items(server, asked, items, size)
+    async with reading(server, who, asked):
+        if (name := asked.conversation_id) is None:
+            return await with_previous(server, who, asked, size)
+        items = [item.content for item in await server.conversations.items(who.owner, name, "conversation")]
+        return await with_items(server, asked, items, size)
 
 
 async def with_items(server: Server, asked: ResponsesRequest, items: list[bytes], size: int) -> ResponsesRequest:
-    """Return the request with the items of its conversation."""
+    """Return the request with the items of its conversation. Raises InvalidRequest."""
+    await _check(server, items, "conversation", "Begin a new conversation, or delete items.")
     return await server.decoding.run(size + sum(map(len, items)), lambda: asked.continuing(conversations.as_history(items)))
 
 
@@ -52,8 +63,21 @@ async def with_previous(
         return await server.decoding.run(size, asked.continuing, ())
     made = None if recent is None else recent(previous)
     parts = await _previous(server, who, previous) if made is None else made.conversation
+    await _check(server, parts, "previous_response_id", "Continue an earlier response, or begin a new conversation.")
     size += sum(map(len, parts))
     return await server.decoding.run(size, lambda: asked.continuing(stored.decode_conversation(parts)))
+
+
+async def _check(server: Server, parts: Sequence[bytes], param: str, remedy: str) -> None:
+    """Check what a request continues before it is decoded, which takes many times the memory. Raises ContextTooLong."""
+    size = sum(map(len, parts))
+    if size > bounds.HISTORY_BYTES:
+        problem = f"What the request continues has over {bounds.HISTORY_BYTES // 2**20} MB."
+    elif await server.decoding.run(size, outline.values, parts, bounds.VALUES) > bounds.VALUES:
+        problem = f"What the request continues has more than {bounds.VALUES:,} values."
+    else:
+        return
+    raise ContextTooLong(f"{problem} {remedy}", param=param)
 
 
 class _Lookup:
@@ -64,6 +88,7 @@ class _Lookup:
         self._owner = owner
         self._recent = recent
         self._read = 0  # bytes
+        self._values = 0
 
     async def all(self, wanted: frozenset[str]) -> _Items:
         """Return the items that exist."""
@@ -74,12 +99,12 @@ class _Lookup:
         for conversation_id, names in references.conversations_of(wanted).items():
             items = await self._server.conversations.named(self._owner, conversation_id, names)
             whole = conversations.array([item.content for item in items])
-            self._count(len(whole))
+            await self._count(whole)
             found |= await self._server.decoding.run(len(whole), references.in_input, names, whole)
         return found
 
     async def _of_recent(self, names: frozenset[str], made: Made) -> _Items:
-        self._count(len(made.body))
+        await self._count(made.body, *made.conversation[1:])
         decode = self._server.decoding.run
         found = await decode(len(made.body), references.in_output, names, made.body)
         return await decode(made.size, references.with_encrypted, found, made.body, made.conversation)
@@ -89,25 +114,33 @@ class _Lookup:
         record = await store.get(self._owner, response_id)
         if record is None or record.running or not record.of_response:
             return {}
-        self._count(len(record.body))
+        await self._count(record.body)
         found = await decode(len(record.body), references.in_output, names, record.body)
         if missing := names - found.keys():
             given = await store.input_items(self._owner, response_id) or b"[]"
-            self._count(len(given))
+            await self._count(given)
             found |= await decode(len(given), references.in_input, missing, given)
         if any(map(references.is_reasoning, found)):
             parts = await store.conversation(self._owner, response_id) or []
+            await self._count(*parts[1:])
             read = len(record.body) + sum(map(len, parts))
             found = await decode(read, references.with_encrypted, found, record.body, parts)
         return found
 
-    def _count(self, size: int) -> None:
+    async def _count(self, *read: bytes) -> None:
+        """Count what is to be decoded. Raises InvalidRequest."""
+        size = sum(map(len, read))
         self._read += size
-        if self._read > _LARGEST:
-            raise InvalidRequest(
-                f"The items that the input names are in more than {_LARGEST // 2**20} MB of responses and conversations.",
-                param="input",
-            )
+        if self._read > bounds.HISTORY_BYTES:
+            raise _too_much(f"{bounds.HISTORY_BYTES // 2**20} MB")
+        self._values += await self._server.decoding.run(size, outline.values, read, bounds.VALUES - self._values)
+        if self._values > bounds.VALUES:
+            raise _too_much(f"{bounds.VALUES:,} values")
+
+
+def _too_much(bound: str) -> InvalidRequest:
+    problem = f"The items that the input names are in responses and conversations with more than {bound} together."
+    return InvalidRequest(problem, param="input")
 
 
 async def _previous(server: Server, who: Caller, previous: str) -> Sequence[bytes]:

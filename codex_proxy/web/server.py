@@ -28,6 +28,7 @@ from codex_proxy.outcome import OnOutcome
 from codex_proxy.packing import Packed
 from codex_proxy.pdf.reader import PdfReader
 from codex_proxy.settings import Settings
+from codex_proxy.slots import Slots
 from codex_proxy.store.base import Store
 from codex_proxy.supervisor import Supervisors
 from codex_proxy.systemd import Systemd
@@ -50,6 +51,7 @@ _TASK_AT_MOST = 256 * 1024  # bytes of a chat UI's own request; a larger one is 
 _TASKS_PER_REQUEST = 4  # that a chat UI sends per message: title, tags, follow-ups, search queries
 TaskOf = Callable[[bytes | bytearray], str | None]  # returns the chat UI task that a body asks for
 _FOLLOWERS = 128, 32  # of background responses: in total, and per caller
+_HISTORIES = 4, 1  # stored histories being read and decoded: in total, and per caller
 _WATCHERS = 256, 64  # open consoles; 50 idle ones cost about 1 % of a core
 _SOCKETS = (1024, 256)  # open at a time
 _RECENT_BODIES = 4  # times the largest body: memory for responses that are not stored, while their sockets are open
@@ -69,6 +71,7 @@ class Server:
         self.traces = Traces(store, settings.conversation_minutes * 60, shared=shared)
         self.store = store
         self.decoding = Decoding()
+        self.histories = Slots("stored conversations are being read", *_HISTORIES)
         self.instance = Instance(store)
         self.backgrounds = Backgrounds(store)
         turn_time = settings.queue_timeout + settings.turn_timeout
