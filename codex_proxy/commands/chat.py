@@ -13,9 +13,11 @@ from codex_proxy.commands.running import BROKE
 from codex_proxy.commands.terminal import Style
 from codex_proxy.errors import CommandFailed
 from codex_proxy.near_misses import did_you_mean
+from codex_proxy.settings import EFFORTS
 
 _PROMPT = "› "
 _CHOICES = {"/model": "model", "/effort": "effort", "/sandbox": "sandbox", "/cwd": "cwd"}
+_KNOWN = {"/effort": EFFORTS, "/sandbox": SANDBOXES}
 _HELP = """/model NAME     use this model, optionally with an effort and a mode: /model gpt-5.5 high chat
 /effort NAME    use this reasoning effort
 /sandbox MODE   what commands may do: read-only, workspace-write, danger-full-access
@@ -120,6 +122,9 @@ def _obey(typed: str, talk: Conversation) -> str:
         return "A new conversation."
     if word not in _CHOICES:
         return f"There is no {word}.{did_you_mean(word, (*_CHOICES, '/new', '/exit', '/help'))} /help lists all."
+    known = _KNOWN.get(word, ())
+    if rest and known and rest not in known:
+        return f"{word} has no value {rest!r}.{did_you_mean(rest, known)} Values: {', '.join(known)}"
     value = os.path.abspath(rest) if rest and word == "/cwd" else rest
     setattr(talk.asking, _CHOICES[word], value or None)
     return f"{_CHOICES[word]}: {value or 'the choice of the server'}"

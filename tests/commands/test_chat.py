@@ -51,6 +51,8 @@ async def test_a_conversation_streams_stops_at_ctrl_c_and_goes_on(
                 await asyncio.sleep(0.05)
         screen.press("/modell gpt-5.5 chat\n")
         await screen.shows("Did you mean /model?")
+        screen.press("/effort hihg\n")
+        await screen.shows("Did you mean high?")
         screen.press("/model gpt-5.5 low\n")
         await screen.shows("model: gpt-5.5 low")
         screen.press("last\n")
