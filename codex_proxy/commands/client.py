@@ -9,6 +9,7 @@ from codex_proxy.commands.client_configs import CONFIGS, ClientConfig
 from codex_proxy.commands.terminal import table
 from codex_proxy.errors import CommandFailed
 from codex_proxy.near_misses import did_you_mean
+from codex_proxy.settings import SettingsError
 
 _USUAL_MODEL = "gpt-5.5"
 _QUICK = 2.0  # seconds
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = CONFIGS.get(arguments.name.lower())
     if config is None:
         meant = did_you_mean(arguments.name, CONFIGS)
-        raise CommandFailed(
+        raise SettingsError(
             f"There is no configuration for {arguments.name!r}.{meant} Known clients: {', '.join(CONFIGS)}. Any other that takes "
             "an OpenAI compatible provider needs the base URL, the key and a model: codex-proxy client openai"
         )

@@ -79,7 +79,7 @@ def test_the_list_and_a_typing_error(capsys: pytest.CaptureFixture[str], tmp_pat
     monkeypatch.chdir(tmp_path)
     assert cli.main(["client"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == sorted(CONFIGS)
-    assert cli.main(["client", "adier"]) == 1
+    assert cli.main(["client", "adier"]) == 2
     assert "Did you mean aider?" in capsys.readouterr().err
 
 
