@@ -24,6 +24,8 @@ ITEMS = 20_000
 # Bytes of a conversation, of the stored history that a request continues, and of all that holds the items it refers to, since a
 # turn takes all of it. The last two have the bound on VALUES too.
 HISTORY_BYTES = 64 * 1024 * 1024
+# Conversations whose items a request refers to: each is looked up on its own.
+CONVERSATIONS = 100
 # OpenAI's bound on `tools`, and ours including namespaces: a client with many MCP servers has hundreds in those.
 TOOLS, ALL_TOOLS = 128, 1024
 # In all tools together, and in an answer's schema: Codex takes a second for 100,000 (0.163.0), and every model call carries them.

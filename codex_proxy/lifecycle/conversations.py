@@ -26,6 +26,7 @@ from codex_proxy.store.base import CONVERSATION, Amendment, Extent, Order, Recor
 _log = logging.getLogger(__name__)
 
 _READERS = 2  # conversations read whole at a time: each may be as large as a body
+_FOUND_AT_ONCE = 500  # items, by their ids
 _TRIES = 20  # tries for a change; each one can lose to another writer
 _RELEASE_PATIENCE = 60.0  # seconds; the lock expires by itself
 _RETRY_AFTER = 3.0  # seconds
@@ -92,13 +93,15 @@ class Conversations:
 
     async def named(self, owner: str, name: str, wanted: frozenset[str]) -> list[StoredEvent]:
         """Return the items with these ids; empty if there is no such conversation."""
-        return await self._find(owner, name, sorted(wanted))
+        record = await self.store.get(owner, name)
+        return [] if record is None or record.status != CONVERSATION else await self._find(owner, name, sorted(wanted))
 
     async def _find(self, owner: str, name: str, ids: Sequence[str]) -> list[StoredEvent]:
-        if not ids:
-            return []
-        async with self._reading:
-            return await self.store.find(owner, name, ids)
+        found: list[StoredEvent] = []
+        for start in range(0, len(ids), _FOUND_AT_ONCE):
+            async with self._reading:  # others come in between
+                found += await self.store.find(owner, name, ids[start : start + _FOUND_AT_ONCE])
+        return found
 
     async def _all(self, owner: str, name: str) -> list[StoredEvent]:
         async with self._reading:

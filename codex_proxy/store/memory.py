@@ -135,7 +135,8 @@ class MemoryStore:
 
     async def find(self, owner: str, record_id: str, types: Sequence[str]) -> list[StoredEvent]:
         kept = self._conversation(owner, record_id)
-        return [event for event in kept.events if event.type in types] if kept else []
+        wanted = frozenset(types)
+        return [event for event in kept.events if event.type in wanted] if kept else []
 
     async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None) -> list[StoredEvent]:
         kept = self._conversation(owner, record_id)

@@ -1,6 +1,7 @@
 """The longer statements of the SQLite store; its tables are in `sqlite_file`."""
 
 import time
+from collections.abc import Iterable
 
 import aiosqlite
 
@@ -25,8 +26,8 @@ SELECT_EXTENT = "SELECT items, size FROM record WHERE id = ? AND owner = ? AND s
 _SELECT_ITEM = """SELECT number, type, content FROM event
     WHERE record = (SELECT number FROM record WHERE id = ? AND owner = ? AND status = 'conversation')"""
 _INDEXED = _SELECT_ITEM.replace("FROM event", "FROM event INDEXED BY event_item")  # by itself SQLite takes the whole record
-_SELECT_NAMED = _INDEXED + " AND type = ? AND type NOT GLOB 'response.*'"
-_SELECT_ODDLY_NAMED = _SELECT_ITEM + " AND type = ?"  # a client may choose any id
+_SELECT_NAMED = _INDEXED + " AND type IN ({}) AND type NOT GLOB 'response.*'"
+_SELECT_ODDLY_NAMED = _SELECT_ITEM + " AND type IN ({})"  # a client may choose any id
 _SELECT_PAGE = {
     "asc": _SELECT_ITEM + " AND number > ? ORDER BY number LIMIT ?",
     "desc": _SELECT_ITEM + " AND number < ? ORDER BY number DESC LIMIT ?",
@@ -124,9 +125,12 @@ async def amend(db: aiosqlite.Connection, owner: str, amendment: Amendment) -> b
     return True
 
 
-def select_item(name: str) -> str:
-    """Return the statement that finds the item of a conversation with this id."""
-    return _SELECT_ODDLY_NAMED if name.startswith("response.") else _SELECT_NAMED
+def select_items(names: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Return the statements that find the items of a conversation with these ids, each with the ids that it takes."""
+    ids: dict[str, list[str]] = {}
+    for name in names:
+        ids.setdefault(_SELECT_ODDLY_NAMED if name.startswith("response.") else _SELECT_NAMED, []).append(name)
+    return [(statement.format(", ".join("?" * len(theirs))), theirs) for statement, theirs in ids.items()]
 
 
 def select_page(order: Order, beyond: int | None) -> tuple[str, int]:

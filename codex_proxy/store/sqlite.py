@@ -149,8 +149,8 @@ class SqliteStore:
         return [StoredEvent(*row) for row in rows]
 
     async def find(self, owner: str, record_id: str, types: Sequence[str]) -> list[StoredEvent]:
-        found = [row for name in types for row in await self._read(sql.select_item(name), record_id, owner, name)]
-        return [StoredEvent(*row) for row in found]
+        found = [await self._read(statement, record_id, owner, *ids) for statement, ids in sql.select_items(types)]
+        return [StoredEvent(*row) for rows in found for row in rows]
 
     async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None) -> list[StoredEvent]:
         statement, number = sql.select_page(order, beyond)

@@ -96,7 +96,9 @@ class _Lookup:
         for response_id, names in references.responses_of(wanted).items():
             made = self._recent and self._recent(response_id)
             found |= await (self._of_recent(names, made) if made else self._of_kept(names, response_id))
-        for conversation_id, names in references.conversations_of(wanted).items():
+        of_conversations = references.conversations_of(wanted)
+        bounds.at_most(bounds.CONVERSATIONS, len(of_conversations), "conversations whose items it refers to", "input")
+        for conversation_id, names in of_conversations.items():
             items = await self._server.conversations.named(self._owner, conversation_id, names)
             whole = conversations.array([item.content for item in items])
             await self._count(whole)

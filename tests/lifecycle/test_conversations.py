@@ -94,3 +94,14 @@ async def test_two_conversations_are_read_whole_at_once_and_no_more(decoding: De
     read = await asyncio.gather(*(conversations.items("anna", name) for name in names))
     assert [len(items) for items in read] == [_ITEMS] * 5
     assert store.most == 2
+
+
+async def test_many_ids_are_found_in_few_reads_and_none_where_there_is_no_conversation(decoding: Decoding) -> None:
+    store = FailingStore(MemoryStore(3600, 64 * 1024 * 1024))
+    conversations = _conversations(store.as_store, decoding)
+    name = await _filled(conversations)
+    wanted = frozenset(f"msg_{n}" for n in range(1200))
+    for conversation, found, reads in ((name, _ITEMS, 3), ("conv_of_nobody", 0, 0)):
+        store.calls.clear()
+        assert len(await conversations.named("anna", conversation, wanted)) == found
+        assert store.calls.count("find") == reads

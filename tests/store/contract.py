@@ -555,6 +555,8 @@ class Contract:
         assert await store.extent("anna", "conv_1") == Extent(5, 11 + sum(len(item.content) for item in items))
         assert await store.find("anna", "conv_1", ["msg_3", "msg_1", "msg_9"]) == [an_item(3)]
         assert await store.find("anna", "conv_1", [oddly.type]) == [oddly]
+        both = await store.find("anna", "conv_1", [oddly.type, "msg_2", "msg_3"])
+        assert sorted(one.number for one in both) == sorted(one.number for one in (an_item(2), an_item(3), oddly))
         assert await store.find("anna", "conv_1", []) == []
         orders: tuple[tuple[Order, list[StoredEvent]], ...] = (("asc", items), ("desc", items[::-1]))
         for order, whole in orders:

@@ -360,7 +360,8 @@ async def test_a_conversation_of_an_earlier_version_is_counted_and_found_by_its_
         assert await store.amend("anna", more)
         assert await store.extent("anna", "conv_1") == Extent(3, 12)
     with contextlib.closing(sqlite3.connect(path)) as db:
-        plan = db.execute(f"EXPLAIN QUERY PLAN {sql.select_item('msg_4')}", ("conv_1", "anna", "msg_4")).fetchall()
+        [(statement, ids)] = sql.select_items(["msg_4", "msg_5"])
+        plan = db.execute(f"EXPLAIN QUERY PLAN {statement}", ("conv_1", "anna", *ids)).fetchall()
     assert "USING INDEX event_item (record=? AND type=?)" in str(plan)
 
 

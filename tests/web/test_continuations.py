@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from codex_proxy.dialects import bounds, outline
+from codex_proxy.dialects.responses import item_ids
 from codex_proxy.errors import InvalidRequest, ServerFull
 from codex_proxy.slots import Slots
 from tests.conftest import Proxy
@@ -40,7 +41,7 @@ async def _made(proxy: Proxy, **members: object) -> str:
     return name
 
 
-async def _refused(answer: aiohttp.ClientResponse) -> tuple[int, str, str]:
+async def _refused(answer: aiohttp.ClientResponse) -> tuple[int, str | None, str]:
     error = (await answer.json())["error"]
     return answer.status, error["code"], error["param"]
 
@@ -86,3 +87,23 @@ async def test_one_caller_reads_one_at_a_time(proxy: Proxy) -> None:
             with pytest.raises(ServerFull):
                 async with histories.one("another"):
                     pass
+
+
+async def test_items_that_a_request_refers_to_are_bounded_together(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = f"{proxy.base_url}/responses/input_tokens"
+    words = {"role": "user", "content": [{"type": "input_text", "text": "hello"}] * 5}
+    made = await proxy.http.post(f"{proxy.base_url}/conversations", json={"items": [words] * 2})
+    listed = await proxy.http.get(f"{proxy.base_url}/conversations/{(await made.json())['id']}/items")
+    named = [{"type": "item_reference", "id": one["id"]} for one in (await listed.json())["data"]]
+    assert len(named) == 2
+    answer = await proxy.http.post(counted, json={"input": named})
+    assert answer.status == 200, await answer.text()
+    monkeypatch.setattr(bounds, "VALUES", 60)
+    answer = await proxy.http.post(counted, json={"input": named})
+    assert await _refused(answer) == (400, None, "input")
+    assert "60 values" in await answer.text()
+    monkeypatch.undo()
+    lost = [{"type": "item_reference", "id": item_ids.of_conversation("msg", f"conv_{n:032x}", "0" * 16)} for n in range(101)]
+    answer = await proxy.http.post(counted, json={"input": lost})
+    assert await _refused(answer) == (400, None, "input")
+    assert "100 conversations" in await answer.text()
