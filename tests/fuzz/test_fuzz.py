@@ -108,7 +108,8 @@ async def test_damaged_messages_leave_their_socket_usable(
     async with sound_target(start_command, environ, model, capfd) as target, http_session() as http:
         headers = {"Authorization": f"Bearer {KEY}"}
         async with http.ws_connect(f"{target.address}/v1/responses", headers=headers) as socket:
-            for message in itertools.chain(bodies, (damaged(chance, chance.choice(bodies), bodies) for _ in range(_MESSAGES))):
+            broken = (damaged(chance, chance.choice(bodies), bodies) if at % 25 else asked[0] for at in range(_MESSAGES))
+            for message in itertools.chain(bodies, broken):  # fifty in a row that are refused would close the socket
                 await socket.send_frame(message, aiohttp.WSMsgType.TEXT)
                 async with asyncio.timeout(ANSWERED_WITHIN):
                     event = json.loads(await socket.receive_str())

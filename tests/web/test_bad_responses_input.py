@@ -99,7 +99,8 @@ async def test_a_bad_input_is_refused_at_its_place(refusing: Proxy) -> None:
         "a call without a name": (_items({"type": "function_call", "call_id": "a", "arguments": ""}), "input[0].name"),
         "an output of no call": (_items(_USER, _OUTPUT), "input"),
         "a call of no output": (_items(_USER, _CALL), "input"),
-        "a trigger": (_items(_USER, {"type": "compaction_trigger"}), "input[1].type"),
+        "a trigger before the end": (_items({"type": "compaction_trigger"}, _USER), "input[0]"),
+        "nothing to compact": (_items({"type": "compaction_trigger"}), "input"),
         "an empty assistant alone": (_items({"role": "assistant", "content": []}), "input"),
     }
     assert await amiss(refusing, rows, route=RESPONSES) == {}
