@@ -305,7 +305,7 @@ async def test_agent_mode_reads_the_agents_file_of_the_workspace_and_its_changes
 
 
 async def test_secrets_cannot_be_read_and_commands_see_nothing_of_the_servers_environment(
-    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str]
+    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str], home: Home
 ) -> None:
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
         if request.outputs:
@@ -315,11 +315,9 @@ async def test_secrets_cannot_be_read_and_commands_see_nothing_of_the_servers_en
 
     model.script = script
     environ |= {"PROXY_API_KEY": "CANARY-key", "CODEX_SANDBOX_MODE": "workspace-write"}
+    (home.codex_home / "auth.json").write_text('{"OPENAI_API_KEY": "CANARY-auth"}')
     async with start_proxy() as proxy:
-        home = proxy.server.settings.codex_home
-        assert home is not None
-        (home / "auth.json").write_text('{"OPENAI_API_KEY": "CANARY-auth"}')
-        config = (home / "config.toml").read_bytes()
+        config = (home.codex_home / "config.toml").read_bytes()
         for sandbox, wrote in (("read-only", False), ("workspace-write", True)):
             answer = await proxy.chat(prompt="look around", x_codex={"sandbox": sandbox})
             assert answer.headers["x-codex-sandbox"] == sandbox
@@ -327,7 +325,7 @@ async def test_secrets_cannot_be_read_and_commands_see_nothing_of_the_servers_en
             assert "Process exited" in output
             assert "CANARY" not in output
             assert ("wrote" in output) is wrote
-        assert (home / "config.toml").read_bytes() == config
+        assert (home.codex_home / "config.toml").read_bytes() == config
 
 
 async def test_a_request_may_ask_for_more_than_the_default_and_less_than_the_ceiling(proxy: Proxy) -> None:
