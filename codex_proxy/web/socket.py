@@ -137,12 +137,13 @@ class Socket:
             with contextlib.suppress(ConnectionError):
                 await self._answer.pong(message.data)
         if message.type in (WSMsgType.PING, WSMsgType.PONG):
+            self._arriving.take_control(len(message.data))
             return True
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
             return False
         self._life.used()
         raw, decoding = message.data, self._server.decoding
-        self._arriving.take(len(raw))
+        self._arriving.take()
         body = Body(self._server.bodies)
         try:
             body.add(raw)

@@ -222,10 +222,33 @@ async def test_what_is_around_many_fragments_is_no_message_that_comes_slowly(mon
     arriving.more(4_000)
     monkeypatch.setattr(bodies, "_READ_TIMEOUT", 60.0)
     arriving.more(1_000_000)
-    arriving.take(1_000_000 - 2_000)  # 6,000 bytes were headers
+    arriving.take()
     monkeypatch.setattr(bodies, "_READ_TIMEOUT", -1.0)
     assert arriving.more(6)  # a pong, while the response is made
     assert not arriving.more(100_000)  # a message that takes too long
+
+
+async def test_pings_are_not_counted_among_the_bodies_once_they_have_been_answered(proxy: Proxy) -> None:
+    async with opened(proxy) as socket:
+        for _ in range(20):
+            for _ in range(100):
+                await socket.ping(b"x" * 125)
+            await socket.send_str("{}")  # is refused
+            await last_of(socket)
+        held = proxy.server.bodies.held
+    assert held == 0
+
+
+def test_a_ping_within_a_message_takes_nothing_of_it_away() -> None:
+    async def held() -> int:
+        every = bodies.Bodies(10_000_000, 100_000_000)
+        arriving = bodies.Arriving(every)
+        arriving.more(100_000)
+        arriving.more(131)
+        arriving.take_control(125)
+        return every.held
+
+    assert asyncio.run(held()) == 100_000
 
 
 async def closed(socket: aiohttp.ClientWebSocketResponse) -> tuple[int, str]:

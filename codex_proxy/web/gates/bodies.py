@@ -15,6 +15,7 @@ _READ_TIMEOUT = 30.0  # seconds
 _RETRY_AFTER = 5.0  # seconds
 _SMALL = 65_536  # bytes
 _LOOSE = 4096  # bytes
+_CONTROL_FRAME = 6  # bytes around the data of a client's ping: two of the header, four of the mask
 _FOR_SMALL_ONES = 8  # one share in eight
 
 
@@ -124,15 +125,11 @@ class Bodies:
 
 
 class Arriving:
-    """The incomplete message on a WebSocket: it counts among the bodies, and must be complete in time.
-
-    Framing and pings are a few bytes that `take` never covers.
-    """
+    """The incomplete message on a WebSocket: it counts among the bodies, and must be complete in time."""
 
     def __init__(self, all_of_them: Bodies) -> None:
         self._all = all_of_them
         self._counted = 0
-        self._left = 0  # counted bytes left after the latest complete message: framing, or the start of the next one
         self._began: float | None = None  # when more than a few bytes were first pending, by the loop's clock
 
     def more(self, size: int) -> bool:
@@ -143,16 +140,23 @@ class Arriving:
         except ServerFull:
             return False
         self._count(self._counted + size)
-        if self._counted - self._left > _LOOSE and self._began is None:
+        if self._counted > _LOOSE and self._began is None:
             self._began = clock()
         return self._began is None or clock() - self._began <= _READ_TIMEOUT
 
-    def take(self, size: int) -> None:
-        """Take a complete message of this size, which is then counted separately."""
+    def take(self) -> None:
+        """Take a complete message, which is then counted separately.
+
+        What came with it was its framing, of which nobody knows the size, or at most one read of the next message.
+        """
         self._began = None
-        left = self._counted - size
-        self._count(left if left > _LOOSE else 0)
-        self._left = self._counted
+        self._count(0)
+
+    def take_control(self, size: int) -> None:
+        """Take a ping or a pong with so many bytes; a message may be arriving around it."""
+        self._count(max(0, self._counted - size - _CONTROL_FRAME))
+        if self._counted <= _LOOSE:
+            self._began = None
 
     def let_go(self) -> None:
         self._count(0)
