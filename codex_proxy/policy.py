@@ -19,10 +19,7 @@ _SANDBOXES: tuple[Sandbox, ...] = ("read-only", "workspace-write", "danger-full-
 
 
 def decide(wish: Wish, facts: Facts, settings: Settings, scope: Scope, turn_id: str) -> Turn:
-    """Resolve a wish to a turn.
-
-    Raises NotLoggedIn, ModelNotFound, InvalidRequest, Forbidden, SandboxNotAllowed or NotAllowedHere.
-    """
+    """Resolve a wish. Raises NotLoggedIn, ModelNotFound, InvalidRequest, Forbidden, SandboxNotAllowed or NotAllowedHere."""
     _check_login(facts)
     choice = facts.catalog.choose(_model_name(wish, facts, scope))
     _check_model(choice, wish, scope)

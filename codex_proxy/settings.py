@@ -202,10 +202,9 @@ def os_environment() -> dict[str, str]:
 
 
 def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
-    """Load the settings, and return them with warnings.
+    """Load the settings from `environ`, else from the env file of `cwd`, and return them with warnings.
 
-    `environ` overrides the env file, which is looked up in `cwd` and overrides the defaults. Raises SettingsError with one line for
-    every invalid value.
+    Raises SettingsError with one line for every invalid value.
     """
     try:
         file = env_file.find(environ, cwd)
@@ -218,8 +217,8 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
         if name in from_file
     ]
     values = {name: assigned.value for name, assigned in from_file.items()} | dict(environ)
-    warnings += [f"{name} is deprecated and has no effect." for name in DEPRECATED if values.get(name)]
-    warnings += near_misses(values, _NAMES)
+    deprecated = (f"{name} is deprecated and has no effect." for name in DEPRECATED if values.get(name))
+    warnings += [*deprecated, *near_misses(values, _NAMES)]
     problems = [
         f"{name} is empty {'in the environment' if name in environ else f'in {file}, line {from_file[name].line}'}: "
         "the server would be open to everyone who can reach it. Give it a value, or remove it."
@@ -228,20 +227,18 @@ def load(environ: Mapping[str, str], cwd: Path) -> tuple[Settings, list[str]]:
     ]
     members: dict[str, Any] = {}
     for setting in SETTINGS:
-        if (given := values.get(setting.name)) is None or not given.strip():
-            continue
         try:
-            members[setting.field] = setting.read(given.strip())
+            if given := values.get(setting.name, "").strip():
+                members[setting.field] = setting.read(given)
         except ValueError as error:
             problems.append(f"{setting.name}={_shown(setting.name, given)} is not valid: {error}.")
-    if "codex_home" not in members and (home := environ.get("CODEX_HOME")):
+    if "codex_home" not in members and environ.get("CODEX_HOME"):
         try:
-            members["codex_home"] = path(home)
+            members["codex_home"] = path(environ["CODEX_HOME"])
         except ValueError as error:
-            problems.append(f"CODEX_HOME={home!r} is not valid: {error}.")
+            problems.append(f"CODEX_HOME={environ['CODEX_HOME']!r} is not valid: {error}.")
     settings = Settings(**{**_usual(members, environ), **members}, env_file=file, environ=environ)
-    problems += _contradictions(settings)
-    if problems:
+    if problems := [*problems, *_contradictions(settings)]:
         raise SettingsError("\n".join(problems))
     return settings, warnings
 

@@ -162,11 +162,7 @@ class Exchange:
                     if not self._asks_again:  # reported once per model response, which may take many tries
                         self._asks_again = True
                         yield Waiting("provider")
-            try:
-                events = self._translator.translate(method, params)
-            except msgspec.MsgspecError as error:
-                raise WorkerFailed("The Codex CLI sent a message of an unknown form.", detail=f"{method}: {error}") from error
-            for event in events:
+            for event in self._translated(method, params):
                 if isinstance(event, Recorded):
                     self.recorded.append(event.item.item)
                 for certain in self._response.feed(event):
@@ -176,6 +172,12 @@ class Exchange:
                 for call in self._translator.tell_calls():
                     yield call
                 await self._post_interrupt()
+
+    def _translated(self, method: str, params: msgspec.Raw) -> list[TurnEvent]:
+        try:
+            return self._translator.translate(method, params)
+        except msgspec.MsgspecError as error:
+            raise WorkerFailed("The Codex CLI sent a message of an unknown form.", detail=f"{method}: {error}") from error
 
     def _nothing_to_wait_for(self, since: float) -> bool:
         """Whether nothing of the agent's stands before its calls of the client's tools, or only what does not begin."""

@@ -52,47 +52,53 @@ def paths(
     schema: dict[Any, dict[str, Any]], operation: Operation, name: dict[str, Any], query_page: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Return the paths. `operation` builds one from a name, a summary, its answer's content, etc.; `name` is an id in a path."""
-
-    def json(type_: Any) -> dict[str, Any]:
-        return {"application/json": {"schema": schema[type_]}}
-
-    def asked(type_: Any) -> dict[str, Any]:
-        return {"required": True, "content": json(type_)}
-
-    item = name | {"name": "item"}
-    response, prompt = asked(request_body.Body), asked(completions_request.Body)
+    compacted, counted = _json(schema[CompactedResponse]), _json(schema[InputTokens])
+    response, prompt = _asked(schema[request_body.Body]), _asked(schema[completions_request.Body])
     told = {"schema": {"type": "string"}, "x-event-schema": schema[TextCompletion]}
-    text = json(TextCompletion) | {"text/event-stream": told}
-    one, list_, deleted = json(Conversation), json(ItemList), json(ConversationDeleted)
+    text = _json(schema[TextCompletion]) | {"text/event-stream": told}
     return {
         "/v1/completions": {
             "post": operation("createCompletion", "Run a chat turn (legacy text completion)", text, requestBody=prompt),
         },
         "/v1/responses/compact": {
-            "post": operation("compactResponse", "Compact a conversation", json(CompactedResponse), requestBody=asked(CompactBody)),
+            "post": operation("compactResponse", "Compact a conversation", compacted, requestBody=_asked(schema[CompactBody])),
         },
         "/v1/responses/input_tokens": {
-            "post": operation("countInputTokens", "Count the input tokens of a request", json(InputTokens), requestBody=response),
+            "post": operation("countInputTokens", "Count the input tokens of a request", counted, requestBody=response),
         },
+        **_of_conversations(schema, operation, name, query_page),
+    }
+
+
+def _of_conversations(
+    schema: dict[Any, dict[str, Any]], operation: Operation, name: dict[str, Any], query_page: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    one, list_, deleted = _json(schema[Conversation]), _json(schema[ItemList]), _json(schema[ConversationDeleted])
+    create, update, add = _asked(schema[CreateBody]), _asked(schema[UpdateBody]), _asked(schema[ItemsBody])
+    item, anything = name | {"name": "item"}, _json({"type": "object"})
+    return {
         "/v1/conversations": {
-            "post": operation("createConversation", "Create a conversation", one, requestBody=asked(CreateBody)),
+            "post": operation("createConversation", "Create a conversation", one, requestBody=create),
         },
         "/v1/conversations/{id}": {
             "get": operation("getConversation", "Get a conversation", one, parameters=[name]),
-            "post": operation("updateConversation", "Update its metadata", one, parameters=[name], requestBody=asked(UpdateBody)),
+            "post": operation("updateConversation", "Update its metadata", one, parameters=[name], requestBody=update),
             "delete": operation("deleteConversation", "Delete a conversation and its items", deleted, parameters=[name]),
         },
         "/v1/conversations/{id}/items": {
             "get": operation("listConversationItems", "List the items of a conversation", list_, parameters=[name, *query_page]),
-            "post": operation("createConversationItems", "Add items", list_, parameters=[name], requestBody=asked(ItemsBody)),
+            "post": operation("createConversationItems", "Add items", list_, parameters=[name], requestBody=add),
         },
         "/v1/conversations/{id}/items/{item}": {
-            "get": operation(
-                "getConversationItem",
-                "Get one of its items",
-                {"application/json": {"schema": {"type": "object"}}},
-                parameters=[name, item],
-            ),
+            "get": operation("getConversationItem", "Get one of its items", anything, parameters=[name, item]),
             "delete": operation("deleteConversationItem", "Delete an item from a conversation", one, parameters=[name, item]),
         },
     }
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _asked(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": _json(schema)}

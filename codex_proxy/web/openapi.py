@@ -89,9 +89,8 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
     name = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     kept = _json(schema[Response])
     again = kept | {"text/event-stream": {"schema": {"type": "string"}, "x-event-schema": schema[StreamEvent]}}
-    not_ready = {"description": "No turn could run now", "content": _json(schema[Health])}
     ready = operation("ready", "Whether turns can run", _json(schema[Health]), security=[])
-    ready["responses"]["503"] = not_ready
+    ready["responses"]["503"] = {"description": "No turn could run now", "content": _json(schema[Health])}
     return {
         "/v1/chat/completions": turn(
             "createChatCompletion", "Run a turn (Chat Completions)", chat_request.Body, ChatCompletion, ChatCompletionChunk
@@ -99,9 +98,7 @@ def _paths(schema: dict[Any, dict[str, Any]]) -> dict[str, Any]:  # Any: a struc
         "/v1/responses": turn("createResponse", "Run a turn (Responses)", request_body.Body, Response, StreamEvent)
         | documented.socket(schema, error),
         "/v1/responses/{id}": {
-            "get": operation(
-                "getResponse", "Get a stored response, or replay its events", again, parameters=[name, *_QUERY_STREAM]
-            ),
+            "get": operation("getResponse", "Get a stored response or replay its events", again, parameters=[name, *_QUERY_STREAM]),
             "delete": operation("deleteResponse", "Delete a stored response", _json(schema[Deleted]), parameters=[name]),
         },
         "/v1/responses/{id}/cancel": {"post": operation("cancelResponse", "Stop a background response", kept, parameters=[name])},
