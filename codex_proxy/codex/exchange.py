@@ -18,7 +18,7 @@ from codex_proxy.codex.connection import PROMPT_TIMEOUT, Brought, Connection
 from codex_proxy.codex.failures import failure
 from codex_proxy.codex.model_response import ModelResponse
 from codex_proxy.codex.opening import Opening
-from codex_proxy.codex.tail import Tail
+from codex_proxy.codex.tail import InOrder, Tail
 from codex_proxy.codex.thread import history_items, turn_params
 from codex_proxy.codex.translate import Translator
 from codex_proxy.errors import UpstreamFailed, WorkerFailed
@@ -28,6 +28,7 @@ from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnE
 _ITEMS_A_SECOND = 1000  # history items Codex accepts per second on a loaded machine; an idle one is ten times as fast
 _TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged, which takes milliseconds; then a fresh worker gets the turn
 _DELTAS = ("Delta", "/delta", "/progress")
+_BEHIND_ALL_ITEMS = (methods.CLIENTS_TOOL, "turn/completed")  # sent when the items before them are completed, or never will be
 _LOOKS, _BETWEEN_LOOKS = 500, 0.002  # seconds; the end of the response is written before its calls are reported
 _BEGINS_WITHIN = 1.0  # seconds, or a call of the agent's waits for one of the client's
 _MOMENT = 0.05  # seconds
@@ -57,6 +58,7 @@ class Exchange:
         self._whole = whole
         self._translator = Translator(turn, opening.thread.totals)
         self._ready: deque[tuple[str, msgspec.Raw]] = deque()  # notifications already read
+        self._written = InOrder()  # what a resumed thread has written to its rollout
         self._last: ModelResponse | None = None  # the latest complete response
         self._response = ModelResponse()
         self._turn_id: str | None = None  # set while Codex runs the turn
@@ -195,6 +197,7 @@ class Exchange:
             if line is None:
                 if self._opening.thread.tail is not None:
                     await self._look_at(self._opening.thread.tail, until_response_ends=False)
+                    self._ready.extend(self._written.due(everything=True))
                 return self._ready.popleft() if self._ready else ("", _NOTHING)
             if line.method is None:
                 continue
@@ -205,9 +208,15 @@ class Exchange:
                 if line.method == "rawResponseItem/completed":
                     self._translator.check_images(line.params)
                 continue
-            if self._opening.thread.tail is not None and not line.method.endswith(_DELTAS):
-                await self._look_at(self._opening.thread.tail, until_response_ends=line.method == methods.CLIENTS_TOOL)
+            if self._opening.thread.tail is None or line.method.endswith(_DELTAS):
+                self._ready.append((line.method, line.params))
+                continue
+            await self._look_at(self._opening.thread.tail, until_response_ends=line.method == methods.CLIENTS_TOOL)
+            self._ready.extend(self._written.due(everything=line.method in _BEHIND_ALL_ITEMS))
             self._ready.append((line.method, line.params))
+            if line.method == "item/completed":
+                self._written.completed(wire.decode(line.params, wire.ItemKindNews).item.id or "")
+                self._ready.extend(self._written.due(everything=False))
         return self._ready.popleft()
 
     async def _line(self) -> wire.Line | None:
@@ -229,7 +238,7 @@ class Exchange:
                 raise WorkerFailed("The Codex CLI wrote an unknown form.", detail=str(error)) from error
             for method, params in found:
                 if method:
-                    self._ready.append((method, params))
+                    self._written.add(method, params)
                 else:
                     self._translator.check_images(params)
             if not until_response_ends or any(method == "rawResponse/completed" for method, _ in found):

@@ -4,6 +4,7 @@ It sends them only for threads that it has started (0.147.0 to 0.169.0), but wri
 thread, and the end of each model response.
 """
 
+from collections import deque
 from pathlib import Path
 
 import msgspec
@@ -49,6 +50,39 @@ class Tail:
         whole = new[: new.rfind(b"\n") + 1]
         self._position += len(whole)
         return [news for raw in whole.splitlines() if (news := _news(raw, turn_id)) is not None]
+
+
+class InOrder:
+    """Puts what a rollout has in order with what the CLI sends: an item follows its `item/completed`.
+
+    The CLI writes an item before it sends that, so that under load a rollout may be read ahead of the deltas of its last items.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[str, msgspec.Raw]] = deque()
+        self._completed: set[str] = set()
+
+    def add(self, method: str, params: msgspec.Raw) -> None:
+        """Add a notification made from a line of the rollout."""
+        self._waiting.append((method, params))
+
+    def completed(self, item_id: str) -> None:
+        """The CLI has sent `item/completed` for this item."""
+        self._completed.add(item_id)
+
+    def due(self, *, everything: bool) -> list[tuple[str, msgspec.Raw]]:
+        """Take what may be passed on now: with `everything` all, else up to the first item that is not completed."""
+        found = []
+        while self._waiting and (everything or self._is_due(*self._waiting[0])):
+            found.append(self._waiting.popleft())
+        return found
+
+    def _is_due(self, method: str, params: msgspec.Raw) -> bool:
+        if method != "rawResponseItem/completed":
+            return True
+        item = wire.decode(params, wire.ItemKindNews).item
+        sent = item.type == "reasoning" or item.role == "assistant"  # the others have ids of their own there, or none
+        return not sent or item.id is None or item.id in self._completed
 
 
 def _news(raw: bytes, turn_id: str | None) -> tuple[str, msgspec.Raw] | None:

@@ -242,10 +242,11 @@ class RawItemNews(msgspec.Struct, frozen=True):
 class ItemKind(msgspec.Struct, frozen=True):
     type: str
     role: str = ""
+    id: str | None = None
 
 
 class ItemKindNews(msgspec.Struct, frozen=True):
-    """rawResponseItem/completed: only the kind of the item."""
+    """item/completed, rawResponseItem/completed: only the kind and the id of the item."""
 
     item: ItemKind
 
