@@ -143,7 +143,7 @@ class Socket:
             return False
         self._life.used()
         raw, decoding = message.data, self._server.decoding
-        self._arriving.take()
+        self._arriving.take(len(raw))
         body = Body(self._server.bodies)
         try:
             body.add(raw)

@@ -222,7 +222,7 @@ async def test_what_is_around_many_fragments_is_no_message_that_comes_slowly(mon
     arriving.more(4_000)
     monkeypatch.setattr(bodies, "_READ_TIMEOUT", 60.0)
     arriving.more(1_000_000)
-    arriving.take()
+    arriving.take(1_000_000 - 2_000)  # 6,000 bytes were headers
     monkeypatch.setattr(bodies, "_READ_TIMEOUT", -1.0)
     assert arriving.more(6)  # a pong, while the response is made
     assert not arriving.more(100_000)  # a message that takes too long
@@ -237,6 +237,23 @@ async def test_pings_are_not_counted_among_the_bodies_once_they_have_been_answer
             await last_of(socket)
         held = proxy.server.bodies.held
     assert held == 0
+
+
+def test_the_beginning_of_the_next_message_counts_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever message is handed over meanwhile; and it must be complete in time."""
+
+    async def held() -> tuple[int, bool]:
+        every = bodies.Bodies(10_000_000, 100_000_000)
+        arriving = bodies.Arriving(every)
+        arriving.more(8 + 10 + 1_000_000)
+        arriving.take(10)
+        left = every.held
+        monkeypatch.setattr(bodies, "_READ_TIMEOUT", -1.0)
+        return left, arriving.more(6)
+
+    left, goes_on = asyncio.run(held())
+    assert 1_000_000 - 14 <= left <= 1_000_000 + 8
+    assert not goes_on
 
 
 def test_a_ping_within_a_message_takes_nothing_of_it_away() -> None:

@@ -15,6 +15,8 @@ _READ_TIMEOUT = 30.0  # seconds
 _RETRY_AFTER = 5.0  # seconds
 _SMALL = 65_536  # bytes
 _LOOSE = 4096  # bytes
+_DATA_FRAME = 14  # bytes around the data of a frame, at most
+_FRAMED = 64  # bytes of data for each byte of framing, in fragments of a kilobyte
 _CONTROL_FRAME = 6  # bytes around the data of a client's ping: two of the header, four of the mask
 _FOR_SMALL_ONES = 8  # one share in eight
 
@@ -144,13 +146,16 @@ class Arriving:
             self._began = clock()
         return self._began is None or clock() - self._began <= _READ_TIMEOUT
 
-    def take(self) -> None:
-        """Take a complete message, which is then counted separately.
+    def take(self, size: int) -> None:
+        """Take a complete message with so many bytes of data, which is then counted separately.
 
-        What came with it was its framing, of which nobody knows the size, or at most one read of the next message.
+        What is left counts on, and must be complete in time, as it is the next message; but a little is the message's own framing.
         """
-        self._began = None
-        self._count(0)
+        left = self._counted - size - _DATA_FRAME
+        if left <= max(_LOOSE, size // _FRAMED):
+            left = 0
+        self._began = asyncio.get_running_loop().time() if left else None
+        self._count(left)
 
     def take_control(self, size: int) -> None:
         """Take a ping or a pong with so many bytes; a message may be arriving around it."""
