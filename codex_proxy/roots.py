@@ -14,7 +14,7 @@ def root_of(place: Path, roots: Iterable[Path]) -> Path | None:
 
 
 def nested(roots: Iterable[Path]) -> tuple[Path, Path] | None:
-    """A root and another one inside it: whoever can write in the outer one can replace the inner one by a link."""
+    """A root and another one inside it: anyone who can write to the outer one can replace the inner one by a link."""
     some = sorted(set(roots))
     return next(((outer, inner) for outer in some for inner in some if outer != inner and inner.is_relative_to(outer)), None)
 

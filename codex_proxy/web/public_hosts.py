@@ -18,7 +18,7 @@ _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")))
 
 
-# A name whose server does not answer keeps a thread for half a minute, whoever has given up on it: none that turns need.
+# A lookup that gets no answer occupies a thread for half a minute, even after its caller has given up: not one that turns need.
 _threads = ThreadPoolExecutor(8, "look up")
 
 

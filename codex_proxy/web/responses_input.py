@@ -69,15 +69,26 @@ async def with_previous(
 
 
 async def _check(server: Server, parts: Sequence[bytes], param: str, remedy: str) -> None:
-    """Check what a request continues before it is decoded, which takes many times the memory. Raises ContextTooLong."""
-    size = sum(map(len, parts))
-    if size > bounds.HISTORY_BYTES:
-        problem = f"What the request continues has over {bounds.HISTORY_BYTES // 2**20} MB."
-    elif await server.decoding.run(size, outline.values, parts, bounds.VALUES) > bounds.VALUES:
-        problem = f"What the request continues has more than {bounds.VALUES:,} values."
-    else:
-        return
-    raise ContextTooLong(f"{problem} {remedy}", param=param)
+    """Check what a request continues before it is decoded. Raises ContextTooLong."""
+    if exceeded := await _Total(server).add(*parts):
+        raise ContextTooLong(f"What the request continues has more than {exceeded}. {remedy}", param=param)
+
+
+class _Total:
+    """How much of earlier requests and responses one request has decoded: it may be no more than a conversation has."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._read = self._values = 0
+
+    async def add(self, *parts: bytes) -> str | None:
+        """Add parts before they are decoded, which takes many times the memory. Returns the bound that they exceed."""
+        size = sum(map(len, parts))
+        self._read += size
+        if self._read > bounds.HISTORY_BYTES:
+            return f"{bounds.HISTORY_BYTES // 2**20} MB"
+        self._values += await self._server.decoding.run(size, outline.values, parts, bounds.VALUES - self._values)
+        return f"{bounds.VALUES:,} values" if self._values > bounds.VALUES else None
 
 
 class _Lookup:
@@ -87,8 +98,7 @@ class _Lookup:
         self._server = server
         self._owner = owner
         self._recent = recent
-        self._read = 0  # bytes
-        self._values = 0
+        self._total = _Total(server)
 
     async def all(self, wanted: frozenset[str]) -> _Items:
         """Return the items that exist."""
@@ -130,19 +140,10 @@ class _Lookup:
         return found
 
     async def _count(self, *read: bytes) -> None:
-        """Count what is to be decoded. Raises InvalidRequest."""
-        size = sum(map(len, read))
-        self._read += size
-        if self._read > bounds.HISTORY_BYTES:
-            raise _too_much(f"{bounds.HISTORY_BYTES // 2**20} MB")
-        self._values += await self._server.decoding.run(size, outline.values, read, bounds.VALUES - self._values)
-        if self._values > bounds.VALUES:
-            raise _too_much(f"{bounds.VALUES:,} values")
-
-
-def _too_much(bound: str) -> InvalidRequest:
-    problem = f"The items that the input names are in responses and conversations with more than {bound} together."
-    return InvalidRequest(problem, param="input")
+        """Count what the items are read from. Raises InvalidRequest."""
+        if exceeded := await self._total.add(*read):
+            problem = f"The items that the input names are in responses and conversations with more than {exceeded} together."
+            raise InvalidRequest(problem, param="input")
 
 
 async def _previous(server: Server, who: Caller, previous: str) -> Sequence[bytes]:

@@ -71,7 +71,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 
     @property
     def prewarm(self) -> bool:
-        """True if nothing is to be generated: the input is only kept, for a continuation."""
+        """True if nothing should be generated: the input is only kept for a continuation."""
         options = self.body.prompt_cache_options
         return self.body.generate is False or (options is not None and options.prewarm is True)
 

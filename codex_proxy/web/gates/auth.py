@@ -23,7 +23,7 @@ _WINDOW = 60.0  # seconds
 _MOST_SOURCES = 10_000  # about a megabyte
 _THE_REST = "the rest"
 _FORWARDED = "X-Forwarded-For"
-_HOST_BITS = 64  # of an IPv6 address: whoever has one has the whole /64
+_HOST_BITS = 64  # of an IPv6 address: its holder usually has the whole /64
 _SCHEME = "bearer "
 _MAIN, _NAMED, _ADDRESS = "key", "key ", "address "  # prefixes of `known_as`
 
