@@ -28,7 +28,7 @@ from codex_proxy.demo.home import Home, prepared
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from codex_proxy.settings import Settings
-from codex_proxy.web import app
+from codex_proxy.web import app, refusals
 from codex_proxy.web.server import Server
 from tests.support import strict_provider, used_home
 from tests.support.sessions import http_session
@@ -73,6 +73,12 @@ def environ(home: Home) -> dict[str, str]:
     """The environment of a server on a free port; tests add to it before they use `proxy` or `start_command`."""
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     return {"PATH": path, "LANG": "C.UTF-8", "PROXY_PORT": "0", "RATE_LIMIT_PER_MINUTE": "0", **home.environment()}
+
+
+@pytest.fixture(autouse=True)
+def own_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts the refusals of each test by themselves: those of the tests before it would be a flood by now."""
+    monkeypatch.setattr(refusals, "of_this_process", refusals.Refusals())
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.web import app, refusals
+from codex_proxy.web import app
 from codex_proxy.web.paths import Paths
 from tests.conftest import Proxy, ProxyStarter
 from tests.support.refusals import refusal
@@ -62,10 +62,7 @@ async def test_the_kept_routes_and_the_probes_are_served_by_them_too(keyed: Prox
     assert (await keyed.http.delete(f"{keyed.address}/responses/{kept}/")).status == 200
 
 
-async def test_a_refused_request_is_logged_under_the_route(
-    keyed: Proxy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(refusals, "of_this_process", refusals.Refusals())  # those of other tests are a flood by now
+async def test_a_refused_request_is_logged_under_the_route(keyed: Proxy, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     await keyed.http.post(f"{keyed.address}/chat/completions/", data=b"{}", headers=_JSON)
     [line] = [record for record in caplog.records if record.getMessage() == "refused"]
