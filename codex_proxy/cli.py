@@ -36,7 +36,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         "Use",
         (
             Command("chat", "chat", "talk to Codex through a running server"),
-            Command("client", "client", "print ready configuration for a client: aider, continue, zed and others"),
+            Command("client", "client", "print the configuration of a client: aider, continue, zed, …"),
             Command("models", "models", "list the models"),
             Command("status", "status", "show what a running server is doing"),
             Command("smoke", "smoke", "check a running server end to end"),
@@ -83,12 +83,15 @@ def _print_help(out: TextIO) -> None:
     lines += ["Usage: codex-proxy COMMAND [OPTIONS]", ""]
     for title, group in GROUPS:
         lines += [title, *(f"  {command.name:9} {command.help}" for command in group), ""]
-    lines += ["codex-proxy help COMMAND says more about one; codex-proxy version prints the version.", "Settings: docs/ENV.md"]
+    lines += ["codex-proxy help COMMAND explains one; codex-proxy version prints the version.", "Settings: docs/ENV.md"]
     print("\n".join(lines), file=out)
 
 
 def _refuse(name: str) -> int:
     nearest = importlib.import_module("codex_proxy.near_misses")
-    meant = nearest.did_you_mean(name, (*COMMANDS, "help", "version"), prefix="codex-proxy ")
+    if name.startswith("-"):
+        meant = f" An option goes after a command: codex-proxy serve {name}"
+    else:
+        meant = nearest.did_you_mean(name, (*COMMANDS, "help", "version"), prefix="codex-proxy ")
     print(f"codex-proxy has no command {name!r}.{meant}\nAll commands: codex-proxy help", file=sys.stderr)
     return _UNKNOWN

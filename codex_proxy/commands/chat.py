@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import sys
+from urllib.parse import quote
 
 from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.commands import api, place
@@ -18,24 +19,29 @@ from codex_proxy.settings import EFFORTS
 _PROMPT = "› "
 _CHOICES = {"/model": "model", "/effort": "effort", "/sandbox": "sandbox", "/cwd": "cwd"}
 _KNOWN = {"/effort": EFFORTS, "/sandbox": SANDBOXES}
-_HELP = """/model NAME     use this model, optionally with an effort and a mode: /model gpt-5.5 high chat
+_DEFAULT, _THE_DEFAULT = "default", "the server's default"
+_QUICK = 5.0  # seconds
+_HELP = """\
+/model NAME     use this model; an effort and a mode can follow: gpt-5.5 high chat
 /effort NAME    use this reasoning effort
-/sandbox MODE   what commands may do: read-only, workspace-write, danger-full-access
+/sandbox MODE   what commands may do: read-only, workspace-write or
+                danger-full-access
 /cwd DIR        work in this directory, inside the server's workspaces
-                (without a value, the server's default applies again)
+                Without a value, these show what is chosen and what there is;
+                "default" returns to the server's default.
 /new            start a new conversation
 /exit           end; so does Ctrl-D
-Ctrl-C stops an answer. A line that ends in \\ goes on in the next one."""
+Ctrl-C stops an answer. To write several lines, end each but the last with \\."""
 
-EPILOG = """With a prompt it prints one answer and exits. Piped output is the answer alone; piped input is added
-to the prompt:
+EPILOG = """With a prompt it prints one answer and exits. Piped output is the answer
+alone; piped input is added to the prompt:
   git diff | codex-proxy chat "Review this change" > review.md"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="what to ask; without it, start a conversation")
     parser.add_argument("-m", "--model", help='a model, optionally with an effort and a mode: "gpt-5.5 high chat"')
-    parser.add_argument("-e", "--effort", help="reasoning effort: low, medium, high, …")
+    parser.add_argument("-e", "--effort", choices=EFFORTS, metavar="EFFORT", help="reasoning effort: low, medium, high, …")
     parser.add_argument("-s", "--sandbox", choices=SANDBOXES, metavar="MODE", help=f"what commands may do: {', '.join(SANDBOXES)}")
     parser.add_argument("-C", "--cwd", metavar="DIR", help="the working directory, inside the server's workspaces")
     parser.add_argument("-c", "--continue", dest="go_on", action="store_true", help="continue the latest conversation")
@@ -63,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _converse(talk: Conversation, style: Style) -> int:
     models = talk.server.get("/models")["data"]  # report a wrong key or address before anything is typed
     named = talk.asking.model or (models[0]["id"] if models else "the server's model")
-    print(f"{style.bold(named)} at {talk.server.base_url}  {style.dim('Ctrl-C stops an answer, Ctrl-D exits, /help says more')}")
+    print(f"{style.bold(named)} at {talk.server.base_url}")
+    print(style.dim("Ctrl-C stops an answer, Ctrl-D exits, /help lists the commands."))
     _edit_lines()
     while True:
         try:
@@ -122,9 +129,33 @@ def _obey(typed: str, talk: Conversation) -> str:
         return "A new conversation."
     if word not in _CHOICES:
         return f"There is no {word}.{did_you_mean(word, (*_CHOICES, '/new', '/exit', '/help'))} /help lists all."
+    try:
+        return _choose(word, rest, talk)
+    except CommandFailed as error:
+        return str(error)
+
+
+def _choose(word: str, value: str, talk: Conversation) -> str:
+    """Set one option of the next prompts, or show it; returns the text to show. Raises CommandFailed."""
+    option = _CHOICES[word]
     known = _KNOWN.get(word, ())
-    if rest and known and rest not in known:
-        return f"{word} has no value {rest!r}.{did_you_mean(rest, known)} Values: {', '.join(known)}"
-    value = os.path.abspath(rest) if rest and word == "/cwd" else rest
-    setattr(talk.asking, _CHOICES[word], value or None)
-    return f"{_CHOICES[word]}: {value or 'the choice of the server'}"
+    if not value:
+        values = _models(talk) if word == "/model" else known
+        there_are = f". Values: {', '.join(values)}" if values else ""
+        return f"{option}: {getattr(talk.asking, option) or _THE_DEFAULT}{there_are}"
+    if value == _DEFAULT:
+        setattr(talk.asking, option, None)
+        return f"{option}: {_THE_DEFAULT}"
+    if known and value not in known:
+        return f"{word} has no value {value!r}.{did_you_mean(value, known)} Values: {', '.join(known)}"
+    if word == "/model":
+        talk.server.get(f"/models/{quote(value, safe='')}", timeout=_QUICK)  # refused if there is no such model
+    chosen = os.path.abspath(value) if word == "/cwd" else value
+    setattr(talk.asking, option, chosen)
+    return f"{option}: {chosen}"
+
+
+def _models(talk: Conversation) -> list[str]:
+    """The models that the server lists, without the names of their chat mode."""
+    names = [str(one["id"]) for one in talk.server.get("/models", timeout=_QUICK)["data"]]
+    return [name for name in names if not name.endswith(" chat")]

@@ -15,7 +15,8 @@ _USUAL_MODEL = "gpt-5.5"
 _QUICK = 2.0  # seconds
 _NO_KEY, _SOME_KEY = "unused", "YOUR_KEY"
 
-EPILOG = """The configuration goes to stdout and instructions to stderr, so you can append it to a file:
+EPILOG = """The configuration goes to stdout and instructions to stderr, so you can append
+it to a file:
   codex-proxy client codex >> ~/.codex-of-mine/config.toml"""
 
 

@@ -15,7 +15,8 @@ from codex_proxy.doctor import Finding
 
 _STATUS, _CHECK = 8, 9  # columns
 
-EPILOG = "It costs no turn and changes nothing. The exit code is 1 if the server could not run turns here."
+EPILOG = """It costs no turn and changes nothing.
+The exit code is 1 if the server could not run turns here."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

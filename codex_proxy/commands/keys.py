@@ -1,6 +1,7 @@
 """`codex-proxy keys`: manage the named keys of PROXY_API_KEYS_FILE."""
 
 import argparse
+import importlib
 import os
 import sys
 from typing import Any
@@ -11,15 +12,18 @@ from codex_proxy import keys, keys_file
 from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.commands import place
 from codex_proxy.commands.terminal import table
+from codex_proxy.errors import CommandNotFound, ProxyError
 from codex_proxy.keys import Entry
+from codex_proxy.near_misses import did_you_mean
+from codex_proxy.settings import SettingsError
 
-_HEADINGS = {"rate_limit_per_minute": "PER MINUTE", "parallel_turns": "PARALLEL"}
+_HEADINGS = {"rate_limit_per_minute": "RATE", "parallel_turns": "PARALLEL"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add = commands.add_parser("add", help="create a key and show it, once")
-    add.add_argument("name", help="its name: letters, digits, dots, underscores, hyphens")
+    add.add_argument("name", metavar="NAME", help="its name: letters, digits, dots, underscores, hyphens")
     add.add_argument("--rate", type=int, metavar="N", help="requests a minute (default: RATE_LIMIT_PER_MINUTE; 0 = no limit)")
     add.add_argument(
         "--parallel", type=int, metavar="N", help="concurrent turns; further ones wait (default: all but one of the server's)"
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true", help="as a JSON object, by name")
     listing.set_defaults(command=_list)
     revoke = commands.add_parser("revoke", help="remove a key: its next request is refused")
-    revoke.add_argument("name")
+    revoke.add_argument("name", metavar="NAME", help="the name of the key")
     revoke.set_defaults(command=_revoke)
 
 
@@ -58,6 +62,8 @@ def _add(arguments: argparse.Namespace) -> int:
         workspaces=tuple(arguments.workspace or ()),
         operator=arguments.operator,
     )
+    if limits.models:
+        _warn_of_unknown(limits.models)
     token = keys_file.add(place.read_settings(), arguments.name, limits)
     print(
         f"This is the key of {arguments.name}. It is not shown again. A server started with this keys file accepts it at once.",
@@ -65,6 +71,20 @@ def _add(arguments: argparse.Namespace) -> int:
     )
     print(token)
     return 0
+
+
+def _warn_of_unknown(models: tuple[str, ...]) -> None:
+    """Say which models the installed CLI does not know: a key with no other model can do nothing."""
+    command = importlib.import_module("codex_proxy.commands.models")  # with the CLI's machinery, which no other key needs
+    try:
+        known = [model.id for model in command.of_the_cli().models]
+    except (CommandNotFound, SettingsError, ProxyError) as error:
+        print(f"Whether the models exist could not be checked: {error}", file=sys.stderr)
+        return
+    for model in models:
+        if model not in known:
+            meant = did_you_mean(model, known)
+            print(f"Warning: there is no model {model!r}.{meant} Models: {', '.join(known)}", file=sys.stderr)
 
 
 def _list(arguments: argparse.Namespace) -> int:

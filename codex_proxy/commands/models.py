@@ -14,10 +14,11 @@ from codex_proxy.commands import api, place
 from codex_proxy.commands.terminal import table
 from codex_proxy.errors import CommandFailed
 
-_HEADER = ("MODEL", "DEFAULT", "EFFORTS", "CONTEXT", "INPUT", "MODES")
+_HEADER = ("MODEL", "EFFORTS", "CONTEXT", "INPUT")
 _QUICK = 2.0  # seconds
 
-EPILOG = """A request names a model, optionally followed by an effort and a mode: "gpt-5.5", "gpt-5.5 high", "gpt-5.5 chat".
+EPILOG = """A request names a model, optionally followed by an effort and a mode: "gpt-5.5",
+"gpt-5.5 high", "gpt-5.5 chat".
 Without a running server, the installed Codex CLI is asked."""
 
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     catalog = None if arguments.all else _of_the_server(arguments)
     if catalog is None:
-        catalog = asyncio.run(_of_the_cli())
+        catalog = of_the_cli()
     shown = catalog.listed()
     shown += [model for model in catalog.models if arguments.all and model not in shown]
     if arguments.json:
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     known = [at for at in range(len(_HEADER)) if any(row[at] for row in rows)]
     print(table([_HEADER[at] for at in known], [[row[at] for at in known] for row in rows], place.out_style()))
     print(
-        place.error_style().dim("* the model's own default. A name can be followed by an effort and a mode: gpt-5.5 high chat"),
+        place.error_style().dim("* the model's own default. An effort and a mode can follow a name: gpt-5.5 high chat"),
         file=sys.stderr,
     )
     return 0
@@ -96,7 +97,12 @@ def _model(entry: _Entry) -> Model:
     )
 
 
-async def _of_the_cli() -> Catalog:
+def of_the_cli() -> Catalog:
+    """Ask the installed CLI for all models, hidden ones too. Raises SettingsError, CommandNotFound, WorkerFailed."""
+    return asyncio.run(_asked())
+
+
+async def _asked() -> Catalog:
     chosen = place.read_settings()
     with places.stand_ins(chosen) as chosen:
         async with Worker.started(command.find(chosen), chosen, asyncio.Lock(), OpenThreads(), "chat") as worker:
@@ -107,10 +113,8 @@ def _row(model: Model, catalog: Catalog) -> tuple[str, ...]:
     """Return the cells of a row; empty where the CLI reports nothing."""
     efforts = ", ".join(f"{effort}*" if effort == model.default_effort else effort for effort in model.efforts)
     return (
-        model.id,
-        "yes" if model.id == catalog.default else "",
+        f"{model.id} (default)" if model.id == catalog.default else model.id,
         efforts or "any",
         f"{model.context_length // 1000}k" if model.context_length else "",
         ", ".join(model.modalities),
-        "agent, chat",
     )

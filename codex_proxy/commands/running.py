@@ -7,7 +7,7 @@ import argparse
 import importlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from codex_proxy.errors import CommandFailed, CommandNotFound, ProxyError, StorageFull, StoreUnavailable
@@ -17,7 +17,9 @@ from codex_proxy.settings import SettingsError
 BROKE, NOT_STARTED = 1, 2
 _INTERRUPTED = 130
 _UNKNOWN = re.compile(r"unrecognized arguments: (\S+)")
-_CHOICE = re.compile(r"invalid choice: '([^']*)'")
+_CHOICE = re.compile(r"argument (?P<of>\S+): invalid choice: '(?P<typed>[^']*)' \(choose from (?P<known>.*)\)")
+_NOT_A_NUMBER = re.compile(r"argument (\S+): invalid int value: ('.*')")
+_COMMAND = "COMMAND"  # the metavar of subcommands
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,21 +28,29 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if found := _UNKNOWN.search(message):
             typed = found[1].partition("=")[0]
-            meant = did_you_mean(typed, self._words(options=True)) if typed.startswith("-") else ""
+            meant = did_you_mean(typed, self._options()) if typed.startswith("-") else ""
             message = f"unknown {'option' if typed.startswith('-') else 'argument'}: {typed}.{meant}"
         elif found := _CHOICE.search(message):
-            meant = did_you_mean(found[1], self._words(options=False))
-            message = f"{message}.{meant}" if meant else message
+            known = found["known"].replace("'", "")
+            meant = did_you_mean(found["typed"], known.split(", "))
+            if found["of"] == _COMMAND:
+                message = f"unknown command: {found['typed']}.{meant} Commands: {known}"
+            else:
+                message = f"{found['of']} has no value {found['typed']!r}.{meant} Values: {known}"
+        elif found := _NOT_A_NUMBER.search(message):
+            message = f"{found[1]} must be a whole number, not {found[2]}"
+        elif message.endswith(f"required: {_COMMAND}"):
+            self.print_help(sys.stderr)
+            self.exit(NOT_STARTED)
         self.exit(NOT_STARTED, f"{self.prog}: {message}\nSee: {self.prog} --help\n")
 
-    def _words(self, *, options: bool) -> Iterator[str]:
-        """Yield all options, or all choices, of this parser and its subparsers."""
+    def _options(self) -> Iterator[str]:
+        """Yield all options of this parser and its subparsers."""
         for action in self._actions:
-            choices: Iterable[Any] = action.choices or ()
-            yield from action.option_strings if options else map(str, choices)
-            if isinstance(choices, dict):
-                for below in choices.values():
-                    yield from below._words(options=options)
+            yield from action.option_strings
+            if isinstance(action.choices, dict):
+                for below in action.choices.values():
+                    yield from below._options()
 
 
 def parser_of(module: str, prog: str, summary: str) -> tuple[Any, Parser]:  # Any: a module of this package

@@ -30,7 +30,8 @@ _NOT_IN_A_DEMO = (
 )
 _DEMO_PORT = 8000
 
-EPILOG = "Settings come from the environment and from .env in the current directory: see docs/ENV.md."
+EPILOG = """Settings come from the environment and from .env in the current directory:
+see docs/ENV.md."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -50,10 +50,10 @@ def prepared(base_url: str, more_config: str = "") -> Iterator[Home]:
 def _config(base_url: str) -> str:
     return f"""\
 model = "{MODEL}"
-model_provider = "scripted"
+model_provider = "demo"
 
-[model_providers.scripted]
-name = "codex-proxy scripted model"
+[model_providers.demo]
+name = "codex-proxy demo"
 base_url = "{base_url}"
 wire_api = "responses"
 """

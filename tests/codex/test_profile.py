@@ -211,7 +211,7 @@ async def test_a_server_with_the_samples_as_its_profile_gives_them_to_the_model(
     start_command: StartCommand, environ: dict[str, str], home: Home, model: ModelServer, there: Path
 ) -> None:
     provider = (home.codex_home / "config.toml").read_text().partition("[")[2]
-    config = f'model_provider = "scripted"\n{(_SAMPLES / "codex_config.sample.toml").read_text()}\n[{provider}'
+    config = f'model_provider = "demo"\n{(_SAMPLES / "codex_config.sample.toml").read_text()}\n[{provider}'
     agents = (_SAMPLES / "codex_agents.sample.md").read_text()
     _write(there / "codex_config.toml", config)
     _write(there / "codex_agents.md", agents)

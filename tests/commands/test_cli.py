@@ -25,15 +25,25 @@ assert code == 0, code
 def test_help_lists_every_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(words) == 0
     said = capsys.readouterr().out
+    assert _too_wide(said) == []
     assert [name for name in cli.COMMANDS if f"\n  {name} " not in said] == []
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_every_command_has_help_of_its_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_of_its_own_in_eighty_columns(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:
         cli.main(["help", name])
     assert ended.value.code == 0
-    assert f"usage: codex-proxy {name}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"usage: codex-proxy {name}" in said
+    assert _too_wide(said) == []
+
+
+def _too_wide(text: str) -> list[str]:
+    return [line for line in text.splitlines() if len(line) > 80]
 
 
 @pytest.mark.parametrize("words", [["--version"], ["-V"], ["version"]])
@@ -47,7 +57,12 @@ def test_the_version(words: list[str], capsys: pytest.CaptureFixture[str]) -> No
     [
         (["docter"], "codex-proxy has no command 'docter'. Did you mean codex-proxy doctor?"),
         (["sevre"], "Did you mean codex-proxy serve?"),
-        (["keys", "lst"], "Did you mean list?"),
+        (["--demo"], "codex-proxy has no command '--demo'. An option goes after a command: codex-proxy serve --demo"),
+        (["keys", "lst"], "keys: unknown command: lst. Did you mean list? Commands: add, list, revoke\n"),
+        (["keys"], "    revoke    remove a key"),
+        (["service"], "    uninstall\n"),
+        (["keys", "add", "anna", "--rate", "x"], "--rate must be a whole number, not 'x'\n"),
+        (["chat", "-e", "hihg", "Go"], "-e/--effort has no value 'hihg'. Did you mean high? Values: none, minimal, low"),
         (["keys", "add", "anna", "--sandbx=read-only"], "unknown option: --sandbx. Did you mean --sandbox?"),
         (["serve", "--prot", "1"], "unknown option: --prot. Did you mean --port?"),
         (["serve", "now"], "unknown argument: now.\n"),

@@ -17,13 +17,13 @@ def _keys_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_keys_are_listed_as_a_table_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["keys", "add", "anna"]) == 0
-    assert cli.main(["keys", "add", "ci", "--rate", "20", "--model", "gpt-5.5", "--no-network"]) == 0
+    assert cli.main(["keys", "add", "ci", "--rate", "20", "--sandbox", "read-only", "--no-network"]) == 0
     capsys.readouterr()
     assert cli.main(["keys", "list"]) == 0
     header, anna, ci = capsys.readouterr().out.splitlines()
-    assert header.startswith("NAME  PER MINUTE  PARALLEL  MODELS")
+    assert header.startswith("NAME  RATE      PARALLEL  MODELS")
     assert anna.split()[:4] == ["anna", "server's", "server's", "all"]
-    assert ci.split()[:4] == ["ci", "20", "server's", "gpt-5.5"]
+    assert ci.split()[:5] == ["ci", "20", "server's", "all", "read-only"]
     assert "\x1b" not in header
     assert cli.main(["keys", "list", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

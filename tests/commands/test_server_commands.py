@@ -65,7 +65,7 @@ async def test_models_asks_the_server_that_runs_and_else_the_cli(environ: dict[s
         assert "of-the-server" in [model["id"] for model in listed]
         assert [model["id"] for model in listed if "chat" in model["id"]] == []
         code, out, _ = await piped(environ, "", "models", "--base-url", proxy.base_url)
-        assert (code, "of-the-server" in out, out.splitlines()[1].split()[:2]) == (0, True, ["gpt-5.5", "yes"])
+        assert (code, "of-the-server" in out, out.splitlines()[1].split()[:2]) == (0, True, ["gpt-5.5", "(default)"])
     environ["PROXY_PORT"] = port
     code, out, err = await piped(environ, "", "models", "--json")
     assert (code, err, "of-the-server" in out, json.loads(out)[0]["id"]) == (0, "", False, "gpt-5.5")
@@ -80,6 +80,10 @@ async def test_models_asks_the_server_that_runs_and_else_the_cli(environ: dict[s
     ):
         code, out, err = await piped(environ, "", *typed)
         assert (code, told in out) == (0, True), (typed, out, err)
+    environ["PROXY_API_KEYS_FILE"] = str(Path(environ["HOME"]) / "keys.toml")
+    code, out, err = await piped(environ, "", "keys", "add", "ci", "--model", "gpt-5.5", "--model", "gpt-5.5 chat")
+    assert (code, out[:4]) == (0, "cpx_")
+    assert err.startswith("Warning: there is no model 'gpt-5.5 chat'. Did you mean gpt-5.5? Models: gpt-"), err
     code, _, err = await piped(environ, "", "models", "--base-url", f"http://127.0.0.1:{port}")
     assert (code, "No server answers" in err) == (1, True)
 

@@ -73,7 +73,7 @@ async def test_a_project_that_names_a_provider_changes_nothing(
     for directory in (home.workdir, home.workdir / "below"):
         (directory / ".git").mkdir(parents=True)
         (directory / ".codex").mkdir()
-        (directory / ".codex" / "config.toml").write_text(_PROVIDER.format(name="scripted", url=_ELSEWHERE))
+        (directory / ".codex" / "config.toml").write_text(_PROVIDER.format(name="demo", url=_ELSEWHERE))
     with (home.codex_home / "config.toml").open("a") as config:
         config.write(f'[projects."{home.workdir}"]\ntrust_level = "trusted"\n')
         config.write(f'[projects."{home.workdir}/below"]\ntrust_level = "trusted"\n')
@@ -92,7 +92,7 @@ async def test_a_provider_that_moves_away_while_the_server_runs_gets_no_turn(
     async with ModelServer.started(elsewhere) as other, start_proxy() as proxy:
         assert (await proxy.chat(prompt="hi")).status == 200
         # 127.1 is this machine, which we do not take on trust: so it can stand for a machine elsewhere.
-        _name_provider(home, other.base_url.replace("127.0.0.1", "127.1"), name="scripted")
+        _name_provider(home, other.base_url.replace("127.0.0.1", "127.1"), name="demo")
         async with asyncio.timeout(20):
             while not await _refused(proxy):
                 pass

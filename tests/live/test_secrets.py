@@ -62,7 +62,7 @@ async def secrets(home: Home, environ: dict[str, str]) -> AsyncIterator[Secrets]
     places["env"].write_text(f"PROXY_API_KEY={_CANARY.format('env')}\n")
     configuration = home.codex_home / "config.toml"
     with configuration.open("a") as config:
-        config.write(f'\n[model_providers.scripted.http_headers]\nX-Secret = "{_CANARY.format("config")}"\n')
+        config.write(f'\n[model_providers.demo.http_headers]\nX-Secret = "{_CANARY.format("config")}"\n')
     (home.root / ".ssh" / "SKILL.md").write_text(f"---\nname: x\ndescription: {_CANARY.format('skill')}\n---\n")
     picture = home.root / ".ssh" / "picture.png"
     picture.write_bytes(_PIXEL)

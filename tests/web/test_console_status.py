@@ -100,7 +100,7 @@ async def watch(proxy: Proxy, **headers: str) -> Watching:
 async def test_an_open_loopback_server_tells_anybody_how_it_is(proxy: Proxy) -> None:
     told = await status_of(proxy)
     assert (told["ready"], told["reason"], told["turns"]) == (True, None, [])
-    assert told["login"] == {"usable": True, "account": None, "plan": None, "provider": "scripted", "local": True}
+    assert told["login"] == {"usable": True, "account": None, "plan": None, "provider": "demo", "local": True}
     assert told["workers"]["parallel"] == 2
     assert told["queue"] == {"waiting": 0, "limit": 64}
     assert (told["you"]["operator"], told["you"]["needs_key"]) == (True, False)
