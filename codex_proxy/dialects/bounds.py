@@ -24,6 +24,8 @@ ITEMS = 20_000
 # Bytes of a conversation, of the stored history that a request continues, and of all that holds the items it refers to, since a
 # turn takes all of it. The last two have the bound on VALUES too.
 HISTORY_BYTES = 64 * 1024 * 1024
+# Bytes of a page of items, unless its only item is larger. A client that pages gets the rest with `after`.
+PAGE_BYTES = 4 * 1024 * 1024
 # Conversations whose items a request refers to: each is looked up on its own.
 CONVERSATIONS = 100
 # OpenAI's bound on `tools`, and ours including namespaces: a client with many MCP servers has hundreds in those.

@@ -21,7 +21,7 @@ from codex_proxy.dialects.responses.conversations import Conversation
 from codex_proxy.dialects.responses.objects import Response
 from codex_proxy.errors import ConversationLocked, ConversationNotFound, InvalidRequest, ItemNotFound, StoreUnavailable
 from codex_proxy.lifecycle.outbox import Outbox
-from codex_proxy.store.base import CONVERSATION, Amendment, Extent, Order, Record, Store, StoredEvent
+from codex_proxy.store.base import CONVERSATION, Amendment, Extent, Order, Page, Record, Store, StoredEvent
 
 _log = logging.getLogger(__name__)
 
@@ -76,8 +76,8 @@ class Conversations:
             raise ItemNotFound(f"Item with id {item[:100]!r} not found in conversation {name[:100]!r}.")
         return found[0]
 
-    async def page(self, owner: str, name: str, limit: int, order: Order, after: str | None) -> tuple[list[StoredEvent], bool]:
-        """Return up to `limit` items after the item with the id `after`, and whether there are more.
+    async def page(self, owner: str, name: str, limit: int, order: Order, after: str | None) -> Page:
+        """Return up to `limit` items after the item with the id `after`, and whether there are more: fewer when they are large.
 
         Raises ConversationNotFound, and InvalidRequest when there is no such item.
         """
@@ -88,8 +88,12 @@ class Conversations:
                 raise InvalidRequest("Invalid value for 'after': there is no item with that id.", param="after")
             beyond = found[0].number
         async with self._reading:
-            page = await self.store.page(owner, name, limit + 1, order, beyond)
-        return page[:limit], len(page) > limit
+            return await self.store.page(owner, name, limit, order, beyond, bounds.PAGE_BYTES)
+
+    async def size(self, owner: str, name: str) -> int:
+        """Return the bytes of all that is stored of a conversation; 0 if there is none."""
+        extent = await self.store.extent(owner, name)
+        return 0 if extent is None else extent.size
 
     async def named(self, owner: str, name: str, wanted: frozenset[str]) -> list[StoredEvent]:
         """Return the items with these ids; empty if there is no such conversation."""

@@ -107,6 +107,21 @@ class Extent(msgspec.Struct, frozen=True):
     size: int
 
 
+class Page(msgspec.Struct, frozen=True):
+    """Items of a conversation, and whether there are more."""
+
+    items: list[StoredEvent]
+    more: bool
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """The bytes of what is stored of a response: what a reader can learn before reading it."""
+
+    body: int
+    input_items: int
+    conversation: int  # with its parts
+
+
 class Listed(msgspec.Struct, frozen=True):
     """An entry of a list: a record and its input items."""
 
@@ -160,6 +175,9 @@ class Store(Protocol):
     async def input_items(self, owner: str, record_id: str) -> bytes | None:
         """Return the input items as given to `create`."""
 
+    async def sizes(self, owner: str, record_id: str) -> Sizes | None:
+        """Return the sizes of the owner's response; None if there is none."""
+
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
         """Return all that a continuation needs: the conversation given to `create`, then the parts in order."""
 
@@ -181,8 +199,11 @@ class Store(Protocol):
     async def find(self, owner: str, record_id: str, types: Sequence[str]) -> list[StoredEvent]:
         """Return the items of a conversation that have these types, which are their ids."""
 
-    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None) -> list[StoredEvent]:
-        """Return up to `limit` items of a conversation in this order, from the first one beyond the number `beyond`."""
+    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None, most: int) -> Page:
+        """Return up to `limit` items of a conversation in this order, from the first one beyond the number `beyond`.
+
+        No more than about `most` bytes of items are read, but always one.
+        """
 
     async def extent(self, owner: str, record_id: str) -> Extent | None:
         """Return how much the owner's conversation has; None if there is none."""

@@ -21,7 +21,9 @@ from codex_proxy.store.base import (
     Extent,
     Listed,
     Order,
+    Page,
     Record,
+    Sizes,
     StoredEvent,
     StoredTrace,
 )
@@ -102,6 +104,13 @@ class MemoryStore:
         kept = self._owned(owner, record_id)
         return None if kept is None else kept.input_items
 
+    async def sizes(self, owner: str, record_id: str) -> Sizes | None:
+        kept = self._owned(owner, record_id)
+        if kept is None or not kept.record.of_response:
+            return None
+        conversation = len(kept.conversation) + sum(len(part.content) for part in kept.parts)
+        return Sizes(len(kept.record.body), len(kept.input_items), conversation)
+
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
         kept = self._owned(owner, record_id)
         return None if kept is None else [kept.conversation, *(part.content for part in kept.parts)]
@@ -138,14 +147,18 @@ class MemoryStore:
         wanted = frozenset(types)
         return [event for event in kept.events if event.type in wanted] if kept else []
 
-    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None) -> list[StoredEvent]:
+    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None, most: int) -> Page:
         kept = self._conversation(owner, record_id)
         events = kept.events if kept else []
         if order == "asc":
             begin = 0 if beyond is None else bisect.bisect_right(events, beyond, key=number_of)
-            return events[begin : begin + limit]
-        end = len(events) if beyond is None else bisect.bisect_left(events, beyond, key=number_of)
-        return events[max(0, end - limit) : end][::-1]
+            near = events[begin : begin + limit + 1]
+        else:
+            end = len(events) if beyond is None else bisect.bisect_left(events, beyond, key=number_of)
+            near = events[max(0, end - limit - 1) : end][::-1]
+        sizes = itertools.accumulate(len(event.content) for event in near)
+        fit = min(limit, max(1, sum(size <= most for size in sizes)))
+        return Page(near[:fit], len(near) > fit)
 
     async def extent(self, owner: str, record_id: str) -> Extent | None:
         kept = self._conversation(owner, record_id)

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from codex_proxy import tasks
 from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavailable
-from codex_proxy.store import redis_claims, redis_conversations, redis_records, redis_scripts, redis_traces
+from codex_proxy.store import base, redis_claims, redis_conversations, redis_records, redis_scripts, redis_traces
 from codex_proxy.store.base import ENDED_MESSAGE, Amendment, Change, Claim, Extent, Listed, Order, Record, StoredEvent, StoredTrace
 from codex_proxy.store.changes import Changes
 from codex_proxy.store.rates import Hit
@@ -111,6 +111,10 @@ class RedisStore:
         found: bytes | None = await self._run(redis_scripts.INPUT_ITEMS, record_id, owner)
         return found
 
+    async def sizes(self, owner: str, record_id: str) -> base.Sizes | None:
+        found = await self._run(redis_scripts.SIZES_OF, record_id, owner)
+        return base.Sizes(*found) if found else None
+
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
         found: list[bytes] | None = await self._run(redis_scripts.CONVERSATION, record_id, owner)
         return found
@@ -133,10 +137,10 @@ class RedisStore:
         found = await self._run(redis_conversations.FIND, record_id, owner, *types)
         return [msgspec.msgpack.decode(event, type=StoredEvent) for event in found]
 
-    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None) -> list[StoredEvent]:
+    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None, most: int) -> base.Page:
         place = "" if beyond is None else beyond
-        found = await self._run(redis_conversations.PAGE, record_id, owner, limit, order, place)
-        return [msgspec.msgpack.decode(event, type=StoredEvent) for event in found]
+        more, *found = await self._run(redis_conversations.PAGE, record_id, owner, limit, order, place, most)
+        return base.Page([msgspec.msgpack.decode(event, type=StoredEvent) for event in found], bool(more))
 
     async def extent(self, owner: str, record_id: str) -> Extent | None:
         found = await self._run(redis_conversations.EXTENT, record_id, owner)

@@ -90,12 +90,23 @@ return found
 PAGE = (
     _SHARED
     + """
-local id, owner, limit, order, beyond = unpack(ARGV)
-if not conversation(id, owner) then return {} end
-if order == 'asc' then
-    return redis.call('ZRANGEBYSCORE', events(id), beyond == '' and '-inf' or '(' .. beyond, '+inf', 'LIMIT', 0, limit)
+local id, owner, limit, order, beyond, most = unpack(ARGV)
+local found, size = {0}, 0
+if not conversation(id, owner) then return found end
+local command, first, last = 'ZRANGEBYSCORE', '-inf', '+inf'
+if order == 'desc' then command, first, last = 'ZREVRANGEBYSCORE', '+inf', '-inf' end
+if beyond ~= '' then first = '(' .. beyond end
+for place = 0, tonumber(limit) do -- one at a time: only its content says how large it is
+    local event = redis.call(command, events(id), first, last, 'LIMIT', place, 1)[1]
+    if not event then return found end
+    size = size + #event
+    if place == tonumber(limit) or (place > 0 and size > tonumber(most)) then
+        found[1] = 1
+        return found
+    end
+    table.insert(found, event)
 end
-return redis.call('ZREVRANGEBYSCORE', events(id), beyond == '' and '+inf' or '(' .. beyond, '-inf', 'LIMIT', 0, limit)
+return found
 """
 )
 

@@ -114,6 +114,15 @@ end
 return found
 """
 
+SIZES_OF = """
+local id, owner = unpack(ARGV)
+if not owned(id, owner) or redis.call('HGET', record(id), 'status') == 'conversation' then return false end
+local function size(field) return redis.call('HSTRLEN', record(id), field) end
+local conversation = size('conversation')
+for name in string.gmatch(redis.call('HGET', record(id), 'parts') or '', '%S+') do conversation = conversation + size(name) end
+return {size('body'), size('input_items'), conversation}
+"""
+
 LATEST = """
 local owner, after, limit, looked_at = unpack(ARGV)
 local found, place = {}, ''
@@ -280,5 +289,5 @@ shrink(math.floor(bytes * 0.9))
 return bytes - tonumber(redis.call('HGET', TOTALS, 'bytes') or 0)
 """
 
-ALL: tuple[str, ...] = (PING, GET, INPUT_ITEMS, CONVERSATION, LATEST, CREATE, UPDATE, DELETE, WANT_CANCEL, EVENTS)
+ALL: tuple[str, ...] = (PING, GET, INPUT_ITEMS, SIZES_OF, CONVERSATION, LATEST, CREATE, UPDATE, DELETE, WANT_CANCEL, EVENTS)
 ALL += (RENEW, ORPHANS, HELD, HIT, SWEEP, MAKE_ROOM)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import aiosqlite
 
-from codex_proxy.store.base import CONVERSATION, Amendment, Claim, Order, Record, StoredTrace
+from codex_proxy.store.base import CONVERSATION, Amendment, Claim, Order, Page, Record, StoredEvent, StoredTrace
 from codex_proxy.store.sqlite_file import Row, run
 
 SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "
@@ -20,6 +20,10 @@ SELECT_CONVERSATION = """SELECT conversation FROM (
     SELECT -1 AS place, conversation FROM input WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2)
     UNION ALL SELECT number, content FROM part WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2))
     ORDER BY place"""
+SELECT_SIZES = """SELECT length(content), length(input_items), length(conversation)
+        + (SELECT coalesce(sum(length(content)), 0) FROM part WHERE part.record = record.number)
+    FROM record JOIN body ON body.record = record.number JOIN input ON input.record = record.number
+    WHERE id = ? AND owner = ? AND status != 'conversation'"""
 _AMEND = """UPDATE record SET created_at = ?1, changed_at = ?2, last_event = ?3,
     size = size + ?5, items = items + ?6 WHERE number = ?4"""
 SELECT_EXTENT = "SELECT items, size FROM record WHERE id = ? AND owner = ? AND status = 'conversation'"
@@ -28,9 +32,17 @@ _SELECT_ITEM = """SELECT number, type, content FROM event
 _INDEXED = _SELECT_ITEM.replace("FROM event", "FROM event INDEXED BY event_item")  # by itself SQLite takes the whole record
 _SELECT_NAMED = _INDEXED + " AND type IN ({}) AND type NOT GLOB 'response.*'"
 _SELECT_ODDLY_NAMED = _SELECT_ITEM + " AND type IN ({})"  # a client may choose any id
-_SELECT_PAGE = {
-    "asc": _SELECT_ITEM + " AND number > ? ORDER BY number LIMIT ?",
-    "desc": _SELECT_ITEM + " AND number < ? ORDER BY number DESC LIMIT ?",
+# SQLite knows a value's length without reading it, so what does not fit is not read. `total` is the bytes up to an item.
+_SELECT_PAGE = """WITH near AS (SELECT record, number, length(content) AS size FROM event
+        WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2 AND status = 'conversation')
+            AND number {beyond} ?3 ORDER BY number {order} LIMIT ?4 + 1),
+    counted AS (SELECT record, number, row_number() OVER way AS place, sum(size) OVER way AS total
+        FROM near WINDOW way AS (ORDER BY number {order}))
+    SELECT number, type, content, (SELECT count(*) FROM near) FROM counted JOIN event USING (record, number)
+    WHERE place <= ?4 AND (place = 1 OR total <= ?5) ORDER BY number {order}"""
+_SELECT_PAGE_OF = {
+    "asc": _SELECT_PAGE.format(beyond=">", order="ASC"),
+    "desc": _SELECT_PAGE.format(beyond="<", order="DESC"),
 }
 _BEFORE_ALL, _AFTER_ALL = -1, 2**62  # numbers of events
 # Each LIMIT makes SQLite look at only one record, owner or claim, because every write runs this.
@@ -135,7 +147,12 @@ def select_items(names: Iterable[str]) -> list[tuple[str, list[str]]]:
 
 def select_page(order: Order, beyond: int | None) -> tuple[str, int]:
     """Return the statement that reads a page of a conversation, and the number beyond which it does."""
-    return _SELECT_PAGE[order], beyond if beyond is not None else _BEFORE_ALL if order == "asc" else _AFTER_ALL
+    return _SELECT_PAGE_OF[order], beyond if beyond is not None else _BEFORE_ALL if order == "asc" else _AFTER_ALL
+
+
+def page(rows: list[Row]) -> Page:
+    """Build a page from the rows of `select_page`; each one has the number of items that there are, up to one beyond the limit."""
+    return Page([StoredEvent(*row[:3]) for row in rows], bool(rows) and rows[0][3] > len(rows))
 
 
 def stored_trace(rows: list[Row]) -> StoredTrace:

@@ -19,7 +19,7 @@ import aiosqlite
 import msgspec
 
 from codex_proxy.errors import RecordEnded
-from codex_proxy.store import sql, sqlite_file
+from codex_proxy.store import base, sql, sqlite_file
 from codex_proxy.store.base import (
     ENDED_MESSAGE,
     RUNNING,
@@ -114,6 +114,10 @@ class SqliteStore:
         rows = await self._read(found, record_id, owner)
         return rows[0][0] if rows else None
 
+    async def sizes(self, owner: str, record_id: str) -> base.Sizes | None:
+        rows = await self._read(sql.SELECT_SIZES, record_id, owner)
+        return base.Sizes(*rows[0]) if rows else None
+
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
         rows = await self._read(sql.SELECT_CONVERSATION, record_id, owner)
         return [content for (content,) in rows] or None
@@ -152,9 +156,9 @@ class SqliteStore:
         found = [await self._read(statement, record_id, owner, *ids) for statement, ids in sql.select_items(types)]
         return [StoredEvent(*row) for rows in found for row in rows]
 
-    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None) -> list[StoredEvent]:
+    async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None, most: int) -> base.Page:
         statement, number = sql.select_page(order, beyond)
-        return [StoredEvent(*row) for row in await self._read(statement, record_id, owner, number, limit)]
+        return sql.page(await self._read(statement, record_id, owner, number, limit, most))
 
     async def extent(self, owner: str, record_id: str) -> Extent | None:
         rows = await self._read(sql.SELECT_EXTENT, record_id, owner)

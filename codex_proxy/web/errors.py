@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 from codex_proxy import errors
 from codex_proxy.dialects.common import ErrorBody, ErrorObject
 from codex_proxy.errors import ProxyError
-from codex_proxy.web import paths, refusals
+from codex_proxy.web import answers, paths, refusals
 from codex_proxy.web.paths import PATHS
 
 _log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def response(error: ProxyError) -> web.Response:
 
 
 def json_response(content: bytes, status: int = 200) -> web.Response:
-    return web.Response(body=content, status=status, content_type="application/json")
+    return web.Response(body=answers.body(content), status=status, content_type="application/json")
 
 
 @web.middleware

@@ -35,6 +35,7 @@ from codex_proxy.systemd import Systemd
 from codex_proxy.threads import digest
 from codex_proxy.threads.traces import Traces
 from codex_proxy.turns import Turn
+from codex_proxy.web.answers import Answers
 from codex_proxy.web.followers import Followers
 from codex_proxy.web.gates.auth import Caller, Callers
 from codex_proxy.web.gates.bodies import Bodies, Body
@@ -71,6 +72,7 @@ class Server:
         self.traces = Traces(store, settings.conversation_minutes * 60, shared=shared)
         self.store = store
         self.decoding = Decoding()
+        self.answers = Answers()
         self.histories = Slots("stored conversations are being read", *_HISTORIES)
         self.instance = Instance(store)
         self.backgrounds = Backgrounds(store)

@@ -55,10 +55,10 @@ async def test_a_page_an_item_and_an_append_read_nothing_else_of_a_conversation(
     conversations = _conversations(store.as_store, decoding)
     name = await _filled(conversations)
     store.broken.add("events")  # by which all are read
-    page, more = await conversations.page("anna", name, 10, "desc", None)
-    assert ([one.type for one in page], more) == ([f"msg_{n}" for n in range(29, 19, -1)], True)
-    page, more = await conversations.page("anna", name, 10, "asc", "msg_19")
-    assert ([one.type for one in page], more) == ([f"msg_{n}" for n in range(20, 30)], False)
+    page = await conversations.page("anna", name, 10, "desc", None)
+    assert ([one.type for one in page.items], page.more) == ([f"msg_{n}" for n in range(29, 19, -1)], True)
+    page = await conversations.page("anna", name, 10, "asc", "msg_19")
+    assert ([one.type for one in page.items], page.more) == ([f"msg_{n}" for n in range(20, 30)], False)
     with pytest.raises(InvalidRequest, match="after"):
         await conversations.page("anna", name, 10, "asc", "msg_30")
     assert (await conversations.item("anna", name, "msg_7")).number == 7

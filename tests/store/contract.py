@@ -30,7 +30,9 @@ from codex_proxy.store.base import (
     Claim,
     Extent,
     Order,
+    Page,
     Record,
+    Sizes,
     Store,
     StoredEvent,
     StoredPart,
@@ -130,10 +132,12 @@ class Contract:
         for number in (0, 2, 3, 12):
             await store.update(change(record, parts=[StoredPart(number, b"[%d]" % number)]))
         await store.update(change(record, parts=[StoredPart(12, b"[12, 13]")]))
+        assert await store.sizes("anna", record.id) == Sizes(len(record.body), 20, 15 + 3 * 3 + 8)
         await store.update(change(ended(record)))
         parts = [b'["said before"]', b"[0]", b"[2]", b"[3]", b"[12, 13]"]
         assert await store.conversation("anna", record.id) == parts
         assert await store.conversation("bert", record.id) is None
+        assert await store.sizes("bert", record.id) is None
 
     async def test_a_change_keeps_what_it_does_not_say(self, store: Store) -> None:
         record = a_record(body=b"first")
@@ -546,7 +550,7 @@ class Contract:
     async def test_one_item_of_a_conversation_is_found_and_all_are_read_by_pages_and_counted(self, store: Store) -> None:
         await store.create(a_conversation(), b"[]", b"[]")
         assert await store.extent("anna", "conv_1") == Extent(0, 6)
-        assert await store.page("anna", "conv_1", 10, "desc", None) == []
+        assert await store.page("anna", "conv_1", 10, "desc", None, NARROW) == Page([], more=False)
         await store.amend("anna", amendment(after=-1, added=range(5)))
         oddly = StoredEvent(5, "response.\0'; --", b"{}")
         added = msgspec.structs.replace(amendment(after=4), added=[oddly], removed=[an_item(1), an_item(77)], body=b'{"a":1}')
@@ -560,11 +564,14 @@ class Contract:
         assert await store.find("anna", "conv_1", []) == []
         orders: tuple[tuple[Order, list[StoredEvent]], ...] = (("asc", items), ("desc", items[::-1]))
         for order, whole in orders:
-            found: list[StoredEvent] = []
-            while page := await store.page("anna", "conv_1", 2, order, found[-1].number if found else None):
-                assert len(page) <= 2
-                found += page
-            assert found == whole
+            for most, longest in ((NARROW, 2), (0, 1)):
+                found: list[StoredEvent] = []
+                more = True
+                while more:
+                    page = await store.page("anna", "conv_1", 2, order, found[-1].number if found else None, most)
+                    found, more = found + page.items, page.more
+                    assert len(page.items) <= longest
+                assert found == whole
 
     async def test_items_are_those_of_ones_own_conversations_alone(self, store: Store) -> None:
         await store.create(a_conversation(), b"[]", b"[]")
@@ -573,8 +580,9 @@ class Contract:
         await store.update(change(ended(a_record()), some_events(0, 3)))
         for owner, name in (("bert", "conv_1"), ("anna", "resp_1"), ("anna", "conv_2")):
             assert await store.find(owner, name, ["msg_0", "response.output_text.delta"]) == []
-            assert await store.page(owner, name, 10, "asc", None) == []
+            assert await store.page(owner, name, 10, "asc", None, NARROW) == Page([], more=False)
             assert await store.extent(owner, name) is None
+        assert await store.sizes("anna", "conv_1") is None
         assert await store.delete("anna", "conv_1")
         await store.create(a_conversation(), b"[]", b"[]")
         assert await store.find("anna", "conv_1", ["msg_0"]) == []

@@ -1,7 +1,7 @@
 """The Conversations API: bodies, objects, and the items of a conversation. OpenAI API reference, "Conversations"."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -60,14 +60,23 @@ class Item(msgspec.Struct, frozen=True):
     content: bytes
 
 
-_B = TypeVar("_B", CreateBody, ItemsBody)
+def decode_create(raw: bytes | bytearray) -> tuple[dict[str, str], bytes]:
+    """Decode the body of a creation; returns the metadata, and the items as a JSON array. Raises what `decode_items` does."""
+    asked = body.decode(raw, CreateBody)
+    return asked.metadata or {}, _checked(asked.items or [])
 
 
-def decode_items(raw: bytes | bytearray, type_: type[_B]) -> _B:
-    """Decode a body with items, which must be valid response input. Raises InvalidRequest, UnsupportedParameter."""
-    asked = body.decode(raw, type_)
-    history_of(asked.items or [], "items")
-    return asked
+def decode_items(raw: bytes | bytearray) -> bytes:
+    """Decode a body with items, which must be valid response input, into a JSON array.
+
+    Raises InvalidRequest, UnsupportedParameter.
+    """
+    return _checked(body.decode(raw, ItemsBody).items)
+
+
+def _checked(given: list[_Item]) -> bytes:
+    history_of(given, "items")
+    return msgspec.json.encode(given)
 
 
 def decode_update(raw: bytes | bytearray) -> UpdateBody:

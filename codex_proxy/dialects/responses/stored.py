@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from codex_proxy.dialects import bounds
 from codex_proxy.dialects.responses import item_ids
 from codex_proxy.dialects.responses.updates import Compacted, Given, since_compaction
 from codex_proxy.errors import InvalidRequest
@@ -61,7 +62,7 @@ def input_items(given: str | list[dict[str, Any]], response_id: str) -> bytes:
 
 
 def page(kept: bytes, *, after: str | None, limit: int, newest_first: bool) -> bytes:
-    """Return a page of items as JSON: at most `limit` items after the item `after`, in the requested order.
+    """Return a page of items as JSON: at most `limit` items, and PAGE_BYTES, after the item `after`, in the requested order.
 
     Of all other items only the ids are read: the input may have many megabytes. Raises InvalidRequest if there is no item `after`:
     a first page in its place would make a client loop.
@@ -73,8 +74,10 @@ def page(kept: bytes, *, after: str | None, limit: int, newest_first: bool) -> b
     if start is None:
         raise InvalidRequest("Invalid value for 'after': there is no item with that id.", param="after")
     found: list[Any] = items[start : start + limit]  # Any: msgspec.Raw, written as it is
+    del found[max(1, sum(size <= bounds.PAGE_BYTES for size in itertools.accumulate(len(memoryview(item)) for item in found))) :]
     ids = [_id_of(item) for item in found]
-    return msgspec.json.encode(ItemList(found, ids[0] if ids else None, ids[-1] if ids else None, start + limit < len(items)))
+    more = start + len(found) < len(items)
+    return msgspec.json.encode(ItemList(found, ids[0] if ids else None, ids[-1] if ids else None, more))
 
 
 def _id_of(item: msgspec.Raw) -> Any:  # Any: the client's own id may be null
