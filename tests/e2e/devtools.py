@@ -46,7 +46,7 @@ class Page:
     async def listen(self) -> None:
         async for message in self._socket:
             told = json.loads(message.data)
-            if (waiting := self._waiting.pop(told.get("id"), None)) is not None:
+            if (waiting := self._waiting.pop(told.get("id"), None)) is not None and not waiting.done():
                 if "error" in told:
                     waiting.set_exception(AssertionError(f"DevTools: {told['error']}"))
                 else:

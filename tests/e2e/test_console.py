@@ -387,6 +387,7 @@ async def test_two_keys_see_nothing_of_each_other_and_the_operator_the_turns_of_
             assert other not in await pages[name].run("document.body.innerText")
         ids = {name: await pages[name].run("sessionStorage.getItem('codex-proxy.open')") for name in ("anna", "boris")}
         await pages["chief"].front()
+        assert pages["chief"].asked.count(f"{proxy.address}/x_codex/events") > 1  # a tab behind others keeps no connection busy
         await pages["chief"].click(".turn-row .stop")
         await pages["chief"].until("document.querySelectorAll('.turn-row .stop').length === 1")
         await pages["chief"].click(".turn-row .stop")

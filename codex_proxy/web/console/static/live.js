@@ -1,4 +1,5 @@
-// The server's live status: /x_codex/events, reopened whenever it ends.
+// The server's live status: /x_codex/events, reopened whenever it ends. Not while the tab is in the background: a browser has six
+// connections to a server for all its tabs, and without a free one not even a turn can be stopped.
 
 import {ApiError, events, isGone, key, request, sentence} from "./api.js";
 
@@ -33,10 +34,13 @@ export function again() {
   wake();
 }
 
+document.addEventListener("visibilitychange", () => document.hidden && control.abort());
+
 /** Follow the server until the page is closed. */
 export async function follow() {
   let wait = FIRST_WAIT;
   for (;;) {
+    if (document.hidden) await new Promise((done) => document.addEventListener("visibilitychange", done, {once: true}));
     control = new AbortController();
     let heard = false;
     try {

@@ -36,8 +36,8 @@ export function create() {
   const dialog = h("dialog", {"aria-label": "The last request as code"});
   const node = h("div", {class: "playground"}, h("div", {class: "top"}, h("h1", {}, "Playground"), h("div", {class: "tools"}, code, fresh)), hello, log, form, dialog);
 
-  /** @type {{id: string | null, running: string | null, body: Body | null, control: AbortController, attached: string[], stop: boolean}} */
-  const state = {id: null, running: null, body: null, control: new AbortController(), attached: [], stop: false};
+  /** @type {{id: string | null, running: string | null, body: Body | null, attached: string[], stop: boolean}} */
+  const state = {id: null, running: null, body: null, attached: [], stop: false};
   /** @type {any[]} */
   let models = [];
 
@@ -56,11 +56,10 @@ export function create() {
     log.append(h("section", {class: "turn"}, userMessage(shown), view.node));
     state.body = body;
     state.running = "";
-    state.control = new AbortController();
     buttons();
     pinned.stick();
     try {
-      const answer = await request("v1/responses", {method: "POST", body: {...body, background: true, stream: true}, signal: state.control.signal});
+      const answer = await request("v1/responses", {method: "POST", body: {...body, background: true, stream: true}});
       await follow(view, answer);
     } catch (error) {
       view.fail(sentence(error));
@@ -83,7 +82,7 @@ export function create() {
     let [answer, seen, attempt] = [/** @type {Response | null} */ (first), -1, 0];
     for (;;) {
       try {
-        answer ??= await request(`${pathOf(state.running ?? "")}?stream=true&starting_after=${seen}`, {signal: state.control.signal});
+        answer ??= await request(`${pathOf(state.running ?? "")}?stream=true&starting_after=${seen}`);
         for await (const {data} of events(answer)) {
           if (data.response?.id && state.running !== data.response.id) {
             state.running = data.response.id;
@@ -97,7 +96,7 @@ export function create() {
         if (!kept || ENDED.has(kept.status)) return kept && view.end(kept);
       } catch (error) {
         const again = isGone(error) || (error instanceof ApiError && error.status >= 500);
-        if (state.control.signal.aborted || !again || !state.running) throw error;
+        if (!again || !state.running) throw error;
         view.state("The connection is lost. Trying again", true);
       }
       answer = null;
@@ -247,10 +246,9 @@ export function create() {
     const said = items.filter((item) => item.type === "message" && item.role === "user").map((item) => userMessage(item.content));
     log.append(h("section", {class: "turn"}, ...said, view.node));
     state.running = response.id;
-    state.control = new AbortController();
     buttons();
     try {
-      await follow(view, await request(`${pathOf(response.id)}?stream=true`, {signal: state.control.signal}));
+      await follow(view, await request(`${pathOf(response.id)}?stream=true`));
     } catch (error) {
       view.fail(sentence(error));
     }
