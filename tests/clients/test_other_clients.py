@@ -1,4 +1,4 @@
-"""Three clients that somebody else wrote, tried with the demo's model: a command, a library, a program of npm's."""
+"""Clients that somebody else wrote, tried with the demo's model: a command, a program of npm's, and in a long run a library."""
 
 from pathlib import Path
 
@@ -10,10 +10,11 @@ from tests.clients.client_list import BY_NAME
 from tests.clients.other_clients import NotInstalled, attempt, install
 from tests.clients.test_node_sdk import missing
 from tests.conftest import Proxy
+from tests.support.long_run import LONG
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["llm", "magentic", "qwen-code"])
+@pytest.mark.parametrize("name", ["llm", "qwen-code", *(["magentic"] if LONG else [])])
 async def test_a_client_works_as_it_comes(name: str, proxy: Proxy, model: ModelServer, tmp_path: Path) -> None:
     model.script = script.script
     try:

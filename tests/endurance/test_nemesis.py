@@ -32,7 +32,7 @@ from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
 CLIENTS, WORKERS = 20, 4
-SECONDS = float(os.environ.get("NEMESIS_SECONDS", "30"))
+SECONDS = float(os.environ.get("NEMESIS_SECONDS", "20"))
 BEFORE, AFTER = 5.0, 5.0  # seconds that are measured
 EVERY = 0.7  # seconds between two bad deeds, on average
 LEAVES = 0.1  # the share of requests whose client leaves before the end

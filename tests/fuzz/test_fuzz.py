@@ -42,10 +42,10 @@ _PATHS = {
 _JSON = {"Content-Type": "application/json"}
 _SEED = 20_250
 _ENDLESS = "/x_codex/events"
-_DAMAGED, _FROM_A_STRANGER = often(1500, 4000), often(150, 400)
-_MESSAGES = often(400, 1000)
+_DAMAGED, _FROM_A_STRANGER = often(1000, 4000), often(100, 400)
+_MESSAGES = often(250, 1000)
 _LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed", "response.steer.failed", "error")
-_CASES = often(25, 60)  # for each operation and mode
+_CASES = often(12, 60)  # for each operation and mode
 _CHECKS = [  # not that what fits the document is taken: no schema can say that each tool call has its result
     *(checks.status_code_conformance, checks.content_type_conformance),
     *(checks.response_schema_conformance, checks.negative_data_rejection),

@@ -13,7 +13,11 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import ProxyStarter
 from tests.live.test_no_way_out import outputs, runs
+from tests.support.long_run import LONG
 
+_SANDBOXES = [("read-only", "0"), ("workspace-write", "0"), ("workspace-write", "1"), ("danger-full-access", "0")]
+_UNTRUSTED = _SANDBOXES if LONG else [("workspace-write", "1")]  # then the CLI itself is careful
+_RUNS = [*((*sandbox, True) for sandbox in _SANDBOXES), *((*sandbox, False) for sandbox in _UNTRUSTED)]
 _EVENTS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop")
 
 
@@ -76,11 +80,7 @@ def _make_hostile(repository: Path, canaries: Canaries, elsewhere: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trusted", [False, True])
-@pytest.mark.parametrize(
-    ("sandbox", "network"),
-    [("read-only", "0"), ("workspace-write", "0"), ("workspace-write", "1"), ("danger-full-access", "0")],
-)
+@pytest.mark.parametrize(("sandbox", "network", "trusted"), _RUNS)
 async def test_no_program_that_a_repository_names_is_run_and_codexs_configuration_stays_as_it_is(
     start_proxy: ProxyStarter,
     model: ModelServer,

@@ -21,6 +21,7 @@ from codex_proxy.demo.steps import Call, ModelRequest, Say, Script, Step, words
 from tests.conftest import Proxy, ProxyStarter
 from tests.live.recording import Recording, Said
 from tests.support.key_file import Bearer, write_keys
+from tests.support.long_run import LONG
 from tests.support.refusals import post, refusal
 
 _READ, _WRITE, _ONLINE, _DANGER = "read-only", "workspace-write", "workspace-write with network", "danger-full-access"
@@ -101,7 +102,7 @@ class _Case(msgspec.Struct, frozen=True):
 
 _CEILINGS = [(name, network) for name in _KEYS for network in (True, False) if network or name != "daring"]
 _CASES = [_Case(*ceiling, *asked) for ceiling in _CEILINGS for asked in itertools.product(_ASKED, (None, True, False))]
-_SERVERS = [_Server(*mode, network) for mode in _GIVES for network in ("0", "1")]
+_SERVERS = [_Server(*mode, network) for mode, usual in zip(_GIVES, "010101", strict=True) for network in ("01" if LONG else usual)]
 
 
 @pytest.mark.parametrize("server", _SERVERS, ids=str)
