@@ -72,37 +72,60 @@ class Views:
         return View((*walk.shown(), *(one for one in self._whole if one != root)), root, _outermost(inside), network)
 
 
+class _Read(msgspec.Struct, frozen=True):
+    """A directory as it was read: what is shown of it, and its directories with something hidden below."""
+
+    version: Version | None
+    shown: tuple[str, ...]
+    below: tuple[str, ...]
+    has_links: bool  # whose targets may change without the directory
+
+
 class _Walk:
-    """Collects the outermost paths in which nothing is hidden, again whenever a directory above them has changed."""
+    """Collects the outermost paths in which nothing is hidden; of the directories above them, only changed ones are read again."""
 
     def __init__(self, hidden: Hidden, whole: tuple[str, ...]) -> None:
         self.hidden = hidden
-        self._versions: dict[str, Version | None] = {}
+        self._read: dict[str, _Read] = {}
         self._shown: tuple[str, ...] = ()
         self._whole = whole
         marks = [place for place in (*hidden.places, *hidden.opened) if not _inside(place, whole)]
         self._on_the_way = {step for place in (*marks, f"{hidden.home}/.") for step in _ancestors(place)}
+        self._known: dict[str, set[str]] = {}  # all that may be shown or walked of a hidden directory
+        for place in (*self._on_the_way, *hidden.opened):
+            self._known.setdefault(os.path.dirname(place), set()).add(place)
 
     def shown(self) -> tuple[str, ...]:
-        if not self._versions or any(version(directory) != seen for directory, seen in self._versions.items()):
-            self._versions = {}
+        unchanged = {directory: read for directory, read in self._read.items() if version(directory) == read.version}
+        if not self._read or len(unchanged) < len(self._read):
+            self._read = {directory: read for directory, read in unchanged.items() if not read.has_links}
             self._shown = tuple(sorted(self._below("/")))
         return self._shown
 
     def _below(self, directory: str) -> Iterator[str]:
-        self._versions[directory] = version(directory)
-        found = 0
-        for place, is_link in _entries(directory):
+        if directory not in self._read:
+            self._read[directory] = self._look(directory)
+        yield from self._read[directory].shown
+        for place in self._read[directory].below:
+            yield from self._below(place)
+
+    def _look(self, directory: str) -> _Read:
+        seen = version(directory)
+        shown: list[str] = []
+        below, has_links = [], False
+        hidden = self.hidden.hides(directory)  # /tmp may have thousands of entries, and changes all the time
+        for place, is_link in _present(self._known.get(directory, ())) if hidden else _entries(directory):
+            has_links |= is_link
             if place in self._whole:
                 continue
             if place in self._on_the_way and not is_link:
-                yield from self._below(place)
+                below.append(place)
             elif not self.hidden.hides(place) and (not is_link or self._leads_to_shown(place)):
-                found += 1
-                if found > _ENTRIES_AT_MOST:
+                if len(shown) == _ENTRIES_AT_MOST:
                     _tell_of_the_rest(directory)
-                    return
-                yield place
+                    break
+                shown.append(place)
+        return _Read(seen, tuple(shown), tuple(below), has_links)
 
     def _leads_to_shown(self, link: str) -> bool:
         """Whether a link may be shown, which shows its target: one through a path that commands may write to can lead anywhere."""
@@ -131,6 +154,11 @@ def _entries(directory: str) -> list[tuple[str, bool]]:
     if directory == "/":
         kinds = [kind for kind in kinds if not kind[0] or kind[2]]  # shows no files of the root directory
     return [(path, is_link) for _, path, is_link in kinds]
+
+
+def _present(places: Iterable[str]) -> list[tuple[str, bool]]:
+    """(path, is a link) of each path that exists."""
+    return [(place, os.path.islink(place)) for place in sorted(places) if os.path.lexists(place)]
 
 
 def _ancestors(place: str) -> Iterator[str]:
