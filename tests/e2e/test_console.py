@@ -167,6 +167,7 @@ async def test_the_history_is_searched_opened_forked_and_deleted_from(console: P
     await ask(page, "another way on")
     await answered(page, 2)
     forked = await page.until("sessionStorage.getItem('codex-proxy.open')")
+    assert await page.run("location.hash") == "#playground"  # a reload shows what came after, not the fork
     shown = await (await console.http.get(f"{console.base_url}/responses/{forked}")).json()
     assert shown["previous_response_id"] == first["id"]
     await page.run(f"location.hash = '#history/{last['id']}'")
@@ -186,6 +187,8 @@ async def test_an_image_is_attached_taken_away_and_sent(
     page = await browser.tab()
     await page.go(f"{console.address}/#playground")
     await page.until("document.querySelector('.composer select')?.options.length > 0")
+    await page.choose('.composer input[type="file"]', Path(__file__))
+    await page.sees("Only images can be attached.")
     await page.choose('.composer input[type="file"]', picture)
     await page.until("document.querySelectorAll('.images img').length === 1")
     await page.click(".images button")
@@ -351,6 +354,7 @@ async def test_a_server_without_a_login_says_what_to_do(
         await page.run("location.hash = '#playground'")
         await ask(page, "hello")
         await page.sees("Codex is not logged in on this server")
+        await page.sees("Try again")
         await pictured(page, "playground-failed")
 
 

@@ -1,15 +1,15 @@
 // Playground: a conversation over the Responses API, in the background, so that it survives a reload or a lost connection.
 
 import {ApiError, events, isGone, json, request, sentence} from "./api.js";
-import {announce, button, codeBlock, h, icon} from "./dom.js";
-import {live, watch} from "./live.js";
+import {choices} from "./choices.js";
+import {announce, button, codeBlock, h, icon, mark} from "./dom.js";
 import {asCurl, asPython} from "./snippets.js";
-import {AnswerView, ENDED, keptTurn, userMessage} from "./transcript.js";
+import {AnswerView, ENDED, inputNodes, keptTurn, userMessage} from "./transcript.js";
 import {chain, pathOf} from "./kept.js";
 
 /** @typedef {import("../types").Body} Body */
+/** @typedef {import("../types").Answer} Answer */
 
-const CHOICES = "codex-proxy.choices"; // in localStorage: the latest choices
 const OPEN = "codex-proxy.open"; // in sessionStorage: the response that this tab shows
 const MOST_IMAGE = 8_000_000; // bytes
 const WAITS = [300, 1000, 2000, 4000, 8000]; // milliseconds between attempts to resume
@@ -19,70 +19,66 @@ export function create() {
   const log = h("div", {class: "log"});
   const examples = ["What is in this directory?", "Run `uname -a`", "Explain what you may do here."].map((text) => button("", () => { input.value = text; submit(); }, text));
   const hello = h("div", {class: "hello"}, h("p", {}, "Ask Codex something. It works in the directory below, in its sandbox."), h("p", {class: "examples"}, ...examples));
-  const input = h("textarea", {rows: "2", "aria-label": "Message", placeholder: "Ask Codex. Enter sends, Shift+Enter breaks the line, Escape stops."});
+  const input = h("textarea", {rows: "2", dir: "auto", "aria-label": "Message", placeholder: "Ask Codex. Enter sends, Shift+Enter breaks the line, Escape stops."});
   const send = h("button", {type: "submit", class: "primary"}, "Send");
   const fresh = button("plain", anew, "New");
   const code = button("plain", showCode, "As code");
   const images = h("div", {class: "images"});
-  const file = h("input", {type: "file", accept: "image/png,image/jpeg,image/webp,image/gif", class: "unseen", tabindex: "-1", "aria-label": "Image"});
+  const file = h("input", {type: "file", accept: "image/png,image/jpeg,image/webp,image/gif", hidden: true});
   const attach = button("plain", () => file.click(), icon("image"), "Image");
-  const select = (/** @type {string} */ label) => h("select", {"aria-label": label, onchange: choose});
-  const selects = {model: select("Model"), mode: select("Mode"), effort: select("Effort"), sandbox: select("Sandbox"), cwd: select("Directory")};
+  const {node: selects, chosen} = choices();
   const status = h("span", {class: "status"});
-  const next = h("p", {class: "status", role: "status", hidden: true}, "Sent when the answer is done.");
+  const note = h("p", {class: "status", role: "status"});
   const pinned = new Pinned();
-  const form = h("form", {class: "composer", "aria-label": "Message to Codex"}, pinned.button, images, input, next,
-    h("div", {class: "actions"}, h("div", {class: "choices"}, ...Object.values(selects)), status, attach, file, send));
+  const form = h("form", {class: "composer", "aria-label": "Message to Codex"}, pinned.button, images, input, note,
+    h("div", {class: "actions"}, selects, status, attach, file, send));
   const dialog = h("dialog", {"aria-label": "The last request as code"});
   const node = h("div", {class: "playground"}, h("div", {class: "top"}, h("h1", {}, "Playground"), h("div", {class: "tools"}, code, fresh)), hello, log, form, dialog);
 
-  /** @type {{id: string | null, running: string | null, body: Body | null, attached: string[], stop: boolean}} */
-  const state = {id: null, running: null, body: null, attached: [], stop: false};
-  /** @type {any[]} */
-  let models = [];
+  /** `running`: the id of the running response, "" before it has one; `next`: send the message when it is done @type {{id: string | null, running: string | null, body: Body | null, attached: string[], stop: boolean, next: boolean}} */
+  const state = {id: null, running: null, body: null, attached: [], stop: false, next: false};
 
   function buttons() {
-    attach.hidden = state.running !== null;
-    send.textContent = state.running !== null ? "Stop" : "Send";
-    send.classList.toggle("primary", state.running === null);
+    const runs = state.running !== null;
+    attach.hidden = runs;
+    send.textContent = runs ? "Stop" : "Send";
+    send.classList.toggle("primary", !runs);
     code.disabled = !state.body;
-    fresh.disabled = state.running !== null || !log.childElementCount;
+    fresh.disabled = runs || !log.childElementCount;
     hello.hidden = log.childElementCount > 0;
   }
 
-  /** @param {Body} body @param {unknown} shown */
-  async function run(body, shown) {
-    const view = new AnswerView({onUpdate: () => pinned.keep(), status});
-    log.append(h("section", {class: "turn"}, userMessage(shown), view.node));
-    state.body = body;
-    state.running = "";
+  /** Show a turn to its end: a new one, or a stored one that still runs. @param {HTMLElement[]} said @param {Body | null} body @param {Answer} [running] */
+  async function run(said, body, running) {
+    const view = new AnswerView({onUpdate: () => pinned.keep(), status, began: running?.created_at});
+    const turn = h("section", {class: "turn"}, ...said, view.node);
+    log.append(turn);
+    Object.assign(state, {body, running: running?.id ?? ""});
     buttons();
     pinned.stick();
     try {
-      const answer = await request("v1/responses", {method: "POST", body: {...body, background: true, stream: true}});
-      await follow(view, answer);
+      await follow(view, body);
     } catch (error) {
       view.fail(sentence(error));
-      view.node.append(retry(body, shown, view));
+    }
+    if (body && view.failed) {
+      view.node.append(button("", () => {
+        if (state.running !== null) return;
+        turn.remove();
+        run(said, body);
+      }, "Try again"));
     }
     done(view);
   }
 
-  /** @param {Body} body @param {unknown} shown @param {AnswerView} view */
-  function retry(body, shown, view) {
-    return button("", () => {
-      if (state.running !== null) return;
-      view.node.parentElement?.remove();
-      run(body, shown);
-    }, "Try again");
-  }
-
-  /** Follow a response to its end, even if the connection breaks. @param {AnswerView} view @param {Response} first */
-  async function follow(view, first) {
-    let [answer, seen, attempt] = [/** @type {Response | null} */ (first), -1, 0];
+  /** Follow a response to its end, even if the connection breaks. @param {AnswerView} view @param {Body | null} body */
+  async function follow(view, body) {
+    let [seen, attempt] = [-1, 0];
     for (;;) {
       try {
-        answer ??= await request(`${pathOf(state.running ?? "")}?stream=true&starting_after=${seen}`);
+        const answer = await (state.running
+          ? request(`${pathOf(state.running)}?stream=true&starting_after=${seen}`)
+          : request("v1/responses", {method: "POST", body: {...body, background: true, stream: true}}));
         for await (const {data} of events(answer)) {
           if (data.response?.id && state.running !== data.response.id) {
             state.running = data.response.id;
@@ -91,36 +87,42 @@ export function create() {
           }
           if (data.sequence_number > seen) view.apply(data);
           [seen, attempt] = [Math.max(seen, data.sequence_number ?? seen), 0];
+          if (view.ended) return;
         }
-        const kept = state.running ? await json(pathOf(state.running)) : null;
-        if (!kept || ENDED.has(kept.status)) return kept && view.end(kept);
+        const kept = await json(pathOf(state.running ?? ""));
+        if (ENDED.has(kept.status)) return view.end(kept);
       } catch (error) {
         const again = isGone(error) || (error instanceof ApiError && error.status >= 500);
         if (!again || !state.running) throw error;
         view.state("The connection is lost. Trying again", true);
       }
-      answer = null;
       await new Promise((go) => setTimeout(go, WAITS[Math.min(attempt++, WAITS.length - 1)]));
     }
   }
 
   /** @param {AnswerView} view */
   function done(view) {
-    const ended = view.response && ENDED.has(view.response.status);
-    if (ended && view.response?.status !== "failed") state.id = view.response?.id ?? state.id;
+    if (view.ended && !view.failed) state.id = view.response?.id ?? state.id;
+    const next = state.next && view.response?.status === "completed";
     Object.assign(state, {running: null, stop: false});
     remember(state.id);
     buttons();
     announce(view.foot.textContent ?? "");
-    if (!next.hidden && view.response?.status === "completed") submit();
-    next.hidden = true;
+    tell("");
+    if (next) submit();
     if (node.isConnected && document.activeElement === document.body) input.focus();
+  }
+
+  /** Say something below the message. @param {string} text @param {boolean} [next] */
+  function tell(text, next = false) {
+    note.textContent = text;
+    state.next = next;
   }
 
   async function stop() {
     if (state.running === null) return;
-    const id = state.running;
-    if (id) await json(`${pathOf(id)}/cancel`, {method: "POST"}).catch((error) => announce(sentence(error)));
+    status.replaceChildren(mark("work"), "Stopping");
+    if (state.running) await json(`${pathOf(state.running)}/cancel`, {method: "POST"}).catch((error) => tell(sentence(error)));
     else state.stop = true; // once it has an id
   }
 
@@ -128,11 +130,9 @@ export function create() {
     if (state.running !== null) return stop();
     const text = input.value.trim();
     if (!text && !state.attached.length) return undefined;
-    /** @type {unknown} */
-    let content = text;
-    if (state.attached.length) {
-      content = [...(text ? [{type: "input_text", text}] : []), ...state.attached.map((url) => ({type: "input_image", image_url: url}))];
-    }
+    const content = state.attached.length
+      ? [...(text ? [{type: "input_text", text}] : []), ...state.attached.map((url) => ({type: "input_image", image_url: url}))]
+      : text;
     const {model, mode, effort, sandbox, cwd} = chosen();
     /** @type {Body} */
     const body = {
@@ -144,16 +144,7 @@ export function create() {
     input.value = "";
     state.attached = [];
     images.replaceChildren();
-    return run(body, content);
-  }
-
-  function chosen() {
-    return /** @type {Record<keyof typeof selects, string>} */ (Object.fromEntries(Object.entries(selects).map(([name, select]) => [name, select.value])));
-  }
-
-  function choose() {
-    efforts();
-    localStorage.setItem(CHOICES, JSON.stringify(chosen()));
+    return run([userMessage(content)], body);
   }
 
   function anew() {
@@ -162,57 +153,13 @@ export function create() {
     log.replaceChildren();
     buttons();
     input.focus();
-    if (location.hash !== "#playground") history.replaceState(null, "", "#playground");
   }
 
-  /** @param {HTMLSelectElement} select @param {[string, string][]} options @param {string} [wanted] */
-  function fill(select, options, wanted) {
-    const before = wanted ?? select.value;
-    select.replaceChildren(...options.map(([value, label]) => h("option", {value}, label)));
-    select.value = options.some(([value]) => value === before) ? before : options[0]?.[0] ?? "";
-  }
-
-  function efforts() {
-    const model = models.find((one) => one.id === selects.model.value);
-    const known = model?.x_codex?.reasoning_efforts ?? [];
-    fill(selects.effort, [["", "default effort"], ...known.map((/** @type {string} */ one) => /** @type {[string, string]} */ ([one, `${one} effort`]))]);
-    const isChat = selects.mode.value === "chat";
-    selects.sandbox.disabled = selects.cwd.disabled = isChat;
-    selects.sandbox.title = isChat ? "Chat mode runs no commands." : "What commands may do";
-  }
-
-  let filled = "";
-  async function choices() {
-    const you = live.status?.you;
-    if (!you) return;
-    const told = JSON.stringify([you, live.status?.ready]);
-    if (told === filled) return;
-    filled = told;
-    const saved = savedChoices();
-    fill(selects.mode, you.default_mode === "chat" ? [["chat", "chat"], ["agent", "agent"]] : [["agent", "agent"], ["chat", "chat"]], saved.mode);
-    fill(selects.sandbox, you.sandboxes.map((one) => [one, one]), saved.sandbox);
-    fill(selects.cwd, you.workspaces.map((one) => [one, one.split("/").pop() || one]), saved.cwd);
-    selects.cwd.title = you.workspaces.join("\n");
-    const listed = await json("v1/models").catch(() => null);
-    models = (listed?.data ?? []).filter((/** @type {any} */ one) => !one.x_codex || one.x_codex.model === one.id);
-    fill(selects.model, models.length ? models.map((one) => [one.id, one.id]) : [["", "default"]], saved.model);
-    efforts();
-    if (saved.effort) fill(selects.effort, [...selects.effort.options].map((one) => [one.value, one.text]), saved.effort);
-  }
-
-  /** @returns {Record<string, string>} */
-  function savedChoices() {
-    try {
-      return JSON.parse(localStorage.getItem(CHOICES) ?? "{}") ?? {};
-    } catch {
-      return {};
-    }
-  }
-
-  /** @param {string | null} id */
+  /** Have a reload show this response, and not the one of a link that led here. @param {string | null} id */
   function remember(id) {
     if (id) sessionStorage.setItem(OPEN, id);
     else sessionStorage.removeItem(OPEN);
+    if (location.hash.startsWith("#playground/")) history.replaceState(null, "", "#playground");
   }
 
   /** Show a stored conversation up to a response, to be continued from there. @param {string} id */
@@ -234,31 +181,13 @@ export function create() {
     remember(id);
     buttons();
     pinned.stick();
-    if (running) await goOn(running);
-    return undefined;
-  }
-
-  /** @param {import("./kept.js").KeptTurn} turn still running */
-  async function goOn({response, input: items}) {
-    const view = new AnswerView({onUpdate: () => pinned.keep(), status});
-    view.began = response.created_at * 1000;
-    view.replayed = Date.now() + 1000;
-    const said = items.filter((item) => item.type === "message" && item.role === "user").map((item) => userMessage(item.content));
-    log.append(h("section", {class: "turn"}, ...said, view.node));
-    state.running = response.id;
-    buttons();
-    try {
-      await follow(view, await request(`${pathOf(response.id)}?stream=true`));
-    } catch (error) {
-      view.fail(sentence(error));
-    }
-    done(view);
+    return running && run(inputNodes(running.input), null, running.response);
   }
 
   /** @param {Blob} blob */
   function take(blob) {
-    if (!blob.type.startsWith("image/")) return;
-    if (blob.size > MOST_IMAGE) return announce("This image is larger than 8 MB.");
+    if (!blob.type.startsWith("image/")) return tell("Only images can be attached.");
+    if (blob.size > MOST_IMAGE) return tell("This image is larger than 8 MB.");
     const reader = new FileReader();
     reader.addEventListener("load", () => {
       const url = String(reader.result);
@@ -286,16 +215,15 @@ export function create() {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       if (state.running === null) submit();
-      else next.hidden = !input.value.trim();
+      else if (input.value.trim()) tell("Sent when the answer is done.", true);
     }
   });
-  input.addEventListener("input", () => { next.hidden = true; });
+  input.addEventListener("input", () => tell(""));
   node.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !dialog.open) stop();
   });
   input.addEventListener("paste", (event) => [...(event.clipboardData?.files ?? [])].forEach(take));
   file.addEventListener("change", () => ([...(file.files ?? [])].forEach(take), (file.value = "")));
-  watch(choices);
   buttons();
   let shown = "";
   return {

@@ -54,21 +54,29 @@ export function inputNodes(items) {
 
 /** An answer in progress. */
 export class AnswerView {
-  /** @param {{onUpdate?: () => void, status?: HTMLElement}} [options] `status`: where to show its state, outside the growing text */
-  constructor({onUpdate, status} = {}) {
+  /**
+   * @param {{onUpdate?: () => void, status?: HTMLElement, began?: number}} [options] `status`: where to show its state, outside the
+   *   growing text; `began`: when, in seconds since the epoch, if its first events are old
+   */
+  constructor({onUpdate = () => undefined, status, began} = {}) {
     this.body = h("div", {class: "answer-body"});
     this.foot = h("p", {class: "foot", role: "status"});
     this.status = status ?? this.foot;
     this.node = h("article", {class: "answer", "aria-label": "Answer", "aria-busy": "true"}, this.body, this.foot);
-    this.onUpdate = onUpdate ?? (() => undefined);
+    this.onUpdate = onUpdate;
     /** @type {Map<string, {node: HTMLElement, began: number, text: string, growing?: Growing, item: Item, free: number, render?: () => void}>} */
     this.items = new Map();
     /** @type {Answer | null} */
     this.response = null;
-    this.began = Date.now();
-    this.replayed = 0; // until then its events are old
+    this.began = began ? began * 1000 : Date.now();
+    this.replayed = began ? Date.now() + 1000 : 0; // until then its events are old
+    this.failed = false;
     this.live = false; // it gets events, so its duration is known to more than whole seconds
     this.state("Waiting for Codex", true);
+  }
+
+  get ended() {
+    return ENDED.has(this.response?.status ?? "");
   }
 
   /** @param {any} event of the Responses API */
@@ -185,9 +193,9 @@ export class AnswerView {
       if (known.item.type === "mcp_call" && known.item.status === "in_progress") this.put(known, workRow({...known.item, status: "incomplete"}, null));
     }
     this.status.replaceChildren();
-    this.foot.className = kind === "bad" ? "foot bad" : "foot";
+    this.failed = kind === "bad";
     this.foot.replaceChildren();
-    add(this.foot, mark(kind), h("span", {}, clean(words)), ...more);
+    add(this.foot, h("span", {class: kind}, mark(kind), clean(words)), ...more);
     this.onUpdate();
   }
 }
