@@ -40,7 +40,7 @@ class Conversations:
         self.store = store
         self.outbox = outbox
         self._lock_time = lock_time
-        self._decoding = decoding
+        self.decoding = decoding
         self._reading = asyncio.Semaphore(_READERS)
 
     async def create(self, owner: str, metadata: dict[str, str], items: bytes) -> bytes:
@@ -135,13 +135,13 @@ class Conversations:
         self, owner: str, name: str, given: bytes, tried: list[StoredEvent], *, bounded: bool = False
     ) -> list[StoredEvent]:
         """Append items. `tried` holds what an earlier call may have written without hearing of its success, and is updated."""
-        ids = await self._decoding.run(len(given), dialect.given_ids, given)
+        ids = await self.decoding.run(len(given), dialect.given_ids, given)
         for _ in range(_TRIES):
             record = await self.get(owner, name)
             if tried and tried[0] in await self._find(owner, name, [tried[0].type]):
                 break
             taken = {one.type for one in await self._find(owner, name, ids)}
-            added = await self._decoding.run(len(given), dialect.items, given, taken, functools.partial(_new_id, name))
+            added = await self.decoding.run(len(given), dialect.items, given, taken, functools.partial(_new_id, name))
             tried[:] = [StoredEvent(record.last_event + 1 + n, item.id, item.content) for n, item in enumerate(added)]
             if bounded:
                 await self._check_room(owner, name, tried)
@@ -208,13 +208,21 @@ class Part:
         store = self._conversations.store
         if response.status in _ENDED_WELL:
             given = self.given or await store.input_items(self._owner, response.id) or b"[]"
-            output = [msgspec.json.encode(item) for item in response.output]
-            whole = msgspec.json.encode([*msgspec.json.decode(given, type=list[msgspec.Raw]), *map(msgspec.Raw, output)])
             try:
-                await self._conversations.append(self._owner, self._name, whole, self._tried)
+                await self._conversations.append(self._owner, self._name, await self._whole(given, response), self._tried)
             except ConversationNotFound:
                 _log.info("the conversation %s was deleted before its response ended", self._name)
         await store.release(self.key, self.holder)
+
+    async def _whole(self, given: bytes, response: Response) -> bytes:
+        """Return the input items and the output as one JSON array."""
+        output = [msgspec.json.encode(item) for item in response.output]
+        size = len(given) + sum(map(len, output))
+
+        def join() -> bytes:
+            return dialect.array([*map(bytes, msgspec.json.decode(given, type=list[msgspec.Raw])), *output])
+
+        return await self._conversations.decoding.run(size, join)
 
     def leave(self) -> None:
         """Release the lock without adding anything."""

@@ -124,10 +124,13 @@ class Run:
             )
             await self._instance.store.create(record, given, conversation)
 
-    def forget_conversation(self, turn: Turn) -> None:
-        """Drop the conversation, which the record and the queued turn have; `turn` is the turn without it."""
+    def give_part(self) -> None:
+        """Give the hold on a conversation the input items, if the record does not have them."""
         if self._part is not None and not self.asked.store:
             self._part.given = stored.input_items(self.asked.body.input, self.id)
+
+    def forget_conversation(self, turn: Turn) -> None:
+        """Drop the conversation, which the record and the queued turn have; `turn` is the turn without it."""
         self.asked = self.asked.without_conversation()
         self.turn = turn
 

@@ -1,4 +1,4 @@
-"""The process that reads one PDF: file on stdin, JSON on stdout. It runs as a script and imports nothing from this package.
+"""The process that reads one PDF: file on stdin, JSON lines on stdout. It runs as a script and imports nothing from this package.
 
 Before parsing, it gives up what it does not need: it cannot start processes or write files, and its memory and CPU time are
 limited. Whatever a hostile file does to PDFium ends with this process.
@@ -27,13 +27,15 @@ class _Refused(Exception):
 
 
 def main(most_pages: int, most_characters: int) -> None:
-    """Write {"pages": [{"text", "image"}]} or {"problem"} to stdout."""
+    """Write {"pages": number} and a line {"text", "image"} for each page, or {"problem"}, to stdout."""
     _give_up_rights()
     try:
-        found: dict[str, object] = {"pages": _pages(sys.stdin.buffer.read(), most_pages, most_characters)}
+        pages = _pages(sys.stdin.buffer.read(), most_pages, most_characters)
+        lines: list[dict[str, object]] = [{"pages": len(pages)}, *pages]
     except _Refused as refused:
-        found = {"problem": str(refused)}
-    sys.stdout.buffer.write(json.dumps(found).encode())
+        lines = [{"problem": str(refused)}]
+    for line in lines:
+        sys.stdout.buffer.write(json.dumps(line).encode() + b"\n")
     sys.stdout.buffer.flush()
 
 
@@ -53,7 +55,7 @@ def _give_up_rights() -> None:
             resource.setrlimit(which, (limit, limit))
 
 
-def _pages(content: bytes, most_pages: int, most_characters: int) -> list[dict[str, str]]:
+def _pages(content: bytes, most_pages: int, most_characters: int) -> list[dict[str, object]]:
     try:
         document = pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as error:
@@ -62,17 +64,19 @@ def _pages(content: bytes, most_pages: int, most_characters: int) -> list[dict[s
     number = len(document)
     if not 0 < number <= most_pages:
         raise _Refused(f"A PDF can have up to {most_pages} pages; this one has {number}.")
-    found = []
+    found: list[dict[str, object]] = []
     for at in range(number):
         try:
-            found.append(_page(document[at], most_characters))
+            text, image = _page(document[at], most_characters)
         except pypdfium2.PdfiumError as error:
             raise _Refused(f"Page {at + 1} of the PDF is damaged.") from error
-        most_characters -= len(found[-1]["text"])
+        found.append({"text": text, "image": image})
+        most_characters -= len(text)
     return found
 
 
-def _page(page: pypdfium2.PdfPage, most_characters: int) -> dict[str, str]:
+def _page(page: pypdfium2.PdfPage, most_characters: int) -> tuple[str, str]:
+    """Return the text of a page and its image as a data: URL."""
     width, height = page.get_size()
     if not (0 < width < _MAX_POINTS and 0 < height < _MAX_POINTS):
         raise _Refused("The PDF has a page without a size.")
@@ -83,7 +87,7 @@ def _page(page: pypdfium2.PdfPage, most_characters: int) -> dict[str, str]:
     picture = io.BytesIO()
     scale = min(_DPI / 72, _LONG_SIDE / max(width, height))
     page.render(scale=scale).to_pil().convert("RGB").save(picture, "JPEG", quality=_QUALITY)
-    return {"text": text, "image": base64.b64encode(picture.getvalue()).decode()}
+    return text, f"data:image/jpeg;base64,{base64.b64encode(picture.getvalue()).decode()}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from codex_proxy.codex import orphans
 from codex_proxy.dialects.images import check_number
 from codex_proxy.errors import InvalidRequest
-from codex_proxy.history import Image, Part, Text
+from codex_proxy.history import PDF, Image, Part, Text
 from codex_proxy.slots import Slots
 
 MAX_FILES = 10  # per conversation
@@ -24,15 +24,18 @@ _AT_ONCE = 2
 _TIMEOUT = 30.0  # seconds per file; a page takes 0.05
 _MAX_ANSWER = 96 * 1024 * 1024  # bytes
 _CHUNK = 1024 * 1024  # bytes
+_PIECE = 256 * 1024  # characters of base64, in fours
 
 
 class _Page(msgspec.Struct, frozen=True):
     text: str
-    image: str  # a JPEG, in base64
+    image: str  # a JPEG, as a data: URL
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    pages: list[_Page] = []
+class _Head(msgspec.Struct, frozen=True):
+    """The first line of an answer: the number of pages, each of which has a line, or why there are none."""
+
+    pages: int = 0
     problem: str | None = None
 
 
@@ -61,14 +64,10 @@ class PdfReader:
         return read
 
     async def _pages(self, file: Image, caller: str) -> list[_Page]:
-        content = base64.b64decode(file.url.partition(",")[2])
         async with self.slots.one(caller):
-            answer = await self._answer(content, file.place)
-        if answer.problem is not None:
-            raise InvalidRequest(answer.problem, param=file.place)
-        return answer.pages
+            return await self._answer(file.url, file.place)
 
-    async def _answer(self, content: bytes, place: str | None) -> _Answer:
+    async def _answer(self, url: str, place: str | None) -> list[_Page]:
         command = (sys.executable, "-I", str(_CHILD), str(MAX_PAGES), str(MAX_CHARACTERS))
         pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         with orphans.starting():
@@ -78,15 +77,18 @@ class PdfReader:
             orphans.known(process.pid)
         try:
             async with asyncio.timeout(self._timeout):
-                told = await _exchanged(process, content)
+                head, pages = await _exchanged(process, url)
         except TimeoutError as error:
             raise InvalidRequest(f"The PDF could not be read within {self._timeout:g} s.", param=place) from error
+        except msgspec.MsgspecError as error:
+            raise InvalidRequest("The PDF could not be read.", param=place, detail=str(error)) from error
         finally:
             await asyncio.shield(_ended(process))
-        try:
-            return msgspec.json.decode(told, type=_Answer)
-        except msgspec.MsgspecError as error:
-            raise InvalidRequest("The PDF could not be read.", param=place, detail=f"exit {process.returncode}: {error}") from error
+        if head.problem is not None:
+            raise InvalidRequest(head.problem, param=place)
+        if len(pages) != head.pages or not pages:
+            raise InvalidRequest("The PDF could not be read.", param=place, detail=f"exit {process.returncode}: {len(pages)} pages")
+        return pages
 
 
 def _parts(file: Image, pages: list[_Page], *, images: bool) -> Iterator[Part]:
@@ -94,7 +96,7 @@ def _parts(file: Image, pages: list[_Page], *, images: bool) -> Iterator[Part]:
         head = f"File {file.name or 'without a name'}, page {number} of {len(pages)}:"
         yield Text(f"{head}\n{page.text}" if page.text.strip() else f"{head} no text.")
         if images:
-            yield Image(f"data:image/jpeg;base64,{page.image}")
+            yield Image(page.image)
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
@@ -105,15 +107,31 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
     orphans.forget(process.pid)
 
 
-async def _exchanged(process: asyncio.subprocess.Process, content: bytes) -> bytes:
-    """The whole output of the process for a file. It reads all of its input before it writes anything."""
+async def _exchanged(process: asyncio.subprocess.Process, url: str) -> tuple[_Head, list[_Page]]:
+    """Send a process its file; returns the whole answer. It reads all of its input before it writes anything.
+
+    Everything is done in pieces: the file and the pages have many megabytes. Raises MsgspecError for what is no answer.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(ConnectionError):  # its exit code says why
-        process.stdin.write(content)
-        await process.stdin.drain()
+        for start in range(len(PDF), len(url), _PIECE):
+            process.stdin.write(base64.b64decode(url[start : start + _PIECE]))
+            await process.stdin.drain()
         process.stdin.close()
-    told = bytearray()
-    while len(told) <= _MAX_ANSWER and (chunk := await process.stdout.read(_CHUNK)):
-        told += chunk
-    return bytes(told)
+    lines = _lines(process.stdout)
+    head = msgspec.json.decode(await anext(lines, b""), type=_Head)
+    return head, [msgspec.json.decode(line, type=_Page) async for line in lines]
+
+
+async def _lines(output: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield complete lines, up to _MAX_ANSWER bytes. `readline` has a bound on the length of a line."""
+    size = 0
+    line = bytearray()
+    while size <= _MAX_ANSWER and (chunk := await output.read(_CHUNK)):
+        size += len(chunk)
+        *ends, beginning = chunk.split(b"\n")
+        for end in ends:
+            yield bytes(line + end)
+            line.clear()
+        line += beginning

@@ -49,6 +49,7 @@ async def begin(server: Server, who: Caller, run: Run, body: Body, held: Held | 
         if held is not None:
             await held.bind(run.stored_id)
         return
+    await server.decoding.run(body.size, run.give_part)
     packed = await server.decoding.run(body.size, pack, run.turn)
     run.forget_conversation(packed.turn)
     run.start(await server.begin(packed, body, who, held, run.stored_id))

@@ -1,19 +1,24 @@
 """Conversations in a store: what is read of one, and how many are read at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import ParamSpec, TypeVar
 
 import msgspec
 import pytest
 
 from codex_proxy.decoding import Decoding
+from codex_proxy.dialects.responses.items import OutputMessage
 from codex_proxy.errors import InvalidRequest, ItemNotFound
 from codex_proxy.lifecycle.conversations import Conversations
 from codex_proxy.lifecycle.outbox import Outbox
 from codex_proxy.store.base import Store, StoredEvent
 from codex_proxy.store.memory import MemoryStore
+from tests.dialects.responses import BLANK
 from tests.support.failing_store import FailingStore
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _ITEMS = 30
 
 
@@ -31,9 +36,21 @@ class Slow(MemoryStore):
         return await super().events(owner, record_id, after)
 
 
+class Noted(Decoding):
+    """Remembers the sizes of the bodies that are worked on in the thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def run(self, size: int, work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+        self.sizes.append(size)
+        return await super().run(size, work, *arguments, **named)
+
+
 @pytest.fixture
-async def decoding() -> AsyncIterator[Decoding]:
-    made = Decoding()
+async def decoding() -> AsyncIterator[Noted]:
+    made = Noted()
     yield made
     made.close()
 
@@ -85,6 +102,19 @@ async def test_a_full_conversation_takes_no_more(decoding: Decoding) -> None:
     await conversations.add("anna", name, large)
     with pytest.raises(InvalidRequest, match="64 MB"):
         await conversations.add("anna", name, large)
+
+
+async def test_what_a_response_adds_is_joined_in_the_thread_and_comes_in_order(decoding: Noted) -> None:
+    conversations = _conversations(MemoryStore(3600, 64 * 1024 * 1024), decoding)
+    name = await _filled(conversations)
+    part, items = await conversations.enter("anna", name)
+    part.given = msgspec.json.encode([{"type": "message", "id": "given", "role": "user", "content": "x" * 100_000}])
+    decoding.sizes.clear()
+    answer = OutputMessage("said", "completed", ())
+    await part.close(msgspec.structs.replace(BLANK, status="completed", output=(answer,)))
+    assert [one.type for one in (await conversations.page("anna", name, 3, "asc", "msg_28")).items] == ["msg_29", "given", "said"]
+    whole = len(part.given) + len(msgspec.json.encode(answer))
+    assert (len(items), decoding.sizes) == (_ITEMS, [whole, whole + 1, whole + 1])  # joined, its ids read, its items made
 
 
 async def test_two_conversations_are_read_whole_at_once_and_no_more(decoding: Decoding) -> None:
