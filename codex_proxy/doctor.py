@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from codex_proxy import settings
+from codex_proxy import roots, settings
 from codex_proxy.catalog import Facts
 from codex_proxy.codex import command, home, places
 from codex_proxy.codex.command import NEWEST_TESTED, Command
@@ -41,7 +41,7 @@ _LOGS_NO_PROMPTS = (0, 163, 0)  # verified; 0.147.0 does log them
 _HEALTH_TIMEOUT = 2.0  # seconds
 _OF_AN_ACCOUNT = ("login", "provider")
 _OF_THE_CLI = (*_OF_AN_ACCOUNT, "sandbox")
-_OF_THE_SETTINGS = ("places", "keys", "address", "files", "store", "codex", *_OF_THE_CLI)
+_OF_THE_SETTINGS = ("paths", "keys", "address", "files", "store", "codex", *_OF_THE_CLI)
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 
@@ -58,8 +58,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.status:8} {self.check:9} {self.message} {self.remedy}".rstrip()
 
 
-async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Finding]:
-    """Check everything that a server with this environment needs, and yield the findings."""
+async def examine(environ: Mapping[str, str], cwd: Path, program: str = "codex-proxy") -> AsyncIterator[Finding]:
+    """Check everything that a server with this environment needs, and yield the findings. `program` is how to call us."""
     try:
         chosen, warnings = settings.load(environ, cwd)
     except SettingsError as error:
@@ -90,10 +90,10 @@ async def examine(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[Findin
     yield _version(cli)
     if found.status == "failed":
         for check in _OF_THE_CLI:
-            yield Finding(check, "skipped", "it needs the places")
+            yield Finding(check, "skipped", "it needs the paths")
         return
     with places.stand_ins(chosen) as settings_of_the_cli:
-        async for finding in _at_work(cli, settings_of_the_cli):
+        async for finding in _at_work(cli, settings_of_the_cli, program):
             yield _beside(running, finding)
 
 
@@ -104,12 +104,14 @@ def _places(chosen: Settings) -> Finding:
         with _leaving_no_trace(missing):
             places.make_directories(chosen)
     except SettingsError as error:
-        return Finding("places", "failed", str(error))
+        return Finding("paths", "failed", str(error))
     told = f"CODEX_HOME {codex_home}, workspace {chosen.workdir}, sandbox {chosen.sandbox}"
     if codex_home in missing and chosen.codex_home is not None:
         remedy = "The server will create it at startup, empty and without a login. Check the name."
-        return Finding("places", "warning", f"{told}. There is no {codex_home}.", remedy)
-    return Finding("places", "ok", f"{told}; created at startup: {' and '.join(map(str, missing))}" if missing else told)
+        return Finding("paths", "warning", f"{told}. There is no {codex_home}.", remedy)
+    if unusable := roots.unusable(chosen.workspaces):
+        return Finding("paths", "warning", f"{told}. {' '.join(unusable)}", "Create it, or correct the name.")
+    return Finding("paths", "ok", f"{told}; created at startup: {' and '.join(map(str, missing))}" if missing else told)
 
 
 @contextmanager
@@ -155,7 +157,7 @@ def _files(chosen: Settings) -> Finding:
         descriptors.check(most, chosen.max_parallel)
     except SettingsError as error:
         return Finding("files", "failed", str(error))
-    return Finding("files", "ok", f"{most} may be open here; a systemd unit has a limit of its own")
+    return Finding("files", "ok", f"up to {most} can be open at once; a systemd unit has its own limit")
 
 
 class _Server(msgspec.Struct, frozen=True):
@@ -227,12 +229,12 @@ def _version(cli: Command) -> Finding:
     return Finding("codex", "ok", found)
 
 
-async def _at_work(cli: Command, chosen: Settings) -> AsyncIterator[Finding]:
+async def _at_work(cli: Command, chosen: Settings, program: str) -> AsyncIterator[Finding]:
     """The checks that need a running CLI."""
     told = 0  # number of findings of _OF_THE_CLI so far
     try:
         async with Worker.started(cli, chosen, asyncio.Lock(), OpenThreads(), "agent", _START_TIMEOUT) as worker:
-            yield _login(worker.facts)
+            yield _login(worker.facts, program)
             told = 1
             yield await _provider(worker.facts, chosen)
             told = 2
@@ -248,10 +250,10 @@ async def _at_work(cli: Command, chosen: Settings) -> AsyncIterator[Finding]:
             yield Finding(check, "skipped", "it needs a Codex CLI that runs")
 
 
-def _login(facts: Facts) -> Finding:
+def _login(facts: Facts, program: str) -> Finding:
     if facts.usable:
         return Finding("login", "ok", f"a turn can run; default model {facts.catalog.default}")
-    return Finding("login", "failed", "Codex is not logged in.", "Run: codex-proxy login (without a browser: --device-auth)")
+    return Finding("login", "failed", "Codex is not logged in.", f"Run: {program} login (without a browser: --device-auth)")
 
 
 async def _provider(facts: Facts, chosen: Settings) -> Finding:

@@ -15,6 +15,7 @@ from codex_proxy.settings import Settings
 from codex_proxy.turns import Mode, Sandbox, Summary, Turn, WebSearch
 from codex_proxy.wish import Wish
 
+_WORKSPACES_SHOWN = 10
 _SANDBOXES: tuple[Sandbox, ...] = ("read-only", "workspace-write", "danger-full-access")  # lowest first
 
 
@@ -98,7 +99,10 @@ def _sandbox(wish: Wish, settings: Settings, scope: Scope) -> Sandbox:
         return _SANDBOXES[min(SANDBOXES.index(settings.sandbox), highest)]
     if SANDBOXES.index(wish.sandbox) > highest:
         if wish.sandbox == "danger-full-access" and not settings.allow_danger:
-            raise NotAllowedHere("danger-full-access is turned off on this server.", param="x_codex.sandbox")
+            raise NotAllowedHere(
+                "danger-full-access is turned off on this server. CODEX_ALLOW_DANGER_FULL_ACCESS=1 turns it on.",
+                param="x_codex.sandbox",
+            )
         offered = ", ".join(SANDBOXES[: highest + 1])
         raise SandboxNotAllowed(f"The sandbox {wish.sandbox} is not allowed here. Allowed: {offered}.", param="x_codex.sandbox")
     return wish.sandbox
@@ -141,7 +145,11 @@ def _place(wish: Wish, settings: Settings, scope: Scope) -> tuple[Path, Path]:
         or not (_around(real, settings.roots) and _around(real, own))
         or not os.path.isdir(real)
     ):
-        raise Forbidden("This directory is not in a workspace that you may use here.", param="x_codex.cwd")
+        shown = ", ".join(map(str, own[:_WORKSPACES_SHOWN])) + (", …" if own[_WORKSPACES_SHOWN:] else "")
+        raise Forbidden(
+            f"{wish.cwd[:200]!r} is not an absolute path of a directory in a workspace that you may use here. Workspaces: {shown}.",
+            param="x_codex.cwd",
+        )
     return real, _narrowest(real, settings.roots, own)
 
 

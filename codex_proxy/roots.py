@@ -34,3 +34,9 @@ def why_unusable(directory: str) -> str | None:
     if os.access(directory, os.R_OK | os.X_OK) and os.path.isdir(directory):
         return None
     return "the server may not enter and read it" if os.path.isdir(directory) else "the directory does not exist"
+
+
+def unusable(workspaces: Iterable[Path]) -> list[str]:
+    """The message for the operator about each of CODEX_WORKSPACES that no turn can use."""
+    found = ((place, why_unusable(str(place))) for place in workspaces)
+    return [f"CODEX_WORKSPACES: {place} cannot be used: {why}." for place, why in found if why is not None]

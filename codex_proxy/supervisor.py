@@ -89,7 +89,7 @@ class Supervisor:
             except WorkerFailed as error:
                 self.ready.clear()
                 self.trouble = error.message
-                _log.warning("no worker: %s %s; next try in %g s", error, error.detail, backoff)
+                _log.warning("Codex did not start: %s %s; next try in %g s", error, error.detail, backoff)
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, _LAST_BACKOFF)
             else:

@@ -80,7 +80,7 @@ class Api(msgspec.Struct, frozen=True):
         try:
             decoded: Json = msgspec.json.decode(content)
         except msgspec.DecodeError:
-            raise Unreachable(f"{self.address} does not answer like codex-proxy. {_REMEDY}") from None
+            raise Unreachable(f"{self.address} does not answer like codex-proxy. {_remedy()}") from None
         return decoded
 
     @contextmanager
@@ -110,7 +110,7 @@ class Api(msgspec.Struct, frozen=True):
             connection.connect()
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             why = getattr(error, "strerror", None) or str(error) or "no answer"
-            raise Unreachable(f"No server answers at {self.address}: {why}. {_REMEDY}") from error
+            raise Unreachable(f"No server answers at {self.address}: {why}. {_remedy()}") from error
         return connection
 
     def _read(self, step: Any) -> Any:  # Any: a method of http.client and its result
@@ -122,7 +122,6 @@ class Api(msgspec.Struct, frozen=True):
 
 
 _KEY_WANTED = "The server does not know this key, or wants one. Give it with --api-key KEY, or in PROXY_API_KEY."
-_REMEDY = "Start one with: codex-proxy serve. For another server: --base-url URL"
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
@@ -149,6 +148,10 @@ def _with_v1(url: str) -> str:
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return whole if parts.path else f"{whole}/v1"
     raise CommandFailed(f"--base-url {url} is not an address. Example: http://127.0.0.1:8000/v1")
+
+
+def _remedy() -> str:
+    return f"Start one with: {place.program()} serve. For another server: --base-url URL"
 
 
 def _refusal(status: int, content: bytes) -> Refused:

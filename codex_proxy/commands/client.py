@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         meant = did_you_mean(arguments.name, CONFIGS)
         raise SettingsError(
             f"There is no configuration for {arguments.name!r}.{meant} Known clients: {', '.join(CONFIGS)}. Any other that takes "
-            "an OpenAI compatible provider needs the base URL, the key and a model: codex-proxy client openai"
+            f"an OpenAI compatible provider needs the base URL, the key and a model: {place.program()} client openai"
         )
     _print(config, _values(arguments))
     return 0
@@ -48,7 +48,7 @@ def _print(config: ClientConfig, values: dict[str, str]) -> None:
     print(config.filled(values), end="", flush=True)
     notes = [ClientConfig("", "", config.note).filled(values)] if config.note else []
     if values["KEY"] == _SOME_KEY:
-        notes.append("Replace YOUR_KEY with your key. To create one: codex-proxy keys add NAME")
+        notes.append(f"Replace YOUR_KEY with your key. To create one: {place.program()} keys add NAME")
     for note in notes:
         print(style.dim(f"# {note}"), file=sys.stderr)
 

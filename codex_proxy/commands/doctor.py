@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _examine(style: Style, *, as_json: bool) -> int:
     findings: list[Finding] = []
-    async for finding in doctor.examine(settings.os_environment(), Path.cwd()):
+    async for finding in doctor.examine(settings.os_environment(), Path.cwd(), place.program()):
         findings.append(finding)
         if not as_json:
             print(line(finding, style), flush=True)

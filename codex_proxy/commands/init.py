@@ -6,6 +6,8 @@ import secrets
 import sys
 from pathlib import Path
 
+import msgspec
+
 from codex_proxy import settings, whole_file
 from codex_proxy.ceilings import SANDBOXES
 from codex_proxy.commands import place
@@ -16,7 +18,7 @@ from codex_proxy.settings import SettingsError
 _FILE = ".env"
 _PREFIX = "cpx_"  # like the named keys
 _NO_KEY = "none"
-_KEY_QUESTION = "Key that clients must send (none = open, on this machine only)"
+_SHORTEST_KEY = 8  # characters of a key that is typed: "y" or "no" is an answer to another question
 
 EPILOG = "serve reads the file from the directory in which you start it."
 
@@ -33,35 +35,75 @@ def run(arguments: argparse.Namespace) -> int:
     file = Path.cwd() / _FILE
     if file.exists() and not arguments.force:
         raise CommandFailed(
-            f"{file} already exists. Edit it (docs/ENV.md has every setting), or replace it: codex-proxy init --force"
+            f"{file} already exists. Edit it (docs/ENV.md has every setting), or replace it: {place.program()} init --force"
         )
     ask = not arguments.yes and sys.stdin.isatty()
-    key = _answer(arguments.key, _KEY_QUESTION, _PREFIX + secrets.token_urlsafe(32), ask)
-    workspace = _answer(arguments.workspace, "Directory in which Codex works", "~/codex-workspace", ask)
-    allowed = " or ".join(SANDBOXES[:2])
-    sandbox = _answer(arguments.sandbox, f"What commands may do: {allowed}", SANDBOXES[0], ask)
+    values: dict[str, str] = {}
+    for question in _questions():
+        given = getattr(arguments, question.option)
+        if given is None and ask:
+            values |= _typed(question, file)
+        else:
+            values |= question.setting(given or question.default)
+    _check(file, values)
     lines = [
         "# Written by codex-proxy init. docs/ENV.md has every setting.",
-        *([f"PROXY_API_KEY={key}"] if key != _NO_KEY else []),
-        f"CODEX_WORKDIR={os.path.abspath(os.path.expanduser(workspace))}",
-        f"CODEX_SANDBOX_MODE={sandbox}",
+        *(f"{name}={value}" for name, value in values.items()),
     ]
-    _check(file, lines)
-    whole_file.put(file, "\n".join([*lines, ""]).encode())
-    print(_after(file, key))
+    try:
+        whole_file.put(file, "\n".join([*lines, ""]).encode())
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be written: {error.strerror}.") from error
+    print(_after(file, values.get("PROXY_API_KEY")))
     return 0
 
 
-def _answer(given: str | None, question: str, default: str, ask: bool) -> str:
-    if given is not None or not ask:
-        return given or default
-    shown = "a new one" if default.startswith(_PREFIX) else default
-    return input(f"{question} [{shown}]: ").strip() or default
+class Question(msgspec.Struct, frozen=True):
+    """What to ask for one setting. `shown` is the default as the question names it."""
+
+    name: str
+    option: str
+    text: str
+    default: str
+    shown: str
+
+    def setting(self, answer: str) -> dict[str, str]:
+        """Return the setting and its value; empty for no key."""
+        if self.option == "key" and answer == _NO_KEY:
+            return {}
+        return {self.name: os.path.abspath(os.path.expanduser(answer)) if self.option == "workspace" else answer}
 
 
-def _check(file: Path, lines: list[str]) -> None:
+def _questions() -> list[Question]:
+    sandboxes = " or ".join(SANDBOXES[:2])
+    key = "Key that clients must send (none = open, on this machine only)"
+    workspace = "Directory in which Codex works"
+    return [
+        Question("PROXY_API_KEY", "key", key, _PREFIX + secrets.token_urlsafe(32), "a new one"),
+        Question("CODEX_WORKDIR", "workspace", workspace, "~/codex-workspace", "~/codex-workspace"),
+        Question("CODEX_SANDBOX_MODE", "sandbox", f"What commands may do: {sandboxes}", SANDBOXES[0], SANDBOXES[0]),
+    ]
+
+
+def _typed(question: Question, file: Path) -> dict[str, str]:
+    """Ask until a server would take the answer."""
+    while True:
+        answer = input(f"{question.text} [{question.shown}]: ").strip() or question.default
+        setting = question.setting(answer)
+        try:
+            if question.option == "key" and setting and len(answer) < _SHORTEST_KEY:
+                raise CommandFailed(f"A key needs at least {_SHORTEST_KEY} characters. Press Enter for a new one.")
+            if question.option == "sandbox" and answer not in SANDBOXES[:2]:
+                raise CommandFailed(f"Type {' or '.join(SANDBOXES[:2])}.")
+            _check(file, setting)
+        except CommandFailed as error:
+            print(error)
+        else:
+            return setting
+
+
+def _check(file: Path, values: dict[str, str]) -> None:
     """Raise CommandFailed if a server would not start with these settings in `file`."""
-    values = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
     if any(char in value for value in values.values() for char in "\n\r'\"#\\"):
         raise CommandFailed("A value must not contain quotes, backslashes, # or line breaks.")
     environ = {name: value for name, value in settings.os_environment().items() if name == "HOME"}
@@ -75,10 +117,10 @@ def _check(file: Path, lines: list[str]) -> None:
         )
 
 
-def _after(file: Path, key: str) -> str:
+def _after(file: Path, key: str | None) -> str:
     return f"""Wrote {file}, which only you can read.
 
 Start:    {place.program()} serve
 Try:      {place.program()} chat
 SDK:      from openai import OpenAI
-          client = OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="{"unused" if key == _NO_KEY else key}")"""
+          client = OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="{key or "unused"}")"""

@@ -94,7 +94,7 @@ def _list(arguments: argparse.Namespace) -> int:
         told = {name: {member: getattr(entry, member) for member in limits} for name, entry in found.items()}
         print(msgspec.json.encode(told).decode())
     elif not found:
-        print("There are no keys yet. Create one: codex-proxy keys add NAME", file=sys.stderr)
+        print(f"There are no keys yet. Create one: {place.program()} keys add NAME", file=sys.stderr)
     else:
         header = ["NAME", *(_HEADINGS.get(member, member.upper().replace("_", " ")) for member in limits)]
         rows = [[name, *(_shown(getattr(entry, member)) for member in limits)] for name, entry in found.items()]

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import contextlib
 import importlib
 import re
 import sys
@@ -92,6 +93,14 @@ def run(module: str, prog: str, summary: str, words: Sequence[str], *, helped: b
         return BROKE
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except EOFError:  # Ctrl-D at a question
+        print(file=sys.stderr)
+        return _INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has gone; Python would complain when flushing stdout at exit
         sys.stderr.close()
+        return BROKE
+    except OSError as error:  # a full disk behind stdout, a directory without write access
+        print(f"{prog}: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # or Python would complain at exit
         return BROKE

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from codex_proxy import logs, own_process, settings, systemd
+from codex_proxy import logs, own_process, roots, settings, systemd
 from codex_proxy.codex import command, home, orphans, places, profile
 from codex_proxy.commands import banner, place, ports
 from codex_proxy.commands.running import NOT_STARTED
@@ -97,6 +97,8 @@ async def _serve_with(chosen: Settings, warnings: list[str], sockets: Sequence[s
     if not sockets and (trouble := ports.trouble(chosen.host, chosen.port)):
         return _cannot_listen(chosen, trouble)
     places.make_directories(chosen)
+    for warning in roots.unusable(chosen.workspaces):
+        _log.warning(warning)
     cli = command.find(chosen)
     _log.info("codex %s at %s", cli.dotted_version, cli.path, extra={"terminal": ""})
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from codex_proxy import settings, whole_file
+from codex_proxy.commands import place
 from codex_proxy.errors import CommandFailed
 
 _UNIT = "codex-proxy.service"
@@ -125,7 +126,7 @@ def _uninstall(scope: Scope, _: argparse.Namespace) -> int:
 def _status(scope: Scope, _: argparse.Namespace) -> int:
     _need_systemd()
     if not scope.unit_file.exists():
-        print(f"Not installed: there is no {scope.unit_file}. Run: codex-proxy service install", file=sys.stderr)
+        print(f"Not installed: there is no {scope.unit_file}. Run: {place.program()} service install", file=sys.stderr)
         return _NOT_INSTALLED
     return subprocess.run(scope.systemctl("status", "--no-pager", _UNIT), check=False).returncode
 
@@ -159,12 +160,12 @@ def _program() -> Path:
 def _prepare_system(scope: Scope) -> None:
     """Ensure what a system service needs: root, a program that it can see, a user."""
     if os.geteuid() != 0:
-        raise CommandFailed("A system service needs root. Run: sudo codex-proxy service install --system, or leave out --system.")
+        raise CommandFailed(f"A system service needs root. Run: sudo {_program()} service install --system, or leave out --system.")
     program = _program()
-    if str(program.resolve()).startswith(tuple(f"{place}/" for place in _HIDDEN)):
+    if str(program.resolve()).startswith(tuple(f"{one}/" for one in _HIDDEN)):
         raise CommandFailed(
             f"A system service cannot see {program}: install codex-proxy into a virtual environment in /opt/codex-proxy, "
-            "or install a user service: codex-proxy service install --user"
+            f"or install a user service: {place.program()} service install --user"
         )
     try:
         pwd.getpwnam(_USER)
@@ -185,7 +186,11 @@ def _write(scope: Scope, unit: str) -> None:
 
 def _need_systemd() -> None:
     if shutil.which("systemctl") is None:
-        raise CommandFailed("systemctl was not found: this machine does not use systemd. Start the server with: codex-proxy serve")
+        raise CommandFailed(f"systemctl was not found: this machine does not use systemd. {_instead()}")
+
+
+def _instead() -> str:
+    return f"Start the server with: {place.program()} serve"
 
 
 def _remove_link(scope: Scope) -> None:
@@ -205,11 +210,12 @@ def _run(words: list[str]) -> None:
 
 def _unreachable(said: str, *, system: bool) -> str:
     if system:
-        return f"systemd does not run here ({said}). Start the server with: codex-proxy serve"
+        return f"systemd does not run here ({said}). {_instead()}"
     return (
         f"No systemd of this user runs here ({said}), as in a container, or after su or sudo. Log in as the user directly, or "
         "let its systemd run without a login: sudo loginctl enable-linger USER, with XDG_RUNTIME_DIR=/run/user/UID. "
-        "Or install a service of the system: sudo codex-proxy service install --system. Or without systemd: codex-proxy serve"
+        f"Or install a service of the system: sudo {_program()} service install --system. Or without systemd: "
+        f"{place.program()} serve"
     )
 
 
@@ -224,7 +230,7 @@ def _installed(scope: Scope) -> str:
     lines = [
         f"Installed {scope.unit_file}. It is running, and starts again with the {'machine' if scope.system else 'session'}.",
         "",
-        "Status    codex-proxy service status",
+        f"Status    {place.program()} service status",
         f"Log       {journal}",
         f"Settings  {scope.env_file} (chmod 600); then: {' '.join(scope.systemctl('restart', 'codex-proxy'))}",
         f"Login     {login}",

@@ -15,6 +15,7 @@ from codex_proxy.errors import CommandFailed
 
 _CANCEL_TIMEOUT = 20.0  # seconds
 _LOOK_EVERY = 0.2
+_NOT_READY = "not_ready"  # the code of a server that can run no turn
 _TOOL = {
     "name": "get_weather",
     "description": "The weather in a city",
@@ -45,10 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     asked = Asked(server, arguments.model)
     results: list[dict[str, Any]] = []
     for name, check in CHECKS.items():
-        began = time.monotonic()
+        began, code = time.monotonic(), None
         try:
             said, good = check(asked), True
         except (Failed, CommandFailed) as error:
+            code = getattr(error, "code", None)
             if isinstance(error, api.Unreachable) and not results and not arguments.json:
                 raise  # no server: report it once, not for every check
             said, good = str(error), False
@@ -59,6 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             sign = style.good("✓") if good else style.bad("✗")
             print(f"{sign} {name:12} {took:5.1f} s  {said}", flush=True)
+            if code == _NOT_READY:
+                print("No turn can run, so the other checks were left out.")
+                break
     asked.forget()
     if arguments.json:
         print(msgspec.json.encode(results).decode())

@@ -15,6 +15,7 @@ from codex_proxy.commands.terminal import Style, columns, fitted, table
 
 _EVERY = 1.0  # seconds
 _HOME_AND_CLEAR = "\x1b[H\x1b[J"
+_ACCOUNTS = {"chatgpt": "ChatGPT", "apiKey": "an API key"}
 _HEADER = ("KEY", "MODEL", "MODE", "SANDBOX", "TIME", "DOING")
 
 EPILOG = "The exit code is 1 if no turn could run now."
@@ -28,15 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     server, style = api.server(arguments), place.out_style()
+    before = _HOME_AND_CLEAR if arguments.watch and not arguments.json and sys.stdout.isatty() else ""
+    answered = False
     while True:
-        told = server.get("/x_codex/status", beside=True)
-        if arguments.json:
-            print(msgspec.json.encode(told).decode(), flush=True)
+        try:
+            told = server.get("/x_codex/status", beside=True)
+        except api.Unreachable as error:
+            if not (arguments.watch and answered):
+                raise
+            print(f"{before}{error}", file=sys.stdout if before else sys.stderr, flush=True)  # it may be restarting
         else:
-            before = _HOME_AND_CLEAR if arguments.watch and sys.stdout.isatty() else ""
-            print(before + "\n".join(screen(told, server.address, style)), flush=True)
-        if not arguments.watch:
-            return 0 if told["ready"] else BROKE
+            answered = True
+            text = msgspec.json.encode(told).decode() if arguments.json else "\n".join(screen(told, server.address, style))
+            print(before + text, flush=True)
+            if not arguments.watch:
+                return 0 if told["ready"] else BROKE
         time.sleep(_EVERY)
 
 
@@ -45,12 +52,10 @@ def screen(told: Json, address: str, style: Style) -> list[str]:
     state = style.good("● Ready") if told["ready"] else style.bad(f"○ Not ready: {told['reason']}")
     up = duration(told["now"] - told["started_at"])
     workers, queue = told["workers"], told["queue"]
-    states = ", ".join(f"{workers[state]} {state}" for state in ("busy", "idle", "starting"))
     rows = [
         ("Server", f"{address}, codex-proxy {told['version']}, up {up}"),
-        ("Codex", f"{told['cli_version']}, {_login(told['login'])}"),
-        ("Workers", f"{states}; up to {workers['parallel']} turns at once"),
-        ("Queue", f"{queue['waiting']} of {queue['limit']}"),
+        ("Codex", f"{told['cli_version']}, {_login(told['login'])}, {_processes(workers)}"),
+        ("Turns", f"{workers['busy']} of {workers['parallel']} running, {queue['waiting']} of {queue['limit']} waiting"),
     ]
     lines = [state, "", *(f"{style.dim(label.ljust(8))} {text}" for label, text in rows), ""]
     if not told["turns"]:
@@ -60,11 +65,21 @@ def screen(told: Json, address: str, style: Style) -> list[str]:
 
 def _login(login: Json | None) -> str:
     if login is None:
-        return "no worker has started yet"
+        return "not started yet"
+    provider = f"provider {login['provider']}"
     if not login["usable"]:
-        return "not logged in (run: codex-proxy login)"
-    known = [str(login[member]) for member in ("account", "plan", "provider") if login.get(member)]
-    return ", ".join(known) or "logged in"
+        return f"{provider}, not logged in (run: {place.program()} login)"
+    if not login["account"]:
+        return provider
+    plan = f" ({login['plan']})" if login["plan"] else ""
+    return f"{provider}, logged in with {_ACCOUNTS.get(login['account'], login['account'])}{plan}"
+
+
+def _processes(workers: Json) -> str:
+    """The number of CLI processes. A turn runs in one; idle ones, for either mode, are kept warm."""
+    all_of_them = workers["busy"] + workers["idle"] + workers["starting"]
+    starting = f" ({workers['starting']} starting)" if workers["starting"] else ""
+    return f"{all_of_them} process{'' if all_of_them == 1 else 'es'}{starting}"
 
 
 def _turn(turn: Json, now: float) -> tuple[str, ...]:

@@ -77,6 +77,16 @@ def test_a_typing_error_is_told_with_what_was_meant(typed: list[str], meant: str
     assert (code, meant in said) == (2, True), said
 
 
+def test_what_cannot_be_written_is_a_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, open("/dev/full", "w") as full:
+        patch.setattr(sys, "stdout", full)
+        assert cli.main(["client"]) == 1
+    assert capsys.readouterr().err == "codex-proxy client: No space left on device\n"
+    monkeypatch.chdir("/proc")
+    assert cli.main(["init", "--yes"]) == 1
+    assert "/proc/.env cannot be written: " in capsys.readouterr().err
+
+
 def test_without_a_command_help_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     assert "Usage: codex-proxy COMMAND" in capsys.readouterr().err

@@ -6,17 +6,24 @@ from pathlib import Path
 import pytest
 
 from codex_proxy import cli, settings
-from tests.commands.terminal import terminal
+from tests.commands.terminal import CTRL_D, terminal
 
 
 async def test_it_asks_three_questions_and_writes_a_private_file(environ: dict[str, str], tmp_path: Path) -> None:
     environ["HOME"] = str(tmp_path)
     async with terminal(environ, "init") as screen:
         await screen.shows("[a new one]: ")
+        screen.press("y\n")
+        await screen.shows("A key needs at least 8 characters.")
+        await screen.shows("[a new one]: ")
         screen.press("\n")
         await screen.shows("[~/codex-workspace]: ")
+        screen.press("~\n")
+        await screen.shows("would be inside the workspace")
         screen.press("~/work\n")
         await screen.shows("read-only or workspace-write [read-only]: ")
+        screen.press("full\n")
+        await screen.shows("Type read-only or workspace-write.")
         screen.press("workspace-write\n")
         await screen.shows("codex-proxy serve")
         await screen.shows("client = OpenAI(base_url=")
@@ -27,6 +34,10 @@ async def test_it_asks_three_questions_and_writes_a_private_file(environ: dict[s
     assert warnings == []
     assert (chosen.workdir, chosen.sandbox) == (tmp_path / "work", "workspace-write")
     assert (chosen.api_key or "").startswith("cpx_")
+    async with terminal(environ, "init", "--force") as screen:
+        await screen.shows("[a new one]: ")
+        screen.press(CTRL_D)
+        assert (await screen.ends(), "Traceback" in screen.seen) == (130, False)
 
 
 @pytest.mark.parametrize(

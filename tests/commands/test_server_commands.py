@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from codex_proxy import __version__
@@ -28,10 +30,12 @@ async def test_status_tells_what_runs_now(proxy: Proxy, model: ModelServer, envi
     assert out.startswith("● Ready\n")
     assert f"codex-proxy {__version__}, up " in out
     assert "No turn is running." in out
+    assert ", provider demo, " in out
     turn = asyncio.ensure_future(proxy.chat(prompt="go"))
     await asked.wait()
     code, out, _ = await piped(environ, "", "status", "--base-url", proxy.base_url)
     header, row = out.splitlines()[-2:]
+    assert re.search(r"^Turns    1 of \d running, 0 of 64 waiting$", out, re.MULTILINE), out
     assert header.split() == ["KEY", "MODEL", "MODE", "SANDBOX", "TIME", "DOING"]
     assert row.split()[:2] == ["127.0.0.1", "gpt-5.5"]
     code, out, _ = await piped(environ, "", "status", "--json", "--base-url", proxy.base_url)
@@ -40,11 +44,14 @@ async def test_status_tells_what_runs_now(proxy: Proxy, model: ModelServer, envi
     assert (await turn).status == 200
 
 
-async def test_status_watches_until_ctrl_c(proxy: Proxy, environ: dict[str, str]) -> None:
-    async with terminal(environ, "status", "--watch", "--base-url", proxy.base_url) as screen:
-        await screen.shows("\x1b[32m● Ready")
-        await screen.shows("\x1b[H\x1b[J")
-        await screen.shows("No turn is running.")
+async def test_status_watches_a_server_that_restarts_until_ctrl_c(start_proxy: ProxyStarter, environ: dict[str, str]) -> None:
+    async with AsyncExitStack() as stack:
+        async with start_proxy() as proxy:
+            screen = await stack.enter_async_context(terminal(environ, "status", "--watch", "--base-url", proxy.base_url))
+            await screen.shows("\x1b[32m● Ready")
+            await screen.shows("\x1b[H\x1b[J")
+            await screen.shows("No turn is running.")
+        await screen.shows("No server answers")
         screen.press(CTRL_C)
         assert await screen.ends() == 130
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
-from tests.commands.terminal import CTRL_C, Terminal, terminal
+from tests.commands.terminal import CTRL_C, Terminal, piped, terminal
 from tests.support.sessions import http_session
 
 _JSON = {"messages": [{"role": "user", "content": "go"}]}
@@ -25,7 +25,9 @@ async def test_the_start_is_one_screen_the_log_is_short_and_ctrl_c_says_what_it_
             await asyncio.Event().wait()
 
     model.script = script
+    environ["CODEX_WORKSPACES"] = "/nowhere"
     async with terminal(environ, "serve") as screen, http_session() as http:
+        await screen.shows("CODEX_WORKSPACES: /nowhere cannot be used: the directory does not exist")
         address = await _address(screen, "\x1b[32mReady\x1b[0m")
         shown = await screen.shows("Stop: Ctrl-C")
         labels = re.findall(r"^  \x1b\[2m(\w+) *\x1b\[0m ", shown.replace("\r", ""), re.MULTILINE)
@@ -54,6 +56,8 @@ async def test_a_server_that_is_not_logged_in_says_so_and_when_it_is(environ: di
         assert (await http.post(f"{address}/v1/chat/completions", json=_JSON)).status == 503
         await screen.shows("✗\x1b[0m 503 not_ready  POST /v1/chat/completions")
         await screen.shows("codex-proxy login")
+        code, out, _ = await piped(environ, "", "smoke", "--base-url", address)
+        assert (code, out.count("✗"), "the other checks were left out" in out) == (1, 1, True)
         config.write_text(logged_in)
         await screen.shows("Codex is logged in. Ready")
         screen.press(CTRL_C)

@@ -31,7 +31,7 @@ def environ(environ: dict[str, str]) -> dict[str, str]:
 async def test_a_machine_where_all_is_well(environ: dict[str, str], home: Home, model: ModelServer) -> None:
     findings = await _examined(environ, home, expected=0)
     assert {finding["check"] for finding in findings} == {
-        *("settings", "places", "keys", "address", "files", "store", "codex", "login", "provider", "sandbox")
+        *("settings", "paths", "keys", "address", "files", "store", "codex", "login", "provider", "sandbox")
     }
     assert {finding["status"] for finding in findings} == {"ok"}
     assert not model.requests  # it costs nothing
@@ -39,9 +39,11 @@ async def test_a_machine_where_all_is_well(environ: dict[str, str], home: Home, 
 
 
 async def test_the_text_has_a_line_for_each_finding(environ: dict[str, str], home: Home) -> None:
-    environ["CODEX_PATH"] = "/nowhere/codex"
+    environ |= {"CODEX_PATH": "/nowhere/codex", "CODEX_WORKSPACES": "/nowhere"}
     code, text = await _run(environ, home, "doctor")
     assert code == 1
+    [line] = [line for line in text.splitlines() if line.startswith("warning")]
+    assert line.endswith("CODEX_WORKSPACES: /nowhere cannot be used: the directory does not exist. Create it, or correct the name.")
     [line] = [line for line in text.splitlines() if line.startswith("failed")]
     assert line.split()[1] == "codex"
     assert "Unset it, or name" in line
@@ -78,19 +80,19 @@ async def test_no_login(environ: dict[str, str], home: Home) -> None:
 async def test_a_home_that_is_none(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     environ["CODEX_CONFIG_DIR"] = str(tmp_path / "file")
-    assert "Set CODEX_CONFIG_DIR to a directory that you own" in await _failure(environ, home, "places")
+    assert "Set CODEX_CONFIG_DIR to a directory that you own" in await _failure(environ, home, "paths")
 
 
 async def test_a_home_that_may_not_be_read(environ: dict[str, str], home: Home) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
     home.codex_home.chmod(0)
-    assert "CODEX_CONFIG_DIR" in await _failure(environ, home, "places")
+    assert "CODEX_CONFIG_DIR" in await _failure(environ, home, "paths")
 
 
 async def test_a_workspace_that_cannot_be_made(environ: dict[str, str], home: Home) -> None:
     environ["CODEX_WORKDIR"] = "/proc/nowhere"
-    assert "Set CODEX_WORKDIR to a directory that you own" in await _failure(environ, home, "places")
+    assert "Set CODEX_WORKDIR to a directory that you own" in await _failure(environ, home, "paths")
 
 
 async def test_a_port_that_is_taken(environ: dict[str, str], home: Home) -> None:
@@ -203,8 +205,8 @@ async def test_it_leaves_nothing_behind(environ: dict[str, str], home: Home, tmp
     }
     findings = await _examined(environ | {name: str(value) for name, value in changes.items()}, home, expected=1)
     by_check = {finding["check"]: finding for finding in findings}
-    assert by_check["places"]["status"] == "warning"
-    assert f"There is no {mistyped}" in by_check["places"]["message"]
+    assert by_check["paths"]["status"] == "warning"
+    assert f"There is no {mistyped}" in by_check["paths"]["message"]
     assert by_check["login"]["status"] == "failed"  # of a home that is empty
     assert "created at startup" in by_check["store"]["message"]
     assert os.listdir(tmp_path) == []
