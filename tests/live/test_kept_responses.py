@@ -80,6 +80,11 @@ async def test_a_continuation_gives_the_model_exactly_what_it_had(proxy: Proxy, 
     assert "from the shell" in items[begin + 3]["output"]
     assert [said(item) for item in items[-2:]] == ["Answer to run it.", "and now?"]
     assert "Only this once." not in json.dumps(items)
+    await ask(proxy, previous_response_id=second["id"])  # without an input, the model goes on
+    assert said(model.requests[-1].input[-1]) == "Answer to and now?."
+    made = await proxy.http.post(f"{proxy.base_url}/conversations", json={"items": [{"role": "user", "content": "Hello"}]})
+    await ask(proxy, conversation=(await made.json())["id"], input=[])
+    assert said(model.requests[-1].input[-1]) == "Hello"
 
 
 async def test_forks_are_independent_and_survive_the_deletion_of_what_they_continue(proxy: Proxy, model: ModelServer) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.web.wrong_values import Wrong
 
 Body = bytes | dict[str, Any]  # Any: any JSON
 CHAT, RESPONSES = "chat/completions", "responses"
+_NAMED = re.compile(r"(?:Invalid value for|Missing required parameter:|Unknown parameter:) '([^']+)'")
 GOOD_BODY = b'{"messages":[{"role":"user","content":"hi"}]}'
 
 
@@ -73,5 +75,7 @@ async def _params(proxy: Proxy, route: str, bodies: Iterable[Body]) -> list[str 
             continue
         error = await refusal(answer)
         assert error.type == "invalid_request_error"
+        if named := _NAMED.match(error.message):
+            assert named[1] == error.param
         found.append(error.param)
     return found

@@ -108,6 +108,8 @@ async def test_text_that_is_not_unicode_is_refused(refusing: Proxy) -> None:
         "a bad byte in a member's name": _START + b',"\xff":1}',
     }
     assert await amiss(refusing, {name: (body, None) for name, body in rows.items()}) == {}
+    cut = await refusal(await post(refusing, content % b"\\\\\\ud83d\\ude00 \\ud83d"))
+    assert "half of a surrogate pair, \\ud83d (byte 54)" in cut.message
 
 
 async def test_a_surrogates_bytes_are_refused_in_what_is_not_read_too(refusing: Proxy) -> None:
@@ -129,6 +131,8 @@ async def test_a_bad_conversation_is_refused_at_its_place(refusing: Proxy) -> No
         "no role in the second": ({"messages": [*_MESSAGES, {"content": "hi"}]}, "messages[1].role"),
         "a tool's answer to no call": (_one(role="tool", content="4", tool_call_id="call_1"), "messages[0].tool_call_id"),
         "a function's answer": (_one(role="function", content="4", name="f"), "messages[0].role"),
+        "a call of a function": (_one(role="assistant", content="", function_call={"name": "f"}), "messages[0].function_call"),
+        "what an assistant spoke": (_one(role="assistant", content="", audio={"id": "audio_1"}), "messages[0].audio"),
         "a user without content": (_one(role="user"), "messages[0].content"),
         "a system without content": (_one(role="system"), "messages[0].content"),
         "a developer without content": (_one(role="developer"), "messages[0].content"),

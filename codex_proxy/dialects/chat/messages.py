@@ -1,6 +1,6 @@
 """The messages of a chat request, and their conversion to history. OpenAI API reference, "Create chat completion", messages."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -87,6 +87,8 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assis
     refusal: str | None = None
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
+    function_call: dict[str, Any] | None = None  # Any: refused
+    audio: dict[str, Any] | None = None  # Any: refused
 
 
 class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
@@ -133,11 +135,12 @@ def _items(message: ChatMessage, place: str, ids: CallIds) -> list[History]:
         case UserMessage():
             return [Message("user", _parts(message.content, place))]
         case AssistantMessage():
+            _refuse_unsupported(message, place)
             refused = (Text(message.refusal),) if message.refusal else ()
             words = _texts(message.content) + refused
             calls = message.tool_calls or []
             if not (calls or message.refusal or message.content is not None):
-                raise InvalidRequest("Missing required parameter: 'content'.", param=f"{place}.content")
+                raise InvalidRequest(f"Missing required parameter: '{place}.content'.", param=f"{place}.content")
             spoken: list[History] = [Message("assistant", words)]
             return [*spoken, *(_called(call, f"{place}.tool_calls[{index}]", ids) for index, call in enumerate(calls))]
         case ToolMessage():
@@ -148,6 +151,18 @@ def _items(message: ChatMessage, place: str, ids: CallIds) -> list[History]:
             return [Answered(called, _parts(message.content, place))]
         case FunctionMessage():
             raise UnsupportedParameter("The role 'function' is not supported. Use 'tool' instead.", param=f"{place}.role")
+
+
+def _refuse_unsupported(message: AssistantMessage, place: str) -> None:
+    if message.function_call is not None:
+        raise UnsupportedParameter("Send calls in 'tool_calls', its successor.", param=f"{place}.function_call")
+    if message.audio is not None:
+        raise UnsupportedParameter("Audio is not supported. Send its transcript as 'content'.", param=f"{place}.audio")
+
+
+def named(messages: list[ChatMessage]) -> bool:
+    """Return whether a message has a `name`, for which Codex has no counterpart."""
+    return any(message.name for message in messages if not isinstance(message, ToolMessage | FunctionMessage))
 
 
 def _called(call: ToolCall, place: str, ids: CallIds) -> Called:

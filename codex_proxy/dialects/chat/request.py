@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from codex_proxy.dialects import body, bounds, foreign, freeform, images, ui_tasks
-from codex_proxy.dialects.chat.messages import ChatMessage, conversation
+from codex_proxy.dialects.chat.messages import ChatMessage, conversation, named
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, Verbosity, XCodex, service_tier, told_apart
 from codex_proxy.dialects.output_format import OutputFormat, json_object, json_schema
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
@@ -175,7 +175,7 @@ def decode(raw: bytes | bytearray) -> ChatRequest:
         show_activity=extra.activity != "none",
         json=form.is_json,
         optional=form.optional,
-        ignored=body.ignored(raw, Body, IGNORED),
+        ignored=(*body.ignored(raw, Body, IGNORED), *(("messages.name",) if named(asked.messages) else ())),
         freeform_tools=frozenset(tool.name for tool in wish.tools if tool.freeform),
     )
 

@@ -90,12 +90,12 @@ def kept(history: Iterable[object], name: str) -> tuple[CompactedMessage, ...]:
     )
 
 
-def is_triggered(given: str | list[dict[str, Any]]) -> bool:
+def is_triggered(given: str | list[dict[str, Any]] | None) -> bool:
     """Return whether an input ends in a compaction_trigger; its answer is a compaction item that replaces everything before it."""
     return isinstance(given, list) and bool(given) and given[-1].get("type") == TRIGGER
 
 
-def question(given: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+def question(given: str | list[dict[str, Any]] | None) -> list[dict[str, Any]]:
     """Return the input of the turn that writes the summary for a compaction_trigger."""
     return [*(given[:-1] if isinstance(given, list) else ()), _said(_PROMPT + _WITH_USERS_WORDS)]
 

@@ -29,6 +29,10 @@ class InputFile(msgspec.Struct, frozen=True, tag_field="type", tag="input_file")
     file_id: str | None = None
 
 
+class InputAudio(msgspec.Struct, frozen=True, tag_field="type", tag="input_audio"):
+    """Known, and refused by name."""
+
+
 class OutputTextPart(msgspec.Struct, frozen=True, tag_field="type", tag="output_text"):
     text: str
 
@@ -43,7 +47,7 @@ class PlainText(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
     text: str
 
 
-_Part = InputText | InputImage | InputFile | OutputTextPart | RefusalPart | PlainText
+_Part = InputText | InputImage | InputFile | InputAudio | OutputTextPart | RefusalPart | PlainText
 
 
 class MessageItem(msgspec.Struct, frozen=True):
@@ -105,6 +109,8 @@ def _part(part: _Part, place: str) -> Part:
             raise UnsupportedParameter("Send images in image_url; file ids are not supported.", param=place)
         case InputFile():
             return _file(part, place)
+        case InputAudio():
+            raise UnsupportedParameter("Audio is not supported.", param=place)
 
 
 def _file(part: InputFile, place: str) -> Part:

@@ -13,6 +13,7 @@ from codex_proxy.errors import ItemNotFound
 from codex_proxy.history import Verbatim
 
 _KIND = "item_reference"
+_Input = str | list[dict[str, Any]] | None  # Any: JSON
 
 
 class _Maybe(msgspec.Struct, frozen=True):
@@ -36,9 +37,9 @@ def wanted(raw: bytes | bytearray) -> frozenset[str]:
     return frozenset(str(item.id) for item in given if isinstance(item, _Maybe) and _is_reference(item.type, item.role, item.id))
 
 
-def replaced(given: str | list[dict[str, Any]], kept: Mapping[str, dict[str, Any]]) -> str | list[dict[str, Any]]:
+def replaced(given: _Input, kept: Mapping[str, dict[str, Any]]) -> _Input:
     """Return the input with each reference replaced by its item. Raises ItemNotFound."""
-    if isinstance(given, str):
+    if not isinstance(given, list):
         return given
     return [_kept(item, kept) if _is_reference(item.get("type"), item.get("role"), item.get("id")) else item for item in given]
 

@@ -28,7 +28,9 @@ from codex_proxy.history import Answered, Called, History, Message, Part, Reason
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "developer", "developer": "developer"}
 
 
-def conversation(given: str | list[dict[str, Any]], *, may_be_empty: bool = False) -> tuple[tuple[Given, ...], tuple[Part, ...]]:
+def conversation(
+    given: str | list[dict[str, Any]] | None, *, may_be_empty: bool = False
+) -> tuple[tuple[Given, ...], tuple[Part, ...]]:
     """Split the input into history and prompt: the last message if it is the user's, else nothing, and the model continues.
 
     Raises InvalidRequest or UnsupportedParameter, with the path of the member at fault.
@@ -37,11 +39,11 @@ def conversation(given: str | list[dict[str, Any]], *, may_be_empty: bool = Fals
         if not given.strip() and not may_be_empty:
             raise InvalidRequest("The input is empty.", param="input")
         return (), ((Text(given),) if given else ())
-    history = history_of(given, "input")
+    history = history_of(given or [], "input")
     last = history[-1] if history else None
     if isinstance(last, Message) and last.role == "user":
         if last.is_empty and not may_be_empty:
-            raise InvalidRequest("The last message is empty.", param=f"input[{len(given) - 1}].content")
+            raise InvalidRequest("The last message is empty.", param=f"input[{len(given or ()) - 1}].content")
         return said(history[:-1]), last.parts
     history = said(history)
     if not history_in(history) and not may_be_empty:

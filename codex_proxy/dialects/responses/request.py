@@ -20,7 +20,6 @@ from codex_proxy.history import Message, Part, Text, Verbatim
 from codex_proxy.turns import Turn
 from codex_proxy.wish import Wish
 
-_ENCRYPTED = "reasoning.encrypted_content"
 _NOTHING = responses_tools.Offered((), web_search=False)
 # Codex has no way to force its provider's search.
 _SEARCH = Message("developer", (Text("Search the web before you answer."),))
@@ -101,8 +100,8 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         given = (*earlier, *self.given)
         bounds.at_most(bounds.ITEMS, len(given), "items", "previous_response_id" if earlier else "input")
         check_calls(given)
-        if self.compacts and not history_in(given):
-            raise InvalidRequest("There is nothing to compact.", param="input")
+        if not history_in(given):
+            self._check_not_empty()
         offered = updates.offered(self.offered, given)
         responses_tools.check_number(len(offered.tools), "input")
         chosen = responses_tools.chosen(offered, self.choice)
@@ -122,6 +121,13 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
         images.check_number(len(wish.images), "input")
         shown = self.echo if form is self.form else msgspec.structs.replace(self.echo, text=text_echo(text))
         return msgspec.structs.replace(self, wish=wish, given=given, form=form, echo=shown)
+
+    def _check_not_empty(self) -> None:
+        """Raise InvalidRequest if there is nothing to answer, when the conversation is empty."""
+        if self.compacts:
+            raise InvalidRequest("There is nothing to compact.", param="input")
+        if not self.wish.input and self.body.generate is not False:
+            raise InvalidRequest("The input is empty, and so is what it continues.", param="input")
 
     def with_images(self, read: images.Read) -> "ResponsesRequest":
         """Return the request with image addresses and files replaced by what `read` has for them, also for the continuation."""
@@ -184,7 +190,7 @@ def decode(raw: bytes | bytearray, kept: Mapping[str, dict[str, Any]] | None = N
     asked = msgspec.structs.replace(asked, input=references.replaced(asked.input, kept or {}))
     made = request_body.compacting(asked) if (compacts := compaction.is_triggered(asked.input)) else asked
     extra = made.x_codex or XCodex()
-    history, prompt = conversation(made.input, may_be_empty=asked.generate is False)
+    history, prompt = conversation(made.input, may_be_empty=asked.generate is False or asked.only_continues)
     instructions = (Message("developer", (Text(asked.instructions),)),) if asked.instructions else ()
     form = output_format(made.text)
     offered = responses_tools.gathered(made.tools or [], "tools")
@@ -199,9 +205,9 @@ def decode(raw: bytes | bytearray, kept: Mapping[str, dict[str, Any]] | None = N
         form=form,
         echo=echo(asked.text, asked.tool_choice, asked.tools),
         show_activity=extra.activity != "none",
-        show_encrypted=_ENCRYPTED in (asked.include or ()),
+        show_encrypted=request_body.ENCRYPTED in (asked.include or ()),
         compacts=compacts,
-        ignored=(*body.ignored(raw, Body, idle), *offered.ignored),
+        ignored=(*body.ignored(raw, Body, idle), *offered.ignored, *request_body.not_included(asked)),
     )
 
 

@@ -4,13 +4,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from codex_proxy.dialects import bounds
+from codex_proxy.dialects import body, bounds
 from codex_proxy.dialects.common import Effort, Metadata, ServiceTier, TokenLimit, XCodex
 from codex_proxy.dialects.responses import compaction
 from codex_proxy.dialects.responses.objects import InConversation
 from codex_proxy.dialects.responses.output_text import TextOptions
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
 
+ENCRYPTED = "reasoning.encrypted_content"
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 
@@ -34,9 +35,9 @@ class StreamOptions(msgspec.Struct, frozen=True):
 class Body(msgspec.Struct, frozen=True):
     """The request body. Unknown members are ignored and named in `x-codex-ignored`."""
 
-    input: (
-        str | Annotated[list[dict[str, Any]], msgspec.Meta(max_length=bounds.ITEMS)]
-    )  # Any: items are decoded one by one, by their type
+    input: str | Annotated[list[dict[str, Any]], msgspec.Meta(max_length=bounds.ITEMS)] | None = (
+        None  # Any: items are decoded one by one, by their type
+    )
     model: _Name | None = None
     instructions: Annotated[str, msgspec.Meta(max_length=bounds.INSTRUCTIONS)] | None = None
     stream: bool | None = None
@@ -70,12 +71,22 @@ class Body(msgspec.Struct, frozen=True):
     safety_identifier: _Name | None = None
     user: _Name | None = None
 
+    @property
+    def only_continues(self) -> bool:
+        """True if there is no input, and the request names what it continues instead."""
+        return self.input in (None, []) and (self.previous_response_id is not None or self.conversation is not None)
+
 
 def compacting(asked: Body) -> Body:
     """Return the request for the summary: in chat mode, without tools, as text."""
     extra = msgspec.structs.replace(asked.x_codex or XCodex(), mode="chat")
     given = compaction.question(asked.input)
     return msgspec.structs.replace(asked, input=given, tools=None, tool_choice="none", text=None, x_codex=extra)
+
+
+def not_included(asked: Body) -> tuple[str, ...]:
+    """Return the values of `include` that have no effect, as members of the request."""
+    return body.shown(f"include.{value}" for value in dict.fromkeys(asked.include or ()) if value != ENCRYPTED)
 
 
 def refuse_unsupported(asked: Body) -> None:
@@ -89,6 +100,8 @@ def refuse_unsupported(asked: Body) -> None:
     for name, refused in refusals.items():
         if refused:
             raise UnsupportedParameter(f"This server does not support {name!r} as given here.", param=name)
+    if asked.input is None and not asked.only_continues:
+        raise InvalidRequest("Missing required parameter: 'input'.", param="input")
     if asked.conversation is not None and asked.previous_response_id is not None:
         raise InvalidRequest("Give either 'conversation' or 'previous_response_id', not both.", param="conversation")
     if asked.conversation is not None and compaction.is_triggered(asked.input):

@@ -54,11 +54,11 @@ def decode_conversation(parts: Sequence[bytes]) -> tuple[Given, ...]:
 _history = msgspec.json.Decoder(tuple[Given | Compacted, ...])
 
 
-def input_items(given: str | list[dict[str, Any]], response_id: str) -> bytes:
+def input_items(given: str | list[dict[str, Any]] | None, response_id: str) -> bytes:
     """Return a request's input as a JSON array of items, each with an id."""
     if isinstance(given, str):
         given = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": given}]}]
-    return msgspec.json.encode([_with_id(item, response_id, number) for number, item in enumerate(given)])
+    return msgspec.json.encode([_with_id(item, response_id, number) for number, item in enumerate(given or [])])
 
 
 def page(kept: bytes, *, after: str | None, limit: int, newest_first: bool) -> bytes:

@@ -107,7 +107,8 @@ def chosen(offered: Offered, choice: Choice) -> Chosen:
     tools = tuple(tool for tool in offered.tools if names is None or tool.name in names or tool.namespace in names)
     web_search = offered.web_search and choice.web_search
     if choice.required and not tools and not web_search:
-        raise InvalidRequest("tool_choice names a tool that is not in tools.", param="tool_choice")
+        problem = "tool_choice is 'required', but there are no tools." if names is None else "tool_choice names no tool of 'tools'."
+        raise InvalidRequest(problem, param="tool_choice")
     return Chosen(tools, web_search, choice.required and bool(tools), choice.required and not tools)
 
 
@@ -125,7 +126,7 @@ def _tool(tool: dict[str, Any], place: str, namespace: str | None, passed: bound
         case str(other):
             raise UnsupportedParameter(f"Tools of type {other[:64]!r} are not supported.", param=f"{place}.type")
         case _:
-            raise InvalidRequest("Missing required parameter: 'type'.", param=f"{place}.type")
+            raise InvalidRequest(f"Missing required parameter: '{place}.type'.", param=f"{place}.type")
 
 
 def decode_choice(choice: str | dict[str, Any] | None) -> Choice:
