@@ -26,8 +26,9 @@ ITEMS = 20_000
 HISTORY_BYTES = 64 * 1024 * 1024
 # Bytes of a page of items, unless its only item is larger. A client that pages gets the rest with `after`.
 PAGE_BYTES = 4 * 1024 * 1024
-# Conversations whose items a request refers to: each is looked up on its own.
-CONVERSATIONS = 100
+# Responses and conversations whose items a request refers to: each is looked up on its own. A client that refers to all it has been
+# told names a response for each turn.
+RESPONSES, CONVERSATIONS = 1000, 100
 # OpenAI's bound on `tools`, and ours including namespaces: a client with many MCP servers has hundreds in those.
 TOOLS, ALL_TOOLS = 128, 1024
 # In all tools together, and in an answer's schema: Codex takes a second for 100,000 (0.163.0), and every model call carries them.

@@ -20,6 +20,7 @@ from codex_proxy.dialects.responses import item_ids
 from codex_proxy.dialects.responses.conversations import Conversation
 from codex_proxy.dialects.responses.objects import Response
 from codex_proxy.errors import ConversationLocked, ConversationNotFound, InvalidRequest, ItemNotFound, StoreUnavailable
+from codex_proxy.lifecycle.fullness import Fullness
 from codex_proxy.lifecycle.outbox import Outbox
 from codex_proxy.store.base import CONVERSATION, Amendment, Extent, Order, Page, Record, Store, StoredEvent
 
@@ -42,6 +43,7 @@ class Conversations:
         self._lock_time = lock_time
         self.decoding = decoding
         self._reading = asyncio.Semaphore(_READERS)
+        self._fullness = Fullness(store, decoding)
 
     async def create(self, owner: str, metadata: dict[str, str], items: bytes) -> bytes:
         """Create a conversation with the items of a JSON array; returns its object as JSON.
@@ -143,17 +145,24 @@ class Conversations:
             taken = {one.type for one in await self._find(owner, name, ids)}
             added = await self.decoding.run(len(given), dialect.items, given, taken, functools.partial(_new_id, name))
             tried[:] = [StoredEvent(record.last_event + 1 + n, item.id, item.content) for n, item in enumerate(added)]
+            contents = [one.content for one in tried]
             if bounded:
-                await self._check_room(owner, name, tried)
+                await self._check_room(record, contents)
             if not tried or await self.store.amend(owner, _amendment(record, added=tried)):
+                await self._fullness.note(record, record.last_event + len(tried), contents)
                 break
         else:
             raise _too_busy()
         return tried
 
-    async def _check_room(self, owner: str, name: str, added: Sequence[StoredEvent]) -> None:
-        extent = await self.store.extent(owner, name) or Extent(0, 0)
-        _check_bounds(extent.items + len(added), extent.size + sum(len(item.content) for item in added))
+    async def _check_room(self, record: Record, added: Sequence[bytes]) -> None:
+        """Check that there is room for more items. Raises InvalidRequest."""
+        extent = await self.store.extent(record.owner, record.id) or Extent(0, 0)
+        bounds.at_most(bounds.ITEMS, extent.items + len(added), "items in its conversation", "items")
+        if extent.size + sum(map(len, added)) > bounds.HISTORY_BYTES:
+            raise _full(f"{bounds.HISTORY_BYTES // 2**20} MB")
+        if added and await self._fullness.with_more(record, extent.size, added) > bounds.VALUES:
+            raise _full(f"{bounds.VALUES:,} values")
 
     async def remove(self, owner: str, name: str, item: str) -> Record:
         """Remove an item; returns the record as it was before. Raises ConversationNotFound and ItemNotFound."""
@@ -174,13 +183,13 @@ class Conversations:
 
         Raises ConversationNotFound, ConversationLocked and InvalidRequest.
         """
-        await self.get(owner, name, "conversation")
+        record = await self.get(owner, name, "conversation")
         part = Part(self, owner, name)
         try:
             if await self.store.claim(part.key, owner, "", part.holder, self._lock_time) is not None:
                 problem = "Another response is being made in this conversation. Try again."
                 raise ConversationLocked(problem, param="conversation", retry_after=_RETRY_AFTER)
-            await self._check_room(owner, name, ())
+            await self._check_room(record, ())
             kept = await self.items(owner, name, "conversation")
         except BaseException:
             part.leave()
@@ -240,11 +249,8 @@ def _amendment(
     return Amendment(id=record.id, at=int(time.time()), after=record.last_event, body=body, added=added, removed=removed)
 
 
-def _check_bounds(items: int, size: int) -> None:
-    bounds.at_most(bounds.ITEMS, items, "items in its conversation", "items")
-    if size > bounds.HISTORY_BYTES:
-        problem = f"A conversation may have {bounds.HISTORY_BYTES // 2**20} MB. Begin a new one, or delete items."
-        raise InvalidRequest(problem, param="items")
+def _full(most: str) -> InvalidRequest:
+    return InvalidRequest(f"A conversation may have {most}. Begin a new one, or delete items.", param="items")
 
 
 def _too_busy() -> StoreUnavailable:

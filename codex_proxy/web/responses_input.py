@@ -15,6 +15,8 @@ from codex_proxy.web.server import Server
 
 Recently = Callable[[str], Made | None]  # finds a response that is not stored, where possible
 _Items = dict[str, dict[str, Any]]  # by id; Any: JSON
+_OF_CONVERSATION = "conversation", "Begin a new conversation, or delete items."
+_OF_RESPONSE = "previous_response_id", "Continue an earlier response, or begin a new conversation."
 
 
 async def decoded(server: Server, who: Caller, content: bytes | bytearray, recent: Recently | None = None) -> ResponsesRequest:
@@ -41,13 +43,14 @@ async def with_history(server: Server, who: Caller, asked: ResponsesRequest, siz
     async with reading(server, who, asked):
         if (name := asked.conversation_id) is None:
             return await with_previous(server, who, asked, size)
+        _check_size(await server.conversations.size(who.owner, name), *_OF_CONVERSATION)  # before it is read
         items = [item.content for item in await server.conversations.items(who.owner, name, "conversation")]
         return await with_items(server, asked, items, size)
 
 
 async def with_items(server: Server, asked: ResponsesRequest, items: list[bytes], size: int) -> ResponsesRequest:
     """Return the request with the items of its conversation. Raises InvalidRequest."""
-    await _check(server, items, "conversation", "Begin a new conversation, or delete items.")
+    await _check(server, items, *_OF_CONVERSATION)
     return await server.decoding.run(size + sum(map(len, items)), lambda: asked.continuing(conversations.as_history(items)))
 
 
@@ -63,7 +66,7 @@ async def with_previous(
         return await server.decoding.run(size, asked.continuing, ())
     made = None if recent is None else recent(previous)
     parts = await _previous(server, who, previous) if made is None else made.conversation
-    await _check(server, parts, "previous_response_id", "Continue an earlier response, or begin a new conversation.")
+    await _check(server, parts, *_OF_RESPONSE)
     size += sum(map(len, parts))
     return await server.decoding.run(size, lambda: asked.continuing(stored.decode_conversation(parts)))
 
@@ -71,7 +74,20 @@ async def with_previous(
 async def _check(server: Server, parts: Sequence[bytes], param: str, remedy: str) -> None:
     """Check what a request continues before it is decoded. Raises ContextTooLong."""
     if exceeded := await _Total(server).add(*parts):
-        raise ContextTooLong(f"What the request continues has more than {exceeded}. {remedy}", param=param)
+        raise _too_long(exceeded, param, remedy)
+
+
+def _check_size(size: int, param: str, remedy: str) -> None:
+    if size > bounds.HISTORY_BYTES:
+        raise _too_long(_history_bytes(), param, remedy)
+
+
+def _too_long(exceeded: str, param: str, remedy: str) -> ContextTooLong:
+    return ContextTooLong(f"What the request continues has more than {exceeded}. {remedy}", param=param)
+
+
+def _history_bytes() -> str:
+    return f"{bounds.HISTORY_BYTES // 2**20} MB"
 
 
 class _Total:
@@ -86,7 +102,7 @@ class _Total:
         size = sum(map(len, parts))
         self._read += size
         if self._read > bounds.HISTORY_BYTES:
-            return f"{bounds.HISTORY_BYTES // 2**20} MB"
+            return _history_bytes()
         self._values += await self._server.decoding.run(size, outline.values, parts, bounds.VALUES - self._values)
         return f"{bounds.VALUES:,} values" if self._values > bounds.VALUES else None
 
@@ -100,14 +116,17 @@ class _Lookup:
         self._recent = recent
         self._total = _Total(server)
 
-    async def all(self, wanted: frozenset[str]) -> _Items:
-        """Return the items that exist."""
+    async def all(self, wanted: Sequence[str]) -> _Items:
+        """Return the items. Raises ItemNotFound at the first response that lacks one of them, and InvalidRequest."""
         found: _Items = {}
-        for response_id, names in references.responses_of(wanted).items():
+        of_responses, of_conversations = references.responses_of(wanted), references.conversations_of(wanted)
+        bounds.at_most(bounds.RESPONSES, len(of_responses), "responses whose items it refers to", "input")
+        bounds.at_most(bounds.CONVERSATIONS, len(of_conversations), "conversations whose items it refers to", "input")
+        for response_id, names in of_responses.items():
             made = self._recent and self._recent(response_id)
             found |= await (self._of_recent(names, made) if made else self._of_kept(names, response_id))
-        of_conversations = references.conversations_of(wanted)
-        bounds.at_most(bounds.CONVERSATIONS, len(of_conversations), "conversations whose items it refers to", "input")
+            if not names <= found.keys():
+                raise references.not_found(next(name for name in wanted if name in names and name not in found))
         for conversation_id, names in of_conversations.items():
             items = await self._server.conversations.named(self._owner, conversation_id, names)
             whole = conversations.array([item.content for item in items])
@@ -148,9 +167,11 @@ class _Lookup:
 
 async def _previous(server: Server, who: Caller, previous: str) -> Sequence[bytes]:
     record = await server.store.get(who.owner, previous)
+    sizes = await server.store.sizes(who.owner, previous)
+    if record is not None and record.running:
+        raise InvalidRequest("The previous response is still in progress.", param="previous_response_id")
+    _check_size(sizes.conversation if sizes else 0, *_OF_RESPONSE)  # before it is read
     conversation = await server.store.conversation(who.owner, previous)
     if record is None or conversation is None or not record.of_response:
         raise ResponseNotFound(f"Previous response with id {previous!r} not found.", param="previous_response_id")
-    if record.running:
-        raise InvalidRequest("The previous response is still in progress.", param="previous_response_id")
     return conversation

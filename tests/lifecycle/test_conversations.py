@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from codex_proxy.decoding import Decoding
+from codex_proxy.dialects import bounds
 from codex_proxy.dialects.responses.items import OutputMessage
 from codex_proxy.errors import InvalidRequest, ItemNotFound
 from codex_proxy.lifecycle.conversations import Conversations
@@ -102,6 +103,28 @@ async def test_a_full_conversation_takes_no_more(decoding: Decoding) -> None:
     await conversations.add("anna", name, large)
     with pytest.raises(InvalidRequest, match="64 MB"):
         await conversations.add("anna", name, large)
+
+
+async def test_a_conversation_with_too_many_values_takes_no_more_and_is_read_once(
+    decoding: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FailingStore(MemoryStore(3600, 64 * 1024 * 1024))
+    conversations = _conversations(store.as_store, decoding)
+    name = await _filled(conversations)
+    monkeypatch.setattr(bounds, "VALUES", 34 * 15)  # each item has 15, and there are 30
+    one = msgspec.json.encode([{"type": "message", "role": "user", "content": "x"}])
+    store.calls.clear()
+    [first], [second] = await conversations.add("anna", name, one), await conversations.add("anna", name, one)
+    assert store.calls.count("page") == 1  # counted on
+    part, _ = await conversations.enter("anna", name)
+    part.given = one
+    await part.close(msgspec.structs.replace(BLANK, status="completed"))
+    await conversations.add("anna", name, one)
+    with pytest.raises(InvalidRequest, match="may have 510 values"):
+        await conversations.add("anna", name, one)
+    await conversations.remove("anna", name, first.type)
+    await conversations.remove("anna", name, second.type)
+    await conversations.add("anna", name, one)
 
 
 async def test_what_a_response_adds_is_joined_in_the_thread_and_comes_in_order(decoding: Noted) -> None:

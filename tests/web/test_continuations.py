@@ -10,6 +10,7 @@ from codex_proxy.dialects.responses import item_ids
 from codex_proxy.errors import InvalidRequest, ServerFull
 from codex_proxy.slots import Slots
 from tests.conftest import Proxy
+from tests.support.failing_store import FailingStore
 
 _PARTS = [b'[{"a":1,"b":[1,2]}]', '{"é, [{":"\\"{[,","c\\\\":"{"}'.encode(), b'"' + b"," * 100_000 + b'"', b"[1]"]
 
@@ -54,6 +55,7 @@ async def test_a_chain_and_a_conversation_have_the_bound_of_one_body(proxy: Prox
     made = await proxy.http.post(f"{proxy.base_url}/conversations", json={"items": words * 2})
     conversation = (await made.json())["id"]
     counted = f"{proxy.base_url}/responses/input_tokens"
+    store = proxy.server.store
     for members in ({"previous_response_id": second}, {"conversation": conversation}):
         [param] = members
         for bound in ("VALUES", "HISTORY_BYTES"):
@@ -61,12 +63,16 @@ async def test_a_chain_and_a_conversation_have_the_bound_of_one_body(proxy: Prox
             assert answer.status == 200, await answer.text()
             with monkeypatch.context() as patch:
                 patch.setattr(bounds, bound, 40)
+                failing = FailingStore(store)
+                failing.broken |= {"conversation", "events"} if bound == "HISTORY_BYTES" else set()  # its size is known before
+                proxy.server.store = proxy.server.conversations.store = failing.as_store
                 for route in ("responses/input_tokens", "responses/compact", "responses"):
                     asked = {"input": "hi", "model": "gpt-5.5", **members}
                     answer = await proxy.http.post(f"{proxy.base_url}/{route}", json=asked)
                     by_extent = (route, param, bound) == ("responses", "conversation", "HISTORY_BYTES")  # before anything is read
                     told = (400, None, "items") if by_extent else (400, "context_length_exceeded", param)
                     assert await _refused(answer) == told, (route, bound)
+                proxy.server.store = proxy.server.conversations.store = store
     async with proxy.http.ws_connect(f"{proxy.base_url}/responses") as socket:
         with monkeypatch.context() as patch:
             patch.setattr(bounds, "VALUES", 40)
@@ -103,7 +109,15 @@ async def test_items_that_a_request_refers_to_are_bounded_together(proxy: Proxy,
     assert await _refused(answer) == (400, None, "input")
     assert "60 values" in await answer.text()
     monkeypatch.undo()
-    lost = [{"type": "item_reference", "id": item_ids.of_conversation("msg", f"conv_{n:032x}", "0" * 16)} for n in range(101)]
-    answer = await proxy.http.post(counted, json={"input": lost})
-    assert await _refused(answer) == (400, None, "input")
-    assert "100 conversations" in await answer.text()
+    in_conversations = [item_ids.of_conversation("msg", f"conv_{n:032x}", "0" * 16) for n in range(101)]
+    in_responses = [item_ids.of_output("msg", f"resp_{n:032x}", 0) for n in range(1001)]
+    for lost, told in ((in_conversations, "100 conversations"), (in_responses, "1,000 responses")):
+        answer = await proxy.http.post(counted, json={"input": [{"type": "item_reference", "id": one} for one in lost]})
+        assert await _refused(answer) == (400, None, "input")
+        assert told in await answer.text()
+    failing = FailingStore(proxy.server.store)
+    proxy.server.store = failing.as_store
+    answer = await proxy.http.post(counted, json={"input": [{"type": "item_reference", "id": one} for one in in_responses[:1000]]})
+    assert await _refused(answer) == (404, "item_not_found", "input")
+    assert in_responses[0] in await answer.text()
+    assert failing.calls.count("get") == 1  # the others do not matter any more

@@ -26,15 +26,16 @@ class _Asked(msgspec.Struct, frozen=True):
     input: str | list[_Maybe] = ""
 
 
-def wanted(raw: bytes | bytearray) -> frozenset[str]:
-    """Return the ids that a body refers to; empty if the body cannot be read."""
+def wanted(raw: bytes | bytearray) -> tuple[str, ...]:
+    """Return the ids that a body refers to, in order; empty if the body cannot be read."""
     if b'"id"' not in raw:
-        return frozenset()
+        return ()
     try:
         given = msgspec.json.decode(raw, type=_Asked).input
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return frozenset()
-    return frozenset(str(item.id) for item in given if isinstance(item, _Maybe) and _is_reference(item.type, item.role, item.id))
+        return ()
+    names = (str(item.id) for item in given if isinstance(item, _Maybe) and _is_reference(item.type, item.role, item.id))
+    return tuple(dict.fromkeys(names))
 
 
 def replaced(given: _Input, kept: Mapping[str, dict[str, Any]]) -> _Input:
@@ -51,7 +52,7 @@ def _is_reference(kind: object, role: object, name: object) -> bool:
 def _kept(item: dict[str, Any], kept: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     found = kept.get(str(item.get("id")))
     if found is None:
-        raise not_found(item)
+        raise not_found(item.get("id"))
     return found
 
 
@@ -118,9 +119,9 @@ def _encrypted(conversation: Sequence[bytes]) -> list[str | None]:
     return [item.encrypted_content for item in raw if item.type == "reasoning"]
 
 
-def not_found(item: dict[str, Any]) -> ItemNotFound:
+def not_found(item_id: object) -> ItemNotFound:
     """Return the error in OpenAI's words."""
-    name = str(item.get("id"))[:100]
+    name = str(item_id)[:100]
     return ItemNotFound(
         f"Item with id {name!r} not found. Items are kept with the stored responses and the conversations of your key: "
         "send the item itself, or use previous_response_id.",

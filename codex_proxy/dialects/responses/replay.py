@@ -168,7 +168,7 @@ class _Reader:
         return []
 
     def reference(self, item: dict[str, Any], _place: str) -> list[Given]:
-        raise references.not_found(item)
+        raise references.not_found(item.get("id"))
 
 
 _READERS: dict[str, Callable[[_Reader, dict[str, Any], str], list[Given]]] = {
