@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from codex_proxy.errors import InvalidRequest, ModelNotFound
+from codex_proxy.near_misses import did_you_mean
 from codex_proxy.turns import Mode
 
 _T = TypeVar("_T")
@@ -19,6 +20,8 @@ _WORDS_AT_MOST = 2  # an effort and a mode
 _LITTLE = ("none", "minimal")  # efforts below those of most models
 _PREFIXES = ("openai/", "codex/")  # some clients prefix the provider's name
 _NAMED_AT_MOST = 40
+_NO_SEPARATORS = "-_/"  # that some clients use as such
+_NEAR = 0.87
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -63,10 +66,22 @@ class Catalog(msgspec.Struct, frozen=True):
             return choice
         known = ", ".join(dict.fromkeys((*self.aliases, *(model.id for model in self.listed()))))
         raise ModelNotFound(
-            f"The model {wanted[:100]!r} does not exist. Available models: {known[: _NAMED_AT_MOST * 50]}. "
+            f"The model {wanted[:100]!r} does not exist.{self._meant(wanted[:100])} "
+            f"Available models: {known[: _NAMED_AT_MOST * 50]}. "
             "Append a reasoning effort that the model supports, 'chat' or 'agent', as in 'MODEL high chat'.",
             param="model",
         )
+
+    def _meant(self, wanted: str) -> str:
+        """Suggest the name with its words parted by spaces, as in gpt-5.5-high, else a model with a similar name."""
+        spaced = wanted
+        for _ in range(_WORDS_AT_MOST):
+            before, separator, word = spaced.rpartition(max(_NO_SEPARATORS, key=spaced.rfind))
+            spaced = f"{before} {word}" if separator else spaced
+            if spaced != wanted and self._read(spaced, self.aliases) is not None:
+                return f" Did you mean {spaced}?"
+        near = [*list(self.aliases)[:_NAMED_AT_MOST], *(model.id for model in self.listed()[:_NAMED_AT_MOST])]
+        return did_you_mean(wanted, near, cutoff=_NEAR)
 
     def listed(self, first: str | None = None) -> list[Model]:
         """The models to show, starting with `first` or the default; hidden models are left out unless they are configured."""

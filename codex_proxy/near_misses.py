@@ -20,11 +20,11 @@ def near_misses(given: Iterable[str], known: Sequence[str]) -> list[str]:
     return warnings
 
 
-def did_you_mean(typed: str, known: Iterable[str], prefix: str = "") -> str:
+def did_you_mean(typed: str, known: Iterable[str], prefix: str = "", cutoff: float = _CUTOFF) -> str:
     """The text " Did you mean …?" to append to a sentence; empty if no name is close. `prefix` goes before the name."""
     names = list(known)
     lower = {name.lower(): name for name in names}
-    found = difflib.get_close_matches(typed.lower(), lower, n=1, cutoff=_CUTOFF)
+    found = difflib.get_close_matches(typed.lower(), lower, n=1, cutoff=cutoff)
     beginning = [name for name in names if len(typed) > 1 and name.lower().startswith(typed.lower())]
     meant = lower[found[0]] if found else beginning[0] if beginning else None
     return f" Did you mean {prefix}{meant}?" if meant else ""

@@ -1,5 +1,7 @@
 """What a model name asks for, and which names there are."""
 
+import re
+
 import pytest
 
 from codex_proxy.catalog import Catalog, Choice, Model, effort_for, with_extras
@@ -118,6 +120,22 @@ def test_an_alias_that_stands_for_nothing_is_refused_not_listed_and_known_as_bro
     assert [name for name, _ in catalog.names()] == ["big-5", "big-5 chat"]
     with pytest.raises(ModelNotFound, match="'lost' does not exist"):
         catalog.choose("lost")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("big-5-high", " Did you mean big-5 high?"),
+        ("BIG-5_high-chat", " Did you mean BIG-5 high chat?"),
+        ("gpt-4o/chat", " Did you mean gpt-4o chat?"),
+        ("gpt4o", " Did you mean gpt-4o?"),
+        ("other-5", ""),
+        ("-", ""),
+    ],
+)
+def test_a_name_spelled_in_another_way_gets_a_suggestion(name: str, meant: str) -> None:
+    with pytest.raises(ModelNotFound, match=re.escape(f"The model '{name}' does not exist.{meant} Available models: ")):
+        _ALIASED.choose(name)
 
 
 @pytest.mark.parametrize("name", ["our chat", "our agent"])

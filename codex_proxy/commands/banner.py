@@ -33,12 +33,16 @@ def show(server: Server, address: str, *, cli: Command, demo: bool) -> None:
 
 def _screen(server: Server, address: str, cli: Command, trouble: str | None, style: Style, *, demo: bool) -> list[str]:
     title = f"codex-proxy {__version__}{' demo' if demo else ''}"
-    state = style.good("Ready") if trouble is None else style.warn(f"Not ready: {trouble}.{_remedy(trouble)}")
+    state = style.good("Ready") if trouble is None else style.warn(f"Not ready: {trouble}.")
     rows = [f"  {style.dim(label.ljust(_LABEL))} {text}" for label, text in _rows(server, address, cli)]
-    next_steps = f"Talk to it: {place.program()} chat   Set up a client: {place.program()} client NAME   Stop: Ctrl-C"
-    login = f"Log in first: {place.program()} login   (without a browser: {place.program()} login --device-auth)"
-    after = [] if demo else ["", *([login] if trouble == NOT_LOGGED_IN else []), next_steps]
-    return ["", f"{style.bold(title)}  {state}", "", *rows, *after]
+    return ["", f"{style.bold(title)}  {state}", "", *rows, *([] if demo else ["", *_next_steps(trouble)])]
+
+
+def _next_steps(trouble: str | None) -> list[str]:
+    steps = [("Talk to it", f"{place.program()} chat"), ("Set up a client", f"{place.program()} client NAME"), ("Stop", "Ctrl-C")]
+    if trouble == NOT_LOGGED_IN:
+        steps.insert(0, ("Log in first", f"{place.program()} login   (without a browser: --device-auth)"))
+    return [f"{label}: {step}" for label, step in steps]
 
 
 def _rows(server: Server, address: str, cli: Command) -> Iterator[tuple[str, str]]:
@@ -81,7 +85,7 @@ def _suggestions(chosen: Settings, address: str) -> list[str]:
     bearer = chosen.api_key or named
     key = f" -H {shlex.quote(f'Authorization: Bearer {bearer}')}" if bearer else ""
     given = f" --api-key {named}" if named else ""
-    body = '{"stream": true, "messages": [{"role": "user", "content": "Hello! Please run: `uname -a`"}]}'
+    body = '{"stream": true, "messages": [{"role": "user", "content": "Please run: `uname -a`"}]}'
     opened = [f"  {address}/", ""] if chosen.console else []
     return [
         "The real Codex CLI answers from a built-in offline model. Try:",
@@ -89,7 +93,8 @@ def _suggestions(chosen: Settings, address: str) -> list[str]:
         *opened,
         f"  {place.program()} chat{elsewhere}{given}",
         "",
-        f"  curl -N {address}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'",
+        f"  curl -N {address}/v1/chat/completions{key} -H 'Content-Type: application/json' \\",
+        f"    -d '{body}'",
         "",
         "Ctrl-C stops it.",
     ]

@@ -1,6 +1,7 @@
 """`codex-proxy chat`: a conversation in the terminal, or a single answer in a pipe. Ctrl-C stops the turn, not the program."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -31,7 +32,8 @@ _HELP = """\
                 "default" returns to the server's default.
 /new            start a new conversation
 /exit           end; so does Ctrl-D
-Ctrl-C stops an answer. To write several lines, end each but the last with \\."""
+Ctrl-C stops an answer. Pasted text can have several lines; to type several,
+end each but the last with \\."""
 
 EPILOG = """With a prompt it prints one answer and exits. Piped output is the answer
 alone; piped input is added to the prompt:
@@ -111,11 +113,9 @@ def _typed() -> str:
 
 
 def _edit_lines() -> None:
-    """Give input() line editing and history if Python was built with readline."""
-    try:
-        importlib.import_module("readline")
-    except ImportError:
-        return
+    """Give input() line editing and history if Python was built with readline. Pasted lines are one prompt, not one each."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("readline").parse_and_bind("set enable-bracketed-paste on")  # Python turns it off
 
 
 def _obey(typed: str, talk: Conversation) -> str:

@@ -92,7 +92,7 @@ curl -N @=URL@/chat/completions -H "Authorization: Bearer @=KEY@" -H "Content-Ty
 from langchain_openai import ChatOpenAI
 
 model = ChatOpenAI(base_url=@URL@, api_key=@KEY@, model=@MODEL@)
-print(model.invoke("Summarise this repository.").content)
+print(model.invoke("What is in this directory?").content)
 """,
     ),
     "librechat": ClientConfig(
@@ -146,9 +146,9 @@ model_list:
         """\
 import OpenAI from "openai";
 
-const client = new OpenAI({ baseURL: @URL@, apiKey: @KEY@ });
-const answer = await client.responses.create({ model: @MODEL@, input: "What is in this directory?" });
-console.log(answer.output_text);
+const client = new OpenAI({baseURL: @URL@, apiKey: @KEY@});
+const response = await client.responses.create({model: @MODEL@, input: "What is in this directory?"});
+console.log(response.output_text);
 """,
     ),
     "open-webui": ClientConfig(
@@ -170,7 +170,8 @@ TASK_MODEL_EXTERNAL=@=CHAT@
 from openai import OpenAI
 
 client = OpenAI(base_url=@URL@, api_key=@KEY@)
-print(client.responses.create(model=@MODEL@, input="What is in this directory?").output_text)
+response = client.responses.create(model=@MODEL@, input="What is in this directory?")
+print(response.output_text)
 """,
     ),
     "opencode": ClientConfig(

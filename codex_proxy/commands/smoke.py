@@ -11,10 +11,12 @@ import msgspec
 from codex_proxy.commands import api, place
 from codex_proxy.commands.api import Api, Json
 from codex_proxy.commands.running import BROKE
+from codex_proxy.commands.terminal import columns, fitted
 from codex_proxy.errors import CommandFailed
 
 _CANCEL_TIMEOUT = 20.0  # seconds
 _LOOK_EVERY = 0.2
+_BEFORE = 24  # columns of a line before what a check says
 _NOT_READY = "not_ready"  # the code of a server that can run no turn
 _TOOL = {
     "name": "get_weather",
@@ -60,7 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         results.append({"check": name, "ok": good, "message": said, "seconds": round(took, 2)})
         if not arguments.json:
             sign = style.good("✓") if good else style.bad("✗")
-            print(f"{sign} {name:12} {took:5.1f} s  {said}", flush=True)
+            shown = fitted(said, columns() - _BEFORE) if good else said
+            print(f"{sign} {name:12} {took:5.1f} s  {shown}", flush=True)
             if code == _NOT_READY:
                 print("No turn can run, so the other checks were left out.")
                 break

@@ -63,7 +63,7 @@ async def test_a_conversation_streams_stops_at_ctrl_c_and_goes_on(
         await screen.shows("model: gpt-5.5 low. Values: gpt-5.5, ")
         screen.press("/sandbox workspace-write\n/sandbox default\n")
         await screen.shows("sandbox: the server's default")
-        screen.press("last\n")
+        screen.press("\x1b[200~last\nline\x1b[201~\n")  # pasted
         await screen.shows("the last answer")
         await screen.shows(_PROMPT)
         screen.press(CTRL_C)
@@ -71,7 +71,7 @@ async def test_a_conversation_streams_stops_at_ctrl_c_and_goes_on(
         screen.press(CTRL_D)
         assert await screen.ends() == 0
     said = json.dumps(model.requests[-1].input)
-    assert [text for text in ("first", "three four", "wait", "last") if f'"{text}"' not in said] == []
+    assert [text for text in ("first", "three four", "wait", "last\\nline") if f'"{text}"' not in said] == []
     assert model.requests[-1].body["reasoning"]["effort"] == "low"
 
 

@@ -12,12 +12,13 @@ import pytest
 import tomli
 import yaml
 
-from codex_proxy import cli
+from codex_proxy import cli, web
 from codex_proxy.codex.command import Command
 from codex_proxy.commands.client_configs import CONFIGS
 from tests.conftest import Proxy
 
 _VALUES = {"URL": "http://127.0.0.1:8000/v1", "KEY": 'a "key"', "MODEL": "gpt-5.5", "CHAT": "gpt-5.5:chat"}
+_SNIPPETS = Path(web.__file__).parent / "console" / "static" / "snippets.js"
 _PLAIN = {**_VALUES, "KEY": "cpx_key"}
 
 
@@ -73,6 +74,14 @@ def _javascript_or_skip(text: str) -> None:
 def test_a_key_with_quotes_stays_one_string(name: str) -> None:
     config = CONFIGS[name]
     _READERS[config.kind](config.filled(_VALUES))
+
+
+@pytest.mark.parametrize("name", ["openai", "node", "langchain", "codex", "continue", "open-webui"])
+def test_the_console_shows_the_same(name: str) -> None:
+    text = CONFIGS[name].text.rstrip("\n").replace("\n", "\\n")
+    for hole, variable in (("URL", "baseUrl"), ("KEY", "secret"), ("MODEL", "model"), ("CHAT", "alone")):
+        text = text.replace(f"@={hole}@", f"${{{variable}}}").replace(f"@{hole}@", f'"${{{variable}}}"')
+    assert f"code: `{text}`" in _SNIPPETS.read_text()
 
 
 def test_the_list_and_a_typing_error(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,8 +51,8 @@ async def test_a_server_that_is_not_logged_in_says_so_and_when_it_is(environ: di
     logged_in = config.read_text()
     config.write_text(logged_in + "requires_openai_auth = true\n")
     async with terminal(environ, "serve") as screen, http_session() as http:
-        address = await _address(screen, "Not ready: Codex is not logged in. Run: codex-proxy login")
-        await screen.shows("Log in first: ")
+        address = await _address(screen, "Not ready: Codex is not logged in.")
+        await screen.shows("Log in first: codex-proxy login")
         assert (await http.post(f"{address}/v1/chat/completions", json=_JSON)).status == 503
         await screen.shows("✗\x1b[0m 503 not_ready  POST /v1/chat/completions")
         await screen.shows("codex-proxy login")
