@@ -28,6 +28,7 @@ _INVALID_REQUEST, _INVALID_PARAMS = -32600, -32602
 _LONGEST_REASON = 500  # characters
 _BAD_ITEM = re.compile(r"items\[\d+\] is not a valid response item: ")  # the index counts history items, not the request's
 _NOT_OF_THE_CLIENTS = ("thread ", "failed to load configuration")  # about a lost thread, or the operator's own files
+_REFUSED = "Invalid prompt: "  # of OpenAI's response.failed with code invalid_prompt
 _STATUS = re.compile(r"\bstatus:? (\d{3})\b")
 _ADDRESS = re.compile(r"\b\w+://\S+")
 _PATH = re.compile(r"(?<![\w.])/[\w.-][^\s:,'\"`]*")
@@ -75,7 +76,7 @@ def refusal(method: str, error: wire.RpcError, *, brought: bool) -> ProxyError:
         return WorkerFailed("The Codex CLI refused the request.", detail=f"{method}: {said}")
     reason = _BAD_ITEM.sub("", _PATH.sub("…", _ADDRESS.sub("…", said)))[:_LONGEST_REASON]
     what, param = (
-        ("the tools", "tools") if method == "thread/start" else ("this request", "input" if _BAD_ITEM.match(said) else None)
+        ("the tools", "tools") if method == "thread/start" else ("this request", "messages" if _BAD_ITEM.match(said) else None)
     )
     return InvalidRequest(f"Codex does not accept {what}: {reason}", param=param, detail=f"{method}: {said}")
 
@@ -89,12 +90,14 @@ def _word_and_status(info: str | dict[str, Any] | None) -> tuple[str, int | None
 
 
 def _from_provider(message: str, detail: str) -> ProxyError:
-    """The error for a message that is the JSON body of a provider's 400, or else describes a broken connection."""
+    """The error for a message that is the JSON body of a provider's 400 or the words of its refusal, or describes what broke."""
     try:
-        body = msgspec.json.decode(message, type=_ProviderRefusal)
+        words = msgspec.json.decode(message, type=_ProviderRefusal).error.message
     except msgspec.DecodeError:
-        return UpstreamFailed(_what_broke(message), detail=detail)
-    said = _ADDRESS.sub("…", body.error.message)[:500]
+        if not message.startswith(_REFUSED):
+            return UpstreamFailed(_what_broke(message), detail=detail)
+        words = message
+    said = _ADDRESS.sub("…", words)[:_LONGEST_REASON]
     return InvalidRequest(f"The model provider refused the request: {said}", detail=detail)
 
 

@@ -4,6 +4,7 @@ A PDF that would also pass as text is treated as a PDF: its source is never give
 """
 
 import binascii
+import codecs
 
 from codex_proxy.dialects import image_header, images
 from codex_proxy.errors import InvalidRequest, UnsupportedParameter
@@ -12,7 +13,8 @@ from codex_proxy.history import PDF, Image, Part, Text
 MAX_TEXT_BYTES = 1024 * 1024
 MAX_PDF_BYTES = 20 * 1024 * 1024
 _PDF_MARK, _MARK_WITHIN = b"%PDF-", 1024  # bytes; readers skip what precedes the mark
-_TAKEN = "Send text, a PDF, or an image (PNG, JPEG, GIF, WebP)."
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # Windows writes such files
+_TAKEN = "Send text in UTF-8, a PDF, or an image (PNG, JPEG, GIF, WebP)."
 
 
 def part(data: str, filename: str | None, place: str) -> Part:
@@ -37,7 +39,7 @@ def _text(content: bytes, place: str) -> str:
     if len(content) > MAX_TEXT_BYTES:
         raise InvalidRequest(f"A text file can have up to {MAX_TEXT_BYTES // 1024} kB. {_TAKEN}", param=place)
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnsupportedParameter(f"A file of this kind is not supported. {_TAKEN}", param=place) from error
     if "\0" in text:

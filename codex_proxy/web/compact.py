@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from codex_proxy.dialects.chat.deltas import ChatDeltas, Content, Failure, Finish
-from codex_proxy.dialects.responses import compaction
+from codex_proxy.dialects.responses import compaction, objects
 from codex_proxy.dialects.responses.compaction import CompactedMessage, CompactedResponse
 from codex_proxy.dialects.responses.items import CompactionItem
 from codex_proxy.dialects.responses.objects import ResponseUsage
@@ -65,7 +65,7 @@ async def _written(job: Job) -> tuple[str, Usage | None]:
                 case Content():
                     text.append(delta.text)
                 case Failure():
-                    raise delta.error
+                    raise objects.named(delta.error)
                 case Finish():
                     if not "".join(text).strip():
                         error = UpstreamFailed("The model wrote no summary.")

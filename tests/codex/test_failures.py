@@ -1,5 +1,6 @@
 """Why Codex says that a turn failed, and what a client is told of it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -83,11 +84,12 @@ def test_when_to_try_again_is_said_unless_a_person_must_log_in_first(info: str, 
 
 
 @pytest.mark.parametrize("info", ["other", "badRequest", None])
-def test_what_the_provider_wrote_into_a_400_is_passed_on_without_addresses(info: str | None) -> None:
-    said = '{"error":{"message":"Unknown parameter: foo. See https://docs.internal/errors?id=1 or mail us.","type":"invalid"}}'
-    error = failure(TurnError(said, info))
-    assert type(error) is InvalidRequest
-    assert error.message == "The model provider refused the request: Unknown parameter: foo. See … or mail us."
+def test_what_the_provider_wrote_into_a_400_or_of_a_prompt_is_passed_on_without_addresses(info: str | None) -> None:
+    words = "Invalid prompt: it was flagged. See https://docs.internal/errors?id=1 or mail us."
+    for said in (words, json.dumps({"error": {"message": words, "type": "invalid"}})):
+        error = failure(TurnError(said, info))
+        assert type(error) is InvalidRequest
+        assert error.message == "The model provider refused the request: Invalid prompt: it was flagged. See … or mail us."
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_a_message_that_is_no_refusal_of_a_provider_is_a_broken_connection(said:
             "items[3] is not a valid response item: missing field `type`",
             True,
             InvalidRequest,
-            "input",
+            "messages",
         ),
         ("turn/start", -32600, "Invalid request: unknown variant `x`, in /home/me https://a.example/b", True, InvalidRequest, None),
         ("turn/start", -32600, "thread not found: 01a2", True, WorkerFailed, None),

@@ -62,9 +62,12 @@ def test_every_kind_of_part_is_read() -> None:
     assert _wish(input=[{"role": "user", "content": content}]).input == (*texts, Image(PIXEL, "high"), Image(PIXEL))
 
 
-@pytest.mark.parametrize("prefix", ["", "data:text/plain;base64,", "data:text/csv;charset=utf-8;base64,"])
-def test_a_file_of_text_is_text(prefix: str) -> None:
-    given = prefix + base64.b64encode("Größe\n1".encode()).decode()
+@pytest.mark.parametrize(
+    ("prefix", "encoding"),
+    [("", "utf-8"), ("data:text/plain;base64,", "utf-16"), ("data:text/csv;charset=utf-8;base64,", "utf-8-sig")],
+)
+def test_a_file_of_text_is_text(prefix: str, encoding: str) -> None:
+    given = prefix + base64.b64encode("Größe\n1".encode(encoding)).decode()
     named = {"type": "input_file", "filename": "a.csv", "file_data": given}
     assert _wish(input=[{"role": "user", "content": [named]}]).input == (Text("File a.csv:\nGröße\n1"),)
     nameless = {"type": "input_file", "file_data": given}

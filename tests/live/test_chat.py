@@ -11,6 +11,7 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, Count, Cut, Fail, ModelRequest, Raw, Refuse, Say, Step, Think, words
 from tests.conftest import Proxy, ProxyStarter
+from tests.support.refusals import Body, post, refusal
 from tests.support.streams import chunks_of, content_of
 
 
@@ -214,9 +215,15 @@ async def test_a_message_without_deltas_is_still_an_answer(proxy: Proxy, model: 
 
 
 async def test_an_input_over_the_bound_of_the_cli_is_a_400_and_runs_no_turn(proxy: Proxy, model: ModelServer) -> None:
-    answer = await proxy.chat(prompt="x" * 1_048_577)
-    assert answer.status == 400
-    assert (await answer.json())["error"]["code"] == "context_length_exceeded"
+    long = "x" * 1_048_577
+    rows: dict[str, tuple[Body, str]] = {
+        "chat/completions": ({"messages": [{"role": "user", "content": long}]}, "messages"),
+        "responses": ({"input": long}, "input"),
+    }
+    for route, (body, place) in rows.items():
+        answer = await post(proxy, body, route=route)
+        error = await refusal(answer)
+        assert (answer.status, error.code, error.param) == (400, "context_length_exceeded", place), route
     assert model.calls == 0
 
 

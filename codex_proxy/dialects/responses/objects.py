@@ -49,6 +49,13 @@ class ResponseError(msgspec.Struct, frozen=True):
         return cls(_code(error), error.told)
 
 
+def named(error: ProxyError) -> ProxyError:
+    """Name the conversation as this API does: other layers name it as chat completions do."""
+    if error.param == "messages":
+        error.param = "input"
+    return error
+
+
 def _code(error: ProxyError) -> str:
     match error:
         case RateLimited() | QuotaExceeded():

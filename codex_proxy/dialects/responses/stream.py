@@ -23,7 +23,7 @@ from codex_proxy.dialects.responses.builders import (
 )
 from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.items import ItemStatus, OutputItem
-from codex_proxy.dialects.responses.objects import IncompleteDetails, Response, ResponseError, ResponseUsage
+from codex_proxy.dialects.responses.objects import IncompleteDetails, Response, ResponseError, ResponseUsage, named
 from codex_proxy.dialects.responses.updates import Compacted
 from codex_proxy.errors import ProxyError, UpstreamFailed
 from codex_proxy.history import Verbatim
@@ -284,7 +284,7 @@ class ResponsesStream:
     def _fail(self, event: TurnFailed, now: int) -> StreamEvent:
         if self._limit.reached:
             return self._end(event.usage, now)
-        self.failure = event.error
+        self.failure = named(event.error)
         self._settle(event.usage, now)
         error = ResponseError.of(event.error)
         self.response = msgspec.structs.replace(self.response, status="failed", error=error, completed_at=None)
