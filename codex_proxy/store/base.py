@@ -181,10 +181,11 @@ class Store(Protocol):
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
         """Return all that a continuation needs: the conversation given to `create`, then the parts in order."""
 
-    async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
+    async def latest(self, owner: str, limit: int, most: int, after: str = "") -> tuple[list[Listed], str]:
         """Return the owner's responses, latest first, and the `after` of the next page, empty if there are no more.
 
-        A page may hold fewer than `limit` responses and not be the last. `after` consists of digits and at most one point.
+        No more than about `most` bytes are read, but always one response. A page may hold fewer than `limit` responses and not be
+        the last. `after` consists of digits and at most one point.
         """
 
     async def delete(self, owner: str, record_id: str) -> bool:

@@ -7,7 +7,7 @@ import itertools
 import time
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -115,12 +115,14 @@ class MemoryStore:
         kept = self._owned(owner, record_id)
         return None if kept is None else [kept.conversation, *(part.content for part in kept.parts)]
 
-    async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
+    async def latest(self, owner: str, limit: int, most: int, after: str = "") -> tuple[list[Listed], str]:
         before = float(after or "inf")
         listed = (kept for kept in reversed(self._kept.values()) if kept.record.status != CONVERSATION)
         own = (kept for kept in listed if kept.record.owner == owner and kept.number < before)
-        page = list(itertools.islice(own, limit))
-        return [Listed(kept.record, kept.input_items) for kept in page], str(page[-1].number) if len(page) == limit else ""
+        near = list(itertools.islice(own, limit))
+        page = near[: _fitting((len(kept.record.body) + len(kept.input_items) for kept in near), most)]
+        more = len(page) < len(near) or len(page) == limit
+        return [Listed(kept.record, kept.input_items) for kept in page], str(page[-1].number) if more else ""
 
     async def delete(self, owner: str, record_id: str) -> bool:
         if self._owned(owner, record_id) is None:
@@ -156,8 +158,7 @@ class MemoryStore:
         else:
             end = len(events) if beyond is None else bisect.bisect_left(events, beyond, key=number_of)
             near = events[max(0, end - limit - 1) : end][::-1]
-        sizes = itertools.accumulate(len(event.content) for event in near)
-        fit = min(limit, max(1, sum(size <= most for size in sizes)))
+        fit = min(limit, _fitting((len(event.content) for event in near), most))
         return Page(near[:fit], len(near) > fit)
 
     async def extent(self, owner: str, record_id: str) -> Extent | None:
@@ -273,3 +274,8 @@ class MemoryStore:
         elif kept is not None:
             self._forget(kept.record.id)
         return kept is not None or claimed is not None
+
+
+def _fitting(sizes: Iterable[int], most: int) -> int:
+    """Return how many of these fit into `most` bytes; at least one."""
+    return max(1, sum(size <= most for size in itertools.accumulate(sizes)))

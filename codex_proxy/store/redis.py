@@ -119,8 +119,8 @@ class RedisStore:
         found: list[bytes] | None = await self._run(redis_scripts.CONVERSATION, record_id, owner)
         return found
 
-    async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
-        found, place = await self._run(redis_scripts.LATEST, owner, after, limit, _LOOKED_AT)
+    async def latest(self, owner: str, limit: int, most: int, after: str = "") -> tuple[list[Listed], str]:
+        found, place = await self._run(redis_scripts.LATEST, owner, after, limit, _LOOKED_AT, most)
         return [Listed(redis_records.record(record_id.decode(), state), items) for record_id, state, items in found], place.decode()
 
     async def delete(self, owner: str, record_id: str) -> bool:

@@ -124,15 +124,20 @@ return {size('body'), size('input_items'), conversation}
 """
 
 LATEST = """
-local owner, after, limit, looked_at = unpack(ARGV)
-local found, place = {}, ''
+local owner, after, limit, looked_at, most = unpack(ARGV)
+local found, place, size = {}, '', 0
 local before = after == '' and '+inf' or '(' .. after
 local page = redis.call('ZREVRANGEBYSCORE', AGES, before, '-inf', 'WITHSCORES', 'LIMIT', 0, looked_at)
 for i = 1, #page, 2 do
     local id = page[i]
-    local its = state(id)
-    if its[1] == owner and its[3] ~= 'conversation' then
-        table.insert(found, {id, its, redis.call('HGET', record(id), 'input_items')})
+    local its = redis.call('HMGET', record(id), 'owner', 'status')
+    if its[1] == owner and its[2] ~= 'conversation' then
+        size = size + redis.call('HSTRLEN', record(id), 'body') + redis.call('HSTRLEN', record(id), 'input_items')
+        if #found > 0 and size > tonumber(most) then
+            place = page[i - 1]
+            break
+        end
+        table.insert(found, {id, state(id), redis.call('HGET', record(id), 'input_items')})
     end
     if #found == tonumber(limit) or i + 1 == 2 * looked_at then
         place = page[i + 1]

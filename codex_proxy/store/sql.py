@@ -5,13 +5,19 @@ from collections.abc import Iterable
 
 import aiosqlite
 
-from codex_proxy.store.base import CONVERSATION, Amendment, Claim, Order, Page, Record, StoredEvent, StoredTrace
+from codex_proxy.store.base import CONVERSATION, Amendment, Claim, Listed, Order, Page, Record, StoredEvent, StoredTrace
 from codex_proxy.store.sqlite_file import Row, run
 
 SELECT_RECORD = "SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event FROM kept "
-SELECT_LATEST = """SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event, input_items, number
-    FROM kept JOIN input ON input.record = number
-    WHERE owner = ? AND number < ? AND status != 'conversation' ORDER BY number DESC LIMIT ?"""
+# SQLite knows a value's length without reading it, so what does not fit is not read. `total` is the bytes up to a row.
+SELECT_LATEST = """WITH near AS (SELECT number, length(body) + length(input_items) AS size
+        FROM kept JOIN input ON input.record = number
+        WHERE owner = ?1 AND number < ?2 AND status != 'conversation' ORDER BY number DESC LIMIT ?3),
+    counted AS (SELECT number, row_number() OVER way AS place, sum(size) OVER way AS total
+        FROM near WINDOW way AS (ORDER BY number DESC))
+    SELECT id, owner, created_at, status, body, holder, cancel_wanted, last_event, input_items, number,
+        (SELECT count(*) FROM near) FROM counted JOIN kept USING (number) JOIN input ON input.record = number
+    WHERE place = 1 OR total <= ?4 ORDER BY number DESC"""
 UPDATE = """UPDATE kept SET status = ?, running = ?, changed_at = ?, body = coalesce(?, body), last_event = max(last_event, ?),
     size = size + ? WHERE id = ? AND running RETURNING id"""
 ADD_EVENT = "INSERT OR REPLACE INTO event SELECT number, ?, ?, ? FROM record WHERE id = ?"
@@ -32,7 +38,6 @@ _SELECT_ITEM = """SELECT number, type, content FROM event
 _INDEXED = _SELECT_ITEM.replace("FROM event", "FROM event INDEXED BY event_item")  # by itself SQLite takes the whole record
 _SELECT_NAMED = _INDEXED + " AND type IN ({}) AND type NOT GLOB 'response.*'"
 _SELECT_ODDLY_NAMED = _SELECT_ITEM + " AND type IN ({})"  # a client may choose any id
-# SQLite knows a value's length without reading it, so what does not fit is not read. `total` is the bytes up to an item.
 _SELECT_PAGE = """WITH near AS (SELECT record, number, length(content) AS size FROM event
         WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2 AND status = 'conversation')
             AND number {beyond} ?3 ORDER BY number {order} LIMIT ?4 + 1),
@@ -153,6 +158,12 @@ def select_page(order: Order, beyond: int | None) -> tuple[str, int]:
 def page(rows: list[Row]) -> Page:
     """Build a page from the rows of `select_page`; each one has the number of items that there are, up to one beyond the limit."""
     return Page([StoredEvent(*row[:3]) for row in rows], bool(rows) and rows[0][3] > len(rows))
+
+
+def listed(rows: list[Row], limit: int) -> tuple[list[Listed], str]:
+    """Build a page from the rows of SELECT_LATEST; each one has the number of responses that there are, up to the limit."""
+    more = bool(rows) and (len(rows) == limit or len(rows) < rows[0][10])
+    return [Listed(record(row[:8]), row[8]) for row in rows], str(rows[-1][9]) if more else ""
 
 
 def stored_trace(rows: list[Row]) -> StoredTrace:

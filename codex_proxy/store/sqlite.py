@@ -122,11 +122,9 @@ class SqliteStore:
         rows = await self._read(sql.SELECT_CONVERSATION, record_id, owner)
         return [content for (content,) in rows] or None
 
-    async def latest(self, owner: str, limit: int, after: str = "") -> tuple[list[Listed], str]:
+    async def latest(self, owner: str, limit: int, most: int, after: str = "") -> tuple[list[Listed], str]:
         before = min(float(after or "inf"), 2.0**62)
-        rows = await self._read(sql.SELECT_LATEST, owner, before, limit)
-        found = [Listed(sql.record(row[:8]), row[8]) for row in rows]
-        return found, str(rows[-1][9]) if len(rows) == limit else ""
+        return sql.listed(await self._read(sql.SELECT_LATEST, owner, before, limit, most), limit)
 
     async def delete(self, owner: str, record_id: str) -> bool:
         async with self._transaction() as db:

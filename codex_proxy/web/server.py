@@ -52,6 +52,7 @@ _TASK_AT_MOST = 256 * 1024  # bytes of a chat UI's own request; a larger one is 
 _TASKS_PER_REQUEST = 4  # that a chat UI sends per message: title, tags, follow-ups, search queries
 TaskOf = Callable[[bytes | bytearray], str | None]  # returns the chat UI task that a body asks for
 _FOLLOWERS = 128, 32  # of background responses: in total, and per caller
+_LISTS = 4, 1  # lists of stored responses being read: in total, and per caller
 _HISTORIES = 4, 1  # stored histories being read and decoded: in total, and per caller
 _WATCHERS = 256, 64  # open consoles; 50 idle ones cost about 1 % of a core
 _SOCKETS = (1024, 256)  # open at a time
@@ -74,6 +75,7 @@ class Server:
         self.decoding = Decoding()
         self.answers = Answers()
         self.histories = Slots("stored conversations are being read", *_HISTORIES)
+        self.lists = Slots("lists of stored responses are being read", *_LISTS)
         self.instance = Instance(store)
         self.backgrounds = Backgrounds(store)
         turn_time = settings.queue_timeout + settings.turn_timeout

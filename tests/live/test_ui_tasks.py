@@ -23,7 +23,7 @@ async def _ask(proxy: Proxy, route: str, prompt: str) -> aiohttp.ClientResponse:
 
 async def _nothing_is_kept(proxy: Proxy, answer: aiohttp.ClientResponse) -> None:
     assert (await answer.json()).get("store", False) is False
-    assert (await proxy.server.store.latest("anybody", 1))[0] == []
+    assert (await proxy.server.store.latest("anybody", 1, 1))[0] == []
     assert len(proxy.server.traces.threads) == 0
 
 

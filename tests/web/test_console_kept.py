@@ -1,9 +1,13 @@
 """GET /x_codex/responses: one's own kept responses, by pages, searched by text and model."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from codex_proxy.demo.model import ModelServer
+from codex_proxy.web.console import kept as console_kept
 from tests.conftest import Proxy, ProxyStarter
 from tests.support.key_file import write_keys
 from tests.web.test_openapi import answer_schema, errors_of
@@ -25,7 +29,7 @@ async def kept(proxy: Proxy, text: str, headers: dict[str, str] | None = None, *
 
 
 async def test_what_is_kept_is_listed_latest_first_and_found_by_text_and_model(
-    environ: dict[str, str], start_proxy: ProxyStarter
+    environ: dict[str, str], start_proxy: ProxyStarter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environ["PROXY_STORE"] = "memory"
     async with start_proxy() as proxy:
@@ -42,15 +46,22 @@ async def test_what_is_kept_is_listed_latest_first_and_found_by_text_and_model(
         assert (await listed(proxy, search="output_text"))["data"] == []  # how it is written down is not searched
         assert len((await listed(proxy, model="gpt-5.5"))["data"]) == 3
         assert (await listed(proxy, model="another"))["data"] == []
-        found: list[str] = []
-        after = ""
-        while True:
-            page = await listed(proxy, limit="2", after=after)
-            found += [one["id"] for one in page["data"]]
-            if page["next"] is None:
-                break
-            after = page["next"]
-        assert found == ids[::-1]
+        assert await _by_pages(proxy, limit="2") == (ids[::-1], 2)
+        monkeypatch.setattr(console_kept, "_READ", 1)  # fewer bytes than a response has
+        monkeypatch.setattr(console_kept, "_PIECE", 4)  # characters that are searched at once
+        assert await _by_pages(proxy, search="äpfel pears") == (ids[:1], 3)
+
+
+async def _by_pages(proxy: Proxy, **query: str) -> tuple[list[str], int]:
+    """What is listed, and on how many pages."""
+    found: list[str] = []
+    after = ""
+    for number in itertools.count(1):
+        page = await listed(proxy, None, after=after, **query)
+        found += [one["id"] for one in page["data"]]
+        if (after := page["next"]) is None:
+            return found, number
+    raise AssertionError
 
 
 async def test_bad_queries_are_refused_by_name(proxy: Proxy) -> None:

@@ -5,6 +5,7 @@ short or empty and still have a `next`.
 """
 
 import re
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -16,10 +17,13 @@ from codex_proxy.errors import InvalidRequest
 from codex_proxy.store.base import Listed
 from codex_proxy.web import errors
 from codex_proxy.web.console.status import BOARD
+from codex_proxy.web.server import Server
 
 _LIMIT, _HIGHEST_LIMIT = 20, 100
 _LOOKED_AT = 500  # responses examined per request
+_READ = 32 * 1024 * 1024  # bytes read per request, unless the first response has more
 _LONGEST_SEARCH = 200  # characters
+_PIECE = 1024 * 1024  # characters
 _PLACE = re.compile(r"([0-9]{1,20}(\.[0-9]{0,20})?)?")
 
 
@@ -85,16 +89,29 @@ async def page(request: web.Request) -> web.Response:
     words = query.get("search", "")[:_LONGEST_SEARCH].casefold().split()
     if not _PLACE.fullmatch(after):
         raise InvalidRequest("Invalid value for 'after': use the 'next' of the previous page.", param="after")
+    async with board.server.lists.one(owner):
+        found, after = await _found(board.server, owner, limit, after, lambda one: _matching(one, words, query.get("model")))
+    return errors.json_response(msgspec.json.encode(KeptPage(tuple(found), after or None)))
+
+
+async def _found(
+    server: Server, owner: str, limit: int, after: str, matching: Callable[[Listed], Kept | None]
+) -> tuple[list[Kept], str]:
+    """Return the responses that match, within the bounds on what is examined, and the `after` of the next page."""
     found: list[Kept] = []
-    looked_at = 0
-    while looked_at < _LOOKED_AT and len(found) <= limit // 2:  # each round reads no more than can still fit if all match
+    looked_at, left = 0, _READ
+    while looked_at < _LOOKED_AT and left > 0 and len(found) <= limit // 2:  # a round reads no more than fits if all match
         at_once = limit - len(found)
-        listed, after = await board.server.store.latest(owner, at_once, after)
-        found += [kept for one in listed if (kept := _matching(one, words, query.get("model"))) is not None]
+        listed, after = await server.store.latest(owner, at_once, left, after)
+        for one in listed:
+            size = len(one.record.body) + len(one.input_items)
+            left -= size
+            if (kept := await server.decoding.run(size, matching, one)) is not None:
+                found.append(kept)
         looked_at += at_once
         if not after:
             break
-    return errors.json_response(msgspec.json.encode(KeptPage(tuple(found), after or None)))
+    return found, after
 
 
 def _matching(listed: Listed, words: list[str], model: str | None) -> Kept | None:
@@ -104,12 +121,17 @@ def _matching(listed: Listed, words: list[str], model: str | None) -> Kept | Non
         return None
     items = _items.decode(listed.input_items)
     if words:
-        text = "\n".join(item.text for item in (*items, *body.output)).casefold()
-        if not all(word in text for word in words):
+        texts = [item.text for item in (*items, *body.output)]
+        if not all(any(_has(text, word) for text in texts) for word in words):
             return None
     title = next((one_line(item.text) for item in reversed(items) if item.role == "user"), "")
     usage, previous = body.usage, body.previous_response_id
     return Kept(record.id, record.created_at, record.status, body.model, title, body.background, previous, usage)
+
+
+def _has(text: str, word: str) -> bool:
+    """Return whether a text has a word, in any case; a long one is searched in pieces, between which other threads get to run."""
+    return any(word in text[start : start + _PIECE + len(word)].casefold() for start in range(0, len(text), _PIECE))
 
 
 def _limit(given: str | None) -> int:
