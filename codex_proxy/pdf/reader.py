@@ -3,6 +3,9 @@
 import asyncio
 import base64
 import contextlib
+import hashlib
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +16,7 @@ from codex_proxy.codex import orphans
 from codex_proxy.dialects.images import check_number
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.history import PDF, Image, Part, Text
+from codex_proxy.pdf.recent import Page, RecentFiles
 from codex_proxy.slots import Slots
 
 MAX_FILES = 10  # per conversation
@@ -27,11 +31,6 @@ _CHUNK = 1024 * 1024  # bytes
 _PIECE = 256 * 1024  # characters of base64, in fours
 
 
-class _Page(msgspec.Struct, frozen=True):
-    text: str
-    image: str  # a JPEG, as a data: URL
-
-
 class _Head(msgspec.Struct, frozen=True):
     """The first line of an answer: the number of pages, each of which has a line, or why there are none."""
 
@@ -44,6 +43,7 @@ class PdfReader:
 
     def __init__(self, timeout: float = _TIMEOUT) -> None:
         self.slots = Slots("PDF files are being read", _AT_ONCE, 1)
+        self.recent = RecentFiles()
         self._timeout = timeout
 
     async def read(self, files: Sequence[Image], caller: str, *, images: bool, beside: int = 0) -> dict[Image, tuple[Part, ...]]:
@@ -54,7 +54,7 @@ class PdfReader:
         if len(files) > MAX_FILES:
             raise InvalidRequest(f"A conversation can have up to {MAX_FILES} PDF files.", param=files[MAX_FILES].place)
         read: dict[Image, tuple[Part, ...]] = {}
-        known: dict[str, list[_Page]] = {}
+        known: dict[str, list[Page]] = {}
         for file in files:
             if file.url not in known:
                 known[file.url] = await self._pages(file, caller)
@@ -63,11 +63,15 @@ class PdfReader:
             read[file] = tuple(_parts(file, known[file.url], images=images))
         return read
 
-    async def _pages(self, file: Image, caller: str) -> list[_Page]:
-        async with self.slots.one(caller):
-            return await self._answer(file.url, file.place)
+    async def _pages(self, file: Image, caller: str) -> list[Page]:
+        key = await asyncio.to_thread(_key, file.url, caller)
+        if (pages := self.recent.get(key)) is None:
+            async with self.slots.one(caller):
+                pages = await self._answer(file.url, file.place)
+            self.recent.put(key, pages)
+        return pages
 
-    async def _answer(self, url: str, place: str | None) -> list[_Page]:
+    async def _answer(self, url: str, place: str | None) -> list[Page]:
         command = (sys.executable, "-I", str(_CHILD), str(MAX_PAGES), str(MAX_CHARACTERS))
         pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         with orphans.starting():
@@ -91,7 +95,15 @@ class PdfReader:
         return pages
 
 
-def _parts(file: Image, pages: list[_Page], *, images: bool) -> Iterator[Part]:
+def _key(url: str, caller: str) -> bytes:
+    """The key of a file's pages. Each caller has its own, so that nobody learns from a quick answer what others have sent."""
+    digest = hashlib.sha256(f"{caller}\0".encode())
+    for start in range(0, len(url), _PIECE):
+        digest.update(url[start : start + _PIECE].encode())
+    return digest.digest()
+
+
+def _parts(file: Image, pages: list[Page], *, images: bool) -> Iterator[Part]:
     for number, page in enumerate(pages, 1):
         head = f"File {file.name or 'without a name'}, page {number} of {len(pages)}:"
         yield Text(f"{head}\n{page.text}" if page.text.strip() else f"{head} no text.")
@@ -100,14 +112,18 @@ def _parts(file: Image, pages: list[_Page], *, images: bool) -> Iterator[Part]:
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
-    """Kill the process and read the rest of its output, because asyncio notices its end only then."""
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
+    """Kill the process and read the rest of its output, because asyncio notices its end only then.
+
+    `process.kill` would first ask for the exit status, which asyncio then lacks and warns of.
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
     await process.communicate()
     orphans.forget(process.pid)
 
 
-async def _exchanged(process: asyncio.subprocess.Process, url: str) -> tuple[_Head, list[_Page]]:
+async def _exchanged(process: asyncio.subprocess.Process, url: str) -> tuple[_Head, list[Page]]:
     """Send a process its file; returns the whole answer. It reads all of its input before it writes anything.
 
     Everything is done in pieces: the file and the pages have many megabytes. Raises MsgspecError for what is no answer.
@@ -121,7 +137,7 @@ async def _exchanged(process: asyncio.subprocess.Process, url: str) -> tuple[_He
         process.stdin.close()
     lines = _lines(process.stdout)
     head = msgspec.json.decode(await anext(lines, b""), type=_Head)
-    return head, [msgspec.json.decode(line, type=_Page) async for line in lines]
+    return head, [msgspec.json.decode(line, type=Page) async for line in lines]
 
 
 async def _lines(output: asyncio.StreamReader) -> AsyncIterator[bytes]:

@@ -13,6 +13,7 @@ from codex_proxy.errors import InvalidRequest, ServerFull
 from codex_proxy.history import PDF, Image, Part, Text
 from codex_proxy.pdf import reader
 from codex_proxy.pdf.reader import PdfReader
+from codex_proxy.pdf.recent import Page, RecentFiles
 from codex_proxy.slots import Slots
 from tests.conftest import children_of
 from tests.support.pdfs import PASSWORD, pdf
@@ -30,9 +31,10 @@ async def _read(content: bytes, *, images: bool = True) -> tuple[Part, ...]:
 
 
 @pytest.fixture(autouse=True)
-def none_left() -> Iterator[None]:
+def none_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     assert children_of(os.getpid()) == []
+    assert not [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"]
 
 
 async def test_each_page_is_its_text_and_its_picture() -> None:
@@ -101,13 +103,30 @@ async def test_a_conversation_has_a_bounded_number_of_files_and_pages() -> None:
         await PdfReader().read([_file(pdf(["a"]))], "anna", images=True, beside=100)
 
 
-async def test_a_file_that_is_sent_twice_is_read_once() -> None:
-    files = [_file(pdf(["a"]), name) for name in ("a.pdf", None)]
-    read = await PdfReader().read(files, "anna", images=False)
+async def test_a_file_that_a_caller_sends_twice_or_again_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pdfs, files = PdfReader(), [_file(pdf(["a"]), name) for name in ("a.pdf", None)]
+    read = await pdfs.read(files, "anna", images=False)
     assert read == {
         files[0]: (Text("File a.pdf, page 1 of 1:\na"),),
         files[1]: (Text("File without a name, page 1 of 1:\na"),),
     }
+    monkeypatch.setattr(reader, "_CHILD", "/nowhere")  # from now on no file can be read
+    assert await pdfs.read(files, "anna", images=False) == read
+    with pytest.raises(InvalidRequest, match="could not be read"):
+        await pdfs.read(files, "bert", images=False)
+
+
+async def test_read_files_are_kept_for_a_bounded_time_and_size() -> None:
+    recent = RecentFiles(most=10, seconds=0.05)
+    pages = [Page("text", "data")]
+    recent.put(b"too large", [Page("text", "longer")] * 2)
+    recent.put(b"evicted", pages)
+    recent.put(b"kept", pages)
+    assert (recent.get(b"too large"), recent.get(b"evicted"), recent.get(b"kept"), recent.bytes) == (None, None, pages, 8)
+    async with asyncio.timeout(10):
+        while recent.bytes:  # a timer drops it, without an event
+            await asyncio.sleep(0.01)
+    assert recent.get(b"kept") is None
 
 
 async def test_a_caller_whose_file_takes_long_keeps_no_other_from_having_his_read() -> None:
