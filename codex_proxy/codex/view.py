@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 _ENTRIES_AT_MOST = 200  # shown of a directory with hidden entries; all of them are on each command's command line
 _PLATFORM = ":minimal"  # what every command needs on this system, according to the CLI
+_LINKS_OF_PLATFORM = ("/bin", "/lib", "/lib64", "/sbin")  # part of it; a link named again is mounted twice, at both its ends
 
 
 class View(msgspec.Struct, frozen=True):
@@ -115,9 +116,9 @@ class _Walk:
         below, has_links = [], False
         hidden = self.hidden.hides(directory)  # /tmp may have thousands of entries, and changes all the time
         for place, is_link in _present(self._known.get(directory, ())) if hidden else _entries(directory):
-            has_links |= is_link
-            if place in self._whole:
+            if place in self._whole or (is_link and place in _LINKS_OF_PLATFORM):
                 continue
+            has_links |= is_link
             if place in self._on_the_way and not is_link:
                 below.append(place)
             elif not self.hidden.hides(place) and (not is_link or self._leads_to_shown(place)):
