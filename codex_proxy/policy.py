@@ -147,7 +147,8 @@ def _place(wish: Wish, settings: Settings, scope: Scope) -> tuple[Path, Path]:
     ):
         shown = ", ".join(map(str, own[:_WORKSPACES_SHOWN])) + (", …" if own[_WORKSPACES_SHOWN:] else "")
         raise Forbidden(
-            f"{wish.cwd[:200]!r} is not an absolute path of a directory in a workspace that you may use here. Workspaces: {shown}.",
+            "The working directory must be an existing directory in a workspace that you may use here, by its absolute path; "
+            f"{wish.cwd[:200]!r} is not. Workspaces: {shown}.",
             param="x_codex.cwd",
         )
     return real, _narrowest(real, settings.roots, own)

@@ -237,8 +237,8 @@ def test_a_directory_outside_the_workspaces_is_forbidden_in_the_same_words_wheth
         assert caught.value.param == "x_codex.cwd"
         messages.add(caught.value.message.replace(repr(cwd[:200]), "…"))
     assert messages == {
-        "… is not an absolute path of a directory in a workspace that you may use here. "
-        f"Workspaces: {tmp_path}/work, {tmp_path}/more."
+        "The working directory must be an existing directory in a workspace that you may use here, by its absolute path; "
+        f"… is not. Workspaces: {tmp_path}/work, {tmp_path}/more."
     }
 
 

@@ -127,6 +127,8 @@ async def test_the_demo_prints_a_curl_line_that_streams_word_by_word(start_comma
     async with asyncio.timeout(START_LIMIT):
         while "curl " not in printed:
             printed = (await running.process.stdout.readline()).decode()
+        while printed.endswith("\\\n"):
+            printed = printed[:-2] + (await running.process.stdout.readline()).decode()
     curl = await asyncio.create_subprocess_exec(*shlex.split(printed), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     output, _ = await curl.communicate()
     frames = [line[6:] for line in output.decode().splitlines() if line.startswith("data: ")]
@@ -204,8 +206,8 @@ def test_the_version_and_the_models_are_listed(environ: dict[str, str]) -> None:
     assert "Not logged in" in _run(environ, "codex", "login", "status").stderr
     assert "Not logged in" in _run(environ, "login", "--status").stderr
     header, *rows = _run(environ, "models").stdout.splitlines()
-    assert header.split()[:3] == ["MODEL", "DEFAULT", "EFFORTS"]
-    assert rows[0].split()[:2] == ["gpt-5.5", "yes"]
+    assert header.split()[:3] == ["MODEL", "EFFORTS", "CONTEXT"]
+    assert rows[0].split()[:2] == ["gpt-5.5", "(default)"]
     assert "high" in rows[0]
     [default] = [model for model in json.loads(_run(environ, "models", "--json").stdout) if model["default"]]
     assert (default["id"], "high" in default["efforts"]) == ("gpt-5.5", True)

@@ -127,12 +127,14 @@ async def test_the_quick_start_takes_two_commands(tmp_path: Path) -> None:
     await _run(repository, dict(os.environ), "sh", commit)
     environ = {"PATH": os.environ["PATH"], "HOME": str(empty), "PYTHON": sys.executable, "PROXY_PORT": "0", **_of_pip()}
     async with _started(place, environ, text.replace("<this repository>", str(repository))) as process:
-        printed = b""
+        printed, stdout = b"", process.stdout
+        assert stdout is not None
         async with asyncio.timeout(_INSTALL_LIMIT):
             while not printed.strip().startswith(b"curl "):
-                assert process.stdout is not None
-                printed = await process.stdout.readline()
+                printed = await stdout.readline()
                 assert printed, "it ended"
+            while printed.endswith(b"\\\n"):
+                printed = printed[:-2] + await stdout.readline()
         curl = await asyncio.to_thread(
             subprocess.run, shlex.split(printed.decode()), capture_output=True, timeout=_LIMIT, check=True
         )
