@@ -184,7 +184,7 @@ _SEEN: dict[str, list[str]] = {
     "FAILED_BEFORE_TEXT": [*_reasoning_lines(0, "r1", ("Hm.",)), "failed"],
     "FAILED_IN_THE_MIDDLE": [*_message_lines(0, "Hel", "lo", status="incomplete"), "failed"],
     "FAILED_IN_A_COMMAND": [*_LS[0], *_ended_lines(0, "incomplete"), "failed"],
-    "INTERRUPTED": [*_message_lines(0, "Hello ", status="incomplete"), "completed"],
+    "INTERRUPTED": [*_message_lines(0, "Hello ", status="incomplete"), "cancelled"],
     "WITHOUT_USAGE": [*_message_lines(0, "Hello ", "there."), "completed"],
 }
 
@@ -513,8 +513,7 @@ def _line(event: Json) -> str:
     """An event in short: where it belongs, its type, what is new."""
     kind = event["type"].removeprefix("response.")
     if "response" in event:
-        assert event["response"]["status"] == ("in_progress" if kind == "created" else kind)
-        return str(kind)
+        return kind if kind == "created" else str(event["response"]["status"])
     if item := event.get("item"):
         return " ".join([str(event["output_index"]), kind, item["id"], *([item["status"]] if "status" in item else [])])
     inner = event.get("content_index", event.get("summary_index"))

@@ -108,10 +108,10 @@ class ResponsesStream:
         """Return the event that ends the stream when something other than the turn failed."""
         return events.Error(sequence_number=next(self._numbers), code=error.code, message=error.told, param=error.param)
 
-    def cancel(self, now: int) -> list[StreamEvent]:
+    def cancel(self, now: int, usage: Usage | None = None) -> list[StreamEvent]:
         """End a cancelled turn; returns its last events."""
         closing = self._close_all()
-        self._settle(None, now)
+        self._settle(usage, now)
         self.response = msgspec.structs.replace(self.response, status="cancelled", completed_at=None)
         return [*closing, events.Incomplete(sequence_number=next(self._numbers), response=self.response)]
 
@@ -156,6 +156,8 @@ class ResponsesStream:
                 return told
             case TurnCompleted(interrupted=False) if self._compacts and not self.enough:
                 return self._compact(event, now)
+            case TurnCompleted(interrupted=True) if not (self.enough or self.steered):  # it was stopped, by an operator perhaps
+                return self.cancel(now, event.usage)
             case TurnCompleted():
                 return [*self._close_all(), self._end(event.usage, now, steered=self.steered and event.interrupted)]
             case TurnFailed():
