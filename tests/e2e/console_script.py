@@ -12,7 +12,8 @@ HOSTILE = (
     "[press me](javascript:document.title='owned') [or me](data:text/html,owned) [good](https://example.com/a) "
     "**<b onclick=alert(1)>bold</b>**\n\n```html\n<svg onload=\"document.title='owned'\">\n```\n\n"
     '- <iframe src="javascript:alert(1)"></iframe>\n\n\x1b[31mred\x1b[0m \x1b]0;owned\x07 \u202eright to left'
-    " \u061cmark می\u200cخواهم **`bold code`**"
+    " \u061cmark می\u200cخواهم **`bold code`**\n\n"
+    "אחד, https://example.com/b.\n| name | what |\n|---|---|\n| a \\| b | <img src=x onerror=\"document.title='owned'\"> |\n"
 )
 PATCH = """*** Begin Patch
 *** Update File: greet.py

@@ -216,9 +216,12 @@ async def test_what_a_hostile_model_says_is_text(console: Proxy, browser: Browse
     await ask(page, "hostile")
     await answered(page)
     title = await page.run("document.title")
-    for tag in ("img", "script", "svg", "iframe", "b"):
+    for tag in ("img", "script", "svg:not(.icon)", "iframe", "b"):
         assert await page.run(f"document.querySelectorAll('.answer .prose {tag}').length") == 0
-    assert await page.run("[...document.querySelectorAll('.answer a')].map((one) => one.href)") == ["https://example.com/a"]
+    assert await page.run("[...document.querySelectorAll('.answer a')].map((one) => one.href)") == [
+        "https://example.com/a",
+        "https://example.com/b",
+    ]
     text = await page.run("document.querySelector('.answer .prose').textContent")
     assert "<img src=x onerror=" in text
     assert "javascript:document.title" in text  # as text
@@ -226,6 +229,11 @@ async def test_what_a_hostile_model_says_is_text(console: Proxy, browser: Browse
     assert not any(sign in text for sign in ("\x1b", "\u202e", "\x07", "\u061c"))
     assert "می\u200cخواهم" in text
     assert await page.run("document.querySelector('.answer strong code').textContent") == "bold code"
+    cells = await page.run("[...document.querySelectorAll('.answer :is(th, td)')].map((one) => one.textContent)")
+    assert cells == ["name", "what", "a | b", "<img src=x onerror=\"document.title='owned'\">"]
+    assert await page.run("[...document.querySelectorAll('.answer .prose > p')].map((one) => getComputedStyle(one).direction)") == [
+        *("ltr", "ltr", "ltr", "rtl")
+    ]
     await ask(page, "long line")
     await answered(page, 2)
     await page.run("document.querySelector('details.work').open = true")

@@ -17,9 +17,9 @@ export function create() {
   return {
     node,
     async show() {
-      key.textContent = live.status?.you.needs_key
-        ? "Each client needs its own key. On the server, codex-proxy keys add NAME creates one and shows it once."
-        : "This server asks for no key. A client that wants one may send anything.";
+      key.replaceChildren(...(live.status?.you.needs_key
+        ? ["Each client needs its own key. On the server, ", h("code", {}, "codex-proxy keys add NAME"), " creates one and shows it once."]
+        : ["This server asks for no key. A client that wants one may send anything."]));
       const model = await json("v1/models").then((models) => models.data[0]?.id).catch(() => null);
       list.replaceChildren(...clients(model ?? "gpt-5.5").map(({name, hint, code}) =>
         h("section", {"aria-label": name}, h("h2", {}, name), h("p", {class: "quiet"}, hint), codeBlock(code, `configuration of ${name}`))));

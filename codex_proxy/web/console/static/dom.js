@@ -107,7 +107,8 @@ async function copied(text) {
 
 /** Create a code block with a copy button. @param {string} text @param {string} what */
 export function codeBlock(text, what) {
-  return h("div", {class: "code"}, h("pre", {tabindex: "0", "aria-label": what}, h("code", {}, text)), copyButton(() => text, what));
+  const code = h("code", {}, text);
+  return h("div", {class: "code"}, h("pre", {tabindex: "0", "aria-label": what}, code), copyButton(() => code.textContent ?? "", what));
 }
 
 /** Create an id that can be copied. @param {string} id */

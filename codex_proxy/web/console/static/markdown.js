@@ -1,11 +1,13 @@
-// A strict subset of Markdown, for answers: paragraphs, headings, fences, lists, code, bold, http(s) links. Builds nodes, never HTML.
+// A strict subset of Markdown, for answers: paragraphs, headings, fences, lists, tables, code, bold, http(s) links. Builds nodes, never
+// HTML.
 
-import {h} from "./dom.js";
+import {codeBlock, h} from "./dom.js";
 
-const INLINE = /`([^`\n]{1,2000})`|\*\*([^*\n]{1,500})\*\*|\[([^\]\n]{1,300})\]\(([^)\s]{1,2000})\)|(https?:\/\/[^\s<>"'`)\]]{1,2000})/g;
+const INLINE = /`([^`\n]{1,2000})`|\*\*([^*\n]{1,500})\*\*|\[([^\]\n]{1,300})\]\(([^)\s]{1,2000})\)|(https?:\/\/[^\s<>"'`)\]]{0,2000}[^\s<>"'`)\].,:;!?*])/g;
 const FENCE = /^ {0,3}(```+|~~~+)\s*([\w+#.-]{0,30})/;
 const LIST = /^( {0,12})([-*+]|\d{1,9}[.)])\s+(.*)$/;
 const HEADING = /^#{1,6}\s+(.*)$/;
+const ROW = /^ {0,3}\|(.*)\|\s*$/;
 
 /** Remove terminal codes, control characters and marks that change the text direction, but not joiners, which words and emoji need. @param {string} text */
 export function clean(text) {
@@ -57,13 +59,19 @@ function list(lines) {
     while (open.length > 1 && space.length < open[open.length - 1].indent) open.pop();
     const last = open.at(-1);
     if (!last || space.length > last.indent + 1) {
-      const node = /\d/.test(sign) ? h("ol", {start: parseInt(sign, 10)}) : h("ul");
+      const node = /\d/.test(sign) ? h("ol", {start: parseInt(sign, 10), dir: "auto"}) : h("ul", {dir: "auto"});
       (last?.node.lastElementChild ?? root).append(node);
       open.push({indent: space.length, node});
     }
     open[open.length - 1].node.append(inline(h("li"), text));
   }
   return root;
+}
+
+/** @param {string[]} lines of cells between bars; the second one may separate the head */
+function table(lines) {
+  return h("table", {}, ...lines.filter((line, place) => place !== 1 || /[^\s|:-]/.test(line)).map((line, place) =>
+    h("tr", {}, ...(ROW.exec(line)?.[1] ?? "").split(/(?<!\\)\|/).map((cell) => inline(h(place ? "td" : "th", {dir: "auto"}), cell.trim().replaceAll("\\|", "|"))))));
 }
 
 /** @typedef {{end: number, node: () => HTMLElement, open?: {text: string}}} Block */
@@ -95,23 +103,23 @@ function blocks(text, from) {
       const code = closing ? after.slice(0, closing.index) : after;
       at = closing ? end + closing.index + closing[0].length : text.length;
       const language = fence[2];
-      const block = () => h("pre", {tabindex: "0", "aria-label": language ? `${language} code` : "code"}, h("code", {}, code.replace(/\n$/, "")));
+      const block = () => codeBlock(code.replace(/\n$/, ""), `${language} code`.trim());
       found.push({end: at, node: block, open: closing ? undefined : {text: code}});
     } else if (HEADING.test(line)) {
       at = end;
-      found.push({end: at, node: () => inline(h("p", {class: "heading"}), HEADING.exec(line)?.[1] ?? "")});
+      found.push({end: at, node: () => inline(h("p", {class: "heading", dir: "auto"}), HEADING.exec(line)?.[1] ?? "")});
     } else {
-      const isList = LIST.test(line);
+      const kind = [ROW, LIST].find((one) => one.test(line));
       /** @type {string[]} */
       const lines = [];
       while (at < text.length) {
         const one = next();
-        if (!one.line.trim() || FENCE.test(one.line) || HEADING.test(one.line) || (!isList && LIST.test(one.line))) break;
+        if (!one.line.trim() || FENCE.test(one.line) || HEADING.test(one.line) || ROW.test(one.line) !== (kind === ROW) || (!kind && LIST.test(one.line))) break;
         lines.push(one.line);
         at = one.end;
       }
       const whole = lines.join("\n");
-      found.push({end: at, node: () => (isList ? list(lines) : inline(h("p"), whole))});
+      found.push({end: at, node: () => (kind === LIST ? list(lines) : kind ? table(lines) : inline(h("p", {dir: "auto"}), whole))});
     }
   }
   return found;

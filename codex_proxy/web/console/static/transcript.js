@@ -32,7 +32,7 @@ export function userMessage(content) {
   const node = h("div", {class: "said"});
   const parts = typeof content === "string" ? [{type: "input_text", text: content}] : Array.isArray(content) ? content : [];
   for (const part of parts) {
-    if (typeof part.text === "string") node.append(h("p", {}, clean(part.text)));
+    if (typeof part.text === "string") node.append(h("p", {dir: "auto"}, clean(part.text)));
     else if (typeof part.image_url === "string" && part.image_url.startsWith("data:image/")) {
       node.append(h("img", {src: part.image_url, alt: "Attached image"}));
     } else node.append(h("p", {class: "quiet"}, part.type === "input_image" ? "An image." : `A part of type ${part.type}.`));
