@@ -127,12 +127,13 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
             await asyncio.sleep(_PAUSE)
             continue
         failing_since = None
-        for event in events:
-            yield event
-            after = event.number
-        if events and events[-1].type in _TERMINAL:
-            return  # regardless of what has become of the record
         if events:
+            after, ends = events[-1].number, events[-1].type in _TERMINAL
+            events.reverse()
+            while events:
+                yield events.pop()  # its reader may take long: it alone holds the event
+            if ends:
+                return  # regardless of what has become of the record
             continue
         if record is None:
             _gone(response_id)

@@ -16,6 +16,7 @@ from codex_proxy.store.rates import Hit
 Order = Literal["asc", "desc"]
 RUNNING = ("queued", "in_progress")
 CONVERSATION = "conversation"  # the status of a record that is a conversation: its events are its items
+EVENTS_BYTES = 1024 * 1024  # of the events that are read at once, unless one has more: a slow follower holds them
 ENDED_MESSAGE = "The response has ended already."
 
 

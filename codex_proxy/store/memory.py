@@ -15,6 +15,7 @@ from codex_proxy.errors import RecordEnded
 from codex_proxy.store.base import (
     CONVERSATION,
     ENDED_MESSAGE,
+    EVENTS_BYTES,
     Amendment,
     Change,
     Claim,
@@ -142,7 +143,8 @@ class MemoryStore:
         if (kept := self._owned(owner, record_id)) is None:
             return []
         begin = bisect.bisect_right(kept.events, after, key=number_of)
-        return kept.events[begin : begin + EVENTS_AT_ONCE]
+        near = kept.events[begin : begin + EVENTS_AT_ONCE]
+        return near[: _fitting((len(event.content) for event in near), EVENTS_BYTES)]
 
     async def find(self, owner: str, record_id: str, types: Sequence[str]) -> list[StoredEvent]:
         kept = self._conversation(owner, record_id)

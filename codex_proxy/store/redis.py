@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from codex_proxy import tasks
 from codex_proxy.errors import ProxyError, RecordEnded, StorageFull, StoreUnavailable
-from codex_proxy.store import base, redis_claims, redis_conversations, redis_records, redis_scripts, redis_traces
+from codex_proxy.store import base, redis_claims, redis_conversations, redis_pages, redis_records, redis_scripts, redis_traces
 from codex_proxy.store.base import ENDED_MESSAGE, Amendment, Change, Claim, Extent, Listed, Order, Record, StoredEvent, StoredTrace
 from codex_proxy.store.changes import Changes
 from codex_proxy.store.rates import Hit
@@ -112,7 +112,7 @@ class RedisStore:
         return found
 
     async def sizes(self, owner: str, record_id: str) -> base.Sizes | None:
-        found = await self._run(redis_scripts.SIZES_OF, record_id, owner)
+        found = await self._run(redis_pages.SIZES_OF, record_id, owner)
         return base.Sizes(*found) if found else None
 
     async def conversation(self, owner: str, record_id: str) -> list[bytes] | None:
@@ -120,7 +120,7 @@ class RedisStore:
         return found
 
     async def latest(self, owner: str, limit: int, most: int, after: str = "") -> tuple[list[Listed], str]:
-        found, place = await self._run(redis_scripts.LATEST, owner, after, limit, _LOOKED_AT, most)
+        found, place = await self._run(redis_pages.LATEST, owner, after, limit, _LOOKED_AT, most)
         return [Listed(redis_records.record(record_id.decode(), state), items) for record_id, state, items in found], place.decode()
 
     async def delete(self, owner: str, record_id: str) -> bool:
@@ -130,7 +130,7 @@ class RedisStore:
         return bool(await self._run(redis_scripts.WANT_CANCEL, record_id, owner))
 
     async def events(self, owner: str, record_id: str, after: int) -> list[StoredEvent]:
-        found = await self._run(redis_scripts.EVENTS, record_id, owner, after, EVENTS_AT_ONCE)
+        found = await self._run(redis_pages.EVENTS, record_id, owner, after, EVENTS_AT_ONCE, base.EVENTS_BYTES)
         return [msgspec.msgpack.decode(event, type=StoredEvent) for event in found]
 
     async def find(self, owner: str, record_id: str, types: Sequence[str]) -> list[StoredEvent]:
@@ -139,7 +139,7 @@ class RedisStore:
 
     async def page(self, owner: str, record_id: str, limit: int, order: Order, beyond: int | None, most: int) -> base.Page:
         place = "" if beyond is None else beyond
-        more, *found = await self._run(redis_conversations.PAGE, record_id, owner, limit, order, place, most)
+        found, more = await self._run(redis_pages.PAGE, record_id, owner, limit, order, place, most)
         return base.Page([msgspec.msgpack.decode(event, type=StoredEvent) for event in found], bool(more))
 
     async def extent(self, owner: str, record_id: str) -> Extent | None:
@@ -218,7 +218,7 @@ class RedisStore:
     async def _load(self) -> None:
         """Load all scripts, so that no first call sends its arguments twice."""
         async with self._client.pipeline(transaction=False) as pipeline:
-            for script in (*redis_scripts.ALL, *redis_claims.ALL, *redis_conversations.ALL, *redis_traces.ALL):
+            for script in (*redis_scripts.ALL, *redis_pages.ALL, *redis_claims.ALL, *redis_conversations.ALL, *redis_traces.ALL):
                 pipeline.script_load(redis_scripts.SHARED + script)
             with self._in_our_words():
                 await pipeline.execute()

@@ -87,29 +87,6 @@ return found
 """
 )
 
-PAGE = (
-    _SHARED
-    + """
-local id, owner, limit, order, beyond, most = unpack(ARGV)
-local found, size = {0}, 0
-if not conversation(id, owner) then return found end
-local command, first, last = 'ZRANGEBYSCORE', '-inf', '+inf'
-if order == 'desc' then command, first, last = 'ZREVRANGEBYSCORE', '+inf', '-inf' end
-if beyond ~= '' then first = '(' .. beyond end
-for place = 0, tonumber(limit) do -- one at a time: only its content says how large it is
-    local event = redis.call(command, events(id), first, last, 'LIMIT', place, 1)[1]
-    if not event then return found end
-    size = size + #event
-    if place == tonumber(limit) or (place > 0 and size > tonumber(most)) then
-        found[1] = 1
-        return found
-    end
-    table.insert(found, event)
-end
-return found
-"""
-)
-
 EXTENT = (
     _SHARED
     + """
@@ -119,7 +96,7 @@ return {redis.call('ZCARD', events(id)), redis.call('HGET', SIZES, id) or '0'}
 """
 )
 
-ALL = (AMEND, FIND, PAGE, EXTENT)
+ALL = (AMEND, FIND, EXTENT)
 
 
 def values(amendment: Amendment) -> list[str | bytes | int]:

@@ -114,39 +114,6 @@ end
 return found
 """
 
-SIZES_OF = """
-local id, owner = unpack(ARGV)
-if not owned(id, owner) or redis.call('HGET', record(id), 'status') == 'conversation' then return false end
-local function size(field) return redis.call('HSTRLEN', record(id), field) end
-local conversation = size('conversation')
-for name in string.gmatch(redis.call('HGET', record(id), 'parts') or '', '%S+') do conversation = conversation + size(name) end
-return {size('body'), size('input_items'), conversation}
-"""
-
-LATEST = """
-local owner, after, limit, looked_at, most = unpack(ARGV)
-local found, place, size = {}, '', 0
-local before = after == '' and '+inf' or '(' .. after
-local page = redis.call('ZREVRANGEBYSCORE', AGES, before, '-inf', 'WITHSCORES', 'LIMIT', 0, looked_at)
-for i = 1, #page, 2 do
-    local id = page[i]
-    local its = redis.call('HMGET', record(id), 'owner', 'status')
-    if its[1] == owner and its[2] ~= 'conversation' then
-        size = size + redis.call('HSTRLEN', record(id), 'body') + redis.call('HSTRLEN', record(id), 'input_items')
-        if #found > 0 and size > tonumber(most) then
-            place = page[i - 1]
-            break
-        end
-        table.insert(found, {id, state(id), redis.call('HGET', record(id), 'input_items')})
-    end
-    if #found == tonumber(limit) or i + 1 == 2 * looked_at then
-        place = page[i + 1]
-        break
-    end
-end
-return {found, place}
-"""
-
 CREATE = """
 local id, size, life, most, created_at, holder, length = unpack(ARGV, 1, 7)
 if redis.call('EXISTS', record(id)) == 1 then return end
@@ -194,11 +161,6 @@ if not owned(ARGV[1], ARGV[2]) or not runs(ARGV[1]) then return 0 end
 redis.call('HSET', record(ARGV[1]), 'cancel_wanted', 1)
 tell(ARGV[1])
 return 1
-"""
-
-EVENTS = """
-if not owned(ARGV[1], ARGV[2]) then return {} end
-return redis.call('ZRANGEBYSCORE', events(ARGV[1]), '(' .. ARGV[3], '+inf', 'LIMIT', 0, ARGV[4])
 """
 
 # The DEL needs no memory, and after it nothing is refused: a full server does not make live holders look dead. `pulse` exists while
@@ -294,5 +256,5 @@ shrink(math.floor(bytes * 0.9))
 return bytes - tonumber(redis.call('HGET', TOTALS, 'bytes') or 0)
 """
 
-ALL: tuple[str, ...] = (PING, GET, INPUT_ITEMS, SIZES_OF, CONVERSATION, LATEST, CREATE, UPDATE, DELETE, WANT_CANCEL, EVENTS)
+ALL: tuple[str, ...] = (PING, GET, INPUT_ITEMS, CONVERSATION, CREATE, UPDATE, DELETE, WANT_CANCEL)
 ALL += (RENEW, ORPHANS, HELD, HIT, SWEEP, MAKE_ROOM)

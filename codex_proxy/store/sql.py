@@ -39,16 +39,17 @@ _INDEXED = _SELECT_ITEM.replace("FROM event", "FROM event INDEXED BY event_item"
 _SELECT_NAMED = _INDEXED + " AND type IN ({}) AND type NOT GLOB 'response.*'"
 _SELECT_ODDLY_NAMED = _SELECT_ITEM + " AND type IN ({})"  # a client may choose any id
 _SELECT_PAGE = """WITH near AS (SELECT record, number, length(content) AS size FROM event
-        WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2 AND status = 'conversation')
+        WHERE record = (SELECT number FROM record WHERE id = ?1 AND owner = ?2 {of})
             AND number {beyond} ?3 ORDER BY number {order} LIMIT ?4 + 1),
     counted AS (SELECT record, number, row_number() OVER way AS place, sum(size) OVER way AS total
         FROM near WINDOW way AS (ORDER BY number {order}))
     SELECT number, type, content, (SELECT count(*) FROM near) FROM counted JOIN event USING (record, number)
     WHERE place <= ?4 AND (place = 1 OR total <= ?5) ORDER BY number {order}"""
 _SELECT_PAGE_OF = {
-    "asc": _SELECT_PAGE.format(beyond=">", order="ASC"),
-    "desc": _SELECT_PAGE.format(beyond="<", order="DESC"),
+    "asc": _SELECT_PAGE.format(of="AND status = 'conversation'", beyond=">", order="ASC"),
+    "desc": _SELECT_PAGE.format(of="AND status = 'conversation'", beyond="<", order="DESC"),
 }
+SELECT_EVENTS = _SELECT_PAGE.format(of="", beyond=">", order="ASC")
 _BEFORE_ALL, _AFTER_ALL = -1, 2**62  # numbers of events
 # Each LIMIT makes SQLite look at only one record, owner or claim, because every write runs this.
 SELECT_SURPLUS = """

@@ -143,12 +143,8 @@ class SqliteStore:
         return True
 
     async def events(self, owner: str, record_id: str, after: int) -> list[StoredEvent]:
-        rows = await self._read(
-            "SELECT event.number, type, content FROM event JOIN record ON event.record = record.number"
-            " WHERE id = ? AND owner = ? AND event.number > ? ORDER BY event.number LIMIT ?",
-            *(record_id, owner, after, EVENTS_AT_ONCE),
-        )
-        return [StoredEvent(*row) for row in rows]
+        rows = await self._read(sql.SELECT_EVENTS, record_id, owner, after, EVENTS_AT_ONCE, base.EVENTS_BYTES)
+        return sql.page(rows).items
 
     async def find(self, owner: str, record_id: str, types: Sequence[str]) -> list[StoredEvent]:
         found = [await self._read(statement, record_id, owner, *ids) for statement, ids in sql.select_items(types)]

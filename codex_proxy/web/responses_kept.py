@@ -71,8 +71,9 @@ async def _follow(request: web.Request, owner: str, name: str, after: int, heade
     async with await sse.opened(request, headers) as stream:
         try:
             async for event in background.follow(request.app[SERVER].store, owner, name, after):
-                await stream.send(event.content.decode(), event=event.type)
-                after = event.number
+                kind, text, after = event.type, event.content.decode(), event.number
+                del event  # the client may take long
+                await stream.send(text, event=kind)
         except ProxyError as error:  # numbered like the last event, so a client that resumes after it misses nothing
             await sse.send_event(stream, Error(sequence_number=max(after, 0), code=error.code, message=error.told))
         return stream

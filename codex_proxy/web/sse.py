@@ -1,5 +1,6 @@
 """Server-sent events for one client: frames as they come, comments during silence, and a bound on stalled writes."""
 
+import asyncio
 from types import TracebackType
 
 import msgspec
@@ -9,6 +10,7 @@ from aiohttp_sse import EventSourceResponse
 
 KEEPALIVE_INTERVAL = 15.0  # seconds
 _PING, _COMMENT = b": ping\n\n", b": ping\n"  # what aiohttp-sse writes, and what is sent
+_PIECE = 65_536  # characters
 STALL_TIMEOUT = 30.0  # seconds for one write; by then, kernel buffers have taken 4 MB
 
 
@@ -42,6 +44,7 @@ class _Stream(EventSourceResponse):
     """
 
     frames: Frames | None = None
+    _in_frame = False  # a frame is being written in pieces
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         if request.version < HttpVersion11:  # no chunked encoding: the stream ends with the connection
@@ -51,12 +54,38 @@ class _Stream(EventSourceResponse):
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write, but send a comment without the blank line after it: clients would take that as the end of an empty event."""
-        await super().write(_COMMENT if data == _PING else data)
+        if data != _PING:
+            await super().write(data)
+        elif not self._in_frame:
+            await super().write(_COMMENT)
 
     async def send(self, data: str, id: str | None = None, event: str | None = None, retry: int | None = None) -> None:
         if self.frames is not None:
             self.frames.add(event, data)
-        await super().send(data, id, event, retry)
+        if len(data) <= _PIECE or "\n" in data or "\r" in data or id is not None or retry is not None:
+            return await super().send(data, id, event, retry)
+        try:
+            async with asyncio.timeout(self._send_timeout):
+                await self._send_in_pieces(data, event)
+        except ConnectionResetError:
+            self.stop_streaming()
+            raise
+        except TimeoutError:
+            self.stop_streaming()
+            self._abort_transport()
+            raise
+
+    async def _send_in_pieces(self, data: str, event: str | None) -> None:
+        """Send a large frame, each piece when the client has read most of those before, so that others come in between."""
+        self._in_frame = True
+        try:
+            await self.write(f"event: {event}\ndata: ".encode() if event is not None else b"data: ")
+            for start in range(0, len(data), _PIECE):
+                await self.write(data[start : start + _PIECE].encode())
+                await asyncio.sleep(0)
+            await self.write(b"\n\n")
+        finally:
+            self._in_frame = False
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

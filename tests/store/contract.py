@@ -255,6 +255,11 @@ class Contract:
             assert len(part) <= 1000
             seen += part
         assert seen == some_events(0, 4999)
+        large = [
+            StoredEvent(number, "response.created", b"x" * size) for number, size in ((5000, 1), (5001, 600_000), (5002, 2_000_000))
+        ]
+        await store.update(change(record, large))
+        assert [len(await store.events("anna", record.id, after)) for after in (4999, 5000, 5001)] == [2, 1, 1]
 
     async def test_a_wanted_cancel_is_seen_and_outlives_updates(self, store: Store) -> None:
         record = a_record()

@@ -37,12 +37,14 @@ async def test_a_stream_for_http_1_0_ends_by_closing(proxy: Proxy, asked: tuple[
     assert stream.endswith(end)
 
 
-async def test_a_comment_has_no_blank_line_after_it() -> None:
+async def test_a_comment_has_no_blank_line_after_it_and_is_in_no_frame() -> None:
     heard = asyncio.Event()
+    large = "ä\U0001f600" * 1_000_000
 
     async def quiet(request: web.Request) -> web.StreamResponse:
         async with await sse.opened(request, {}, keepalive_interval=0.01) as stream:
             await heard.wait()
+            await stream.send(large, event="large")
             await stream.send("end")
             return stream
 
@@ -55,8 +57,9 @@ async def test_a_comment_has_no_blank_line_after_it() -> None:
         async with ClientSession() as http, asyncio.timeout(10), http.post(f"http://127.0.0.1:{runner.addresses[0][1]}/") as answer:
             lines = [await answer.content.readline() for _ in range(3)]
             heard.set()
-            lines += [line async for line in answer.content]
+            rest = (await answer.content.read()).decode().splitlines(keepends=True)
     finally:
         await runner.cleanup()
     assert lines[:3] == [b": ping\n"] * 3
-    assert [line for line in lines if line != b": ping\n"] == [b"data: end\n", b"\n"]
+    frames = ["event: large\n", f"data: {large}\n", "\n", "data: end\n", "\n"]
+    assert [line for line in rest if line != ": ping\n"] == frames
