@@ -1,6 +1,7 @@
 """POST /v1/responses, decoded: the input's items, the tools and the choice among them, and what else is asked for."""
 
 import base64
+import json
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 
 from codex_proxy.codex.thread import history_items
+from codex_proxy.dialects.responses import socket_messages
 from codex_proxy.dialects.responses.request import ResponsesRequest, decode
 from codex_proxy.errors import InvalidRequest, ProxyError, UnsupportedParameter
 from codex_proxy.history import Answered, Called, History, Image, Message, Part, Reasoned, Text
@@ -330,3 +332,13 @@ def _refused(**members: Any) -> ProxyError:  # Any: any JSON
     with pytest.raises(ProxyError) as caught:
         _decoded(**members).continuing(())
     return caught.value
+
+
+@pytest.mark.parametrize("members", [{}, {"input": None}, {"input": []}])
+def test_steering_goes_before_an_input_that_may_be_missing(members: Json) -> None:
+    create = socket_messages.decode(json.dumps({"type": "response.create", **members}).encode())
+    steer = socket_messages.decode(b'{"type": "response.steer", "previous_response_id": "resp_1", "input": "go"}')
+    assert isinstance(create, socket_messages.Create)
+    assert isinstance(steer, socket_messages.Steer)
+    after = json.loads(create.after([steer], create.content).content)
+    assert after == {"input": [{"type": "message", "role": "user", "content": "go"}]}

@@ -175,12 +175,12 @@ def _said(steers: list[Steer]) -> list[msgspec.Raw]:
 def _items(given: msgspec.Raw) -> list[msgspec.Raw]:
     """Return the items of an input. Raises InvalidRequest if it is not an input."""
     try:
-        found: str | list[msgspec.Raw] = msgspec.json.decode(given, type=str | list[msgspec.Raw])
+        found: str | list[msgspec.Raw] | None = msgspec.json.decode(given, type=str | list[msgspec.Raw] | None)
     except msgspec.ValidationError as error:
         raise InvalidRequest("Invalid value for 'input': expected text or a list of items.", param="input") from error
     if isinstance(found, str):
         return [msgspec.Raw(msgspec.json.encode({"type": "message", "role": "user", "content": found}))]
-    return found
+    return found or []
 
 
 def stream_id_of(raw: bytes) -> str | None:
