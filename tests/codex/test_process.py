@@ -13,7 +13,7 @@ from codex_proxy.errors import WorkerFailed
 from tests.conftest import ended
 from tests.support.fakes import child
 
-STOP_LIMIT = 5.0
+STOP_LIMIT = 15.0  # seconds
 
 
 def started(way: str) -> AbstractAsyncContextManager[CodexProcess]:
