@@ -289,7 +289,7 @@ async def test_a_turn_works_in_a_directory_of_server_and_key_and_writes_in_no_ot
         "CODEX_WORKSPACES": f"{home.root}/more:{home.root}/third",
         "CODEX_SANDBOX_MODE": "workspace-write",
     }
-    messages = set()
+    messages = {key: set[str]() for key in _ROOTS}
     expected: dict[str, str] = {}
     async with start_proxy() as proxy:
         for asked, keys in _PLACES.items():
@@ -303,8 +303,9 @@ async def test_a_turn_works_in_a_directory_of_server_and_key_and_writes_in_no_ot
                 else:
                     error = await refusal(answer)
                     assert (answer.status, error.code, error.param) == (403, "permission_denied", "x_codex.cwd")
-                    messages.add(error.message)
-        assert len(messages) == 1  # so nobody learns what there is
+                    messages[key].add(error.message.replace(repr(wanted["cwd"]), "it"))
+        assert {len(told) for told in messages.values()} == {1}  # the same of each directory, so nobody learns what there is
+        assert f"Workspaces: {home.root}/more/deep." in str(messages["narrow"])  # and of no other key's
         assert model.calls == len(expected)
         model.script = _probe(["write"], 1, home, home.root / "more")
         assert (await post(proxy, {"messages": [{"role": "user", "content": "write"}]}, bearers["narrow"])).status == 200
