@@ -153,6 +153,22 @@ async def test_a_body_that_comes_slowly_is_answered_408_and_closed() -> None:
         assert await client.closed()
 
 
+async def test_input_is_read_in_pieces_between_which_others_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[int] = []
+    take = connections.Connection.data_received
+
+    def count(its: connections.Connection, data: bytes) -> None:
+        pieces.append(len(data))
+        take(its, data)
+
+    monkeypatch.setattr(connections.Connection, "data_received", count)
+    async with _front() as front:
+        sent = _POST.replace(b"Content-Length: 10", b"Transfer-Encoding: chunked") + b"1\r\na\r\n" * 40_000 + b"0\r\n\r\n"
+        assert await (await front.client()).ask(sent) == (200, b"a" * 40_000)
+    assert sum(pieces) == len(sent)
+    assert max(pieces) <= 16_384  # bytes: in 256 kB are 40,000 chunks, frames or requests
+
+
 async def test_a_client_that_does_not_read_its_answer_is_cut_off() -> None:
     async with _front(stall_timeout=_SOON) as front:
         client = await front.client()
