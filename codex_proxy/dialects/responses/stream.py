@@ -1,7 +1,6 @@
 """TurnEvents -> the events of a Responses stream, and the response object that they add up to. Pure.
 
-An item is opened by its first event and closed by its last; items may overlap, and each keeps its output_index. Items still open
-when the turn ends are closed as incomplete.
+Items may overlap, and each keeps its output_index; those still open when the turn ends are closed as incomplete.
 """
 
 import itertools
