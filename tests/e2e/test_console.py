@@ -345,7 +345,10 @@ async def test_a_server_that_goes_and_comes_back_is_told_and_found_again(
         await page.sees("Ready.")
     await page.sees("The connection is lost.")
     await pictured(page, "gone")
+    await page.run("location.hash = '#history'")
+    await page.sees("The server does not answer.")
     async with start_proxy():
+        await page.sees("Nothing is stored yet.")
         await page.until("!document.querySelector('.banner')?.checkVisibility() && document.body.innerText.includes('ready')")
 
 

@@ -111,11 +111,6 @@ export function codeBlock(text, what) {
   return h("div", {class: "code"}, h("pre", {tabindex: "0", "aria-label": what}, code), copyButton(() => code.textContent ?? "", what));
 }
 
-/** Create an id that can be copied. @param {string} id */
-export function idButton(id) {
-  return copyButton(() => id, id, `${id.slice(0, 12)}…`);
-}
-
 /** @param {string} label @param {Child[]} content */
 export function field(label, ...content) {
   return h("label", {class: "field"}, h("span", {}, label), ...content);

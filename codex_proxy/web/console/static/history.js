@@ -1,13 +1,14 @@
 // History: the caller's stored responses, grouped by conversation and searchable; each opens as the conversation that it ends.
 
-import {json, sentence} from "./api.js";
-import {announce, button, field, h, icon, idButton} from "./dom.js";
-import {chain, pathOf} from "./kept.js";
+import {chain, json, pathOf, sentence} from "./api.js";
+import {announce, button, copyButton, field, h, icon} from "./dom.js";
 import {keptTurn} from "./transcript.js";
 import {count, when} from "./times.js";
 
 /** @typedef {import("../types").Kept} Kept */
 
+/** @type {Record<string, string>} */
+const WORDS = {cancelled: "stopped", in_progress: "running", incomplete: "cut"};
 const SEARCH_AFTER = 250; // milliseconds after the last keystroke
 
 /** @returns {import("../types").Place} */
@@ -58,7 +59,7 @@ export function create() {
   function entry(kept) {
     const link = h("a", {href: `#history/${kept.id}`, "data-id": kept.id},
       h("span", {class: "title"}, kept.title || "(no text)"),
-      h("span", {class: "quiet"}, when(kept.created_at), ` · ${kept.model}`, kept.usage ? ` · ${count(kept.usage.input_tokens + kept.usage.output_tokens)} tokens` : "", kept.status === "completed" ? "" : ` · ${words(kept.status)}`));
+      h("span", {class: "quiet"}, when(kept.created_at), ` · ${kept.model}`, kept.usage ? ` · ${count(kept.usage.input_tokens + kept.usage.output_tokens)} tokens` : "", kept.status === "completed" ? "" : ` · ${WORDS[kept.status] ?? kept.status}`));
     if (![...model.options].some((option) => option.value === kept.model)) model.append(h("option", {value: kept.model}, kept.model));
     return h("li", {}, link);
   }
@@ -98,7 +99,7 @@ export function create() {
       if (selected !== id) return undefined;
       const last = turns[turns.length - 1];
       const remove = button("plain bad", () => forget(id, remove), "Delete");
-      const actions = h("div", {class: "tools"}, back, h("a", {href: `#playground/${id}`, class: "button"}, "Continue"), idButton(id), remove);
+      const actions = h("div", {class: "tools"}, back, h("a", {href: `#playground/${id}`, class: "button"}, "Continue"), copyButton(() => id, id, `${id.slice(0, 12)}…`), remove);
       opened.replaceChildren(actions, ...turns.map(({response, input}) =>
         keptTurn(response, input, response === last.response ? null : h("a", {href: `#playground/${response.id}`}, "Fork from here"))));
     } catch (error) {
@@ -150,9 +151,4 @@ class Conversation {
     this.count.textContent = number === 1 ? "1 earlier turn" : `${number} earlier turns`;
     if (number === 1) this.node.append(h("details", {}, this.count, this.earlier));
   }
-}
-
-/** @param {string} status */
-function words(status) {
-  return {cancelled: "stopped", in_progress: "running", incomplete: "cut"}[status] ?? status;
 }

@@ -89,6 +89,7 @@ function update() {
   state.querySelector(".mark")?.setAttribute("data-mark", kind);
   setText(byId("state-text", HTMLElement), words);
   setText(byId("version", HTMLElement), status ? `codex-proxy ${status.version}` : "");
+  if (!lost.hidden && link === "open" && shown !== "playground") show(); // what it could not load
   lost.hidden = link !== "lost";
   setText(lost, live.problem || "The connection is lost. What you see may be old; trying again.");
   const face = link === "refused" ? `refused ${live.problem} ${live.wrongKey}` : status ? "there" : link;

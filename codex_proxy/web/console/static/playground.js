@@ -1,11 +1,10 @@
 // Playground: a conversation over the Responses API, in the background, so that it survives a reload or a lost connection.
 
-import {ApiError, events, isGone, json, request, sentence} from "./api.js";
+import {ApiError, chain, events, isGone, json, pathOf, request, sentence} from "./api.js";
 import {choices} from "./choices.js";
 import {announce, button, codeBlock, h, icon, mark} from "./dom.js";
 import {asCurl, asPython} from "./snippets.js";
 import {AnswerView, ENDED, inputNodes, keptTurn, userMessage} from "./transcript.js";
-import {chain, pathOf} from "./kept.js";
 
 /** @typedef {import("../types").Body} Body */
 /** @typedef {import("../types").Answer} Answer */
