@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+import msgspec
+
 from codex_proxy.dialects.responses import stored
 from codex_proxy.errors import RecordEnded, StorageFull, StoreUnavailable
 from codex_proxy.lifecycle.outbox import Outbox
@@ -24,6 +26,7 @@ _log = logging.getLogger(__name__)
 LEASE = 15.0  # seconds of silence after which an instance counts as dead
 BEAT = 4.0  # seconds
 _SWEPT_EVERY = 15  # beats
+_NONSENSE = (AttributeError, LookupError, RuntimeError, TypeError, ValueError, msgspec.MsgspecError)  # from an unreadable answer
 _LAST_WRITES = 10.0  # seconds that shutdown waits for writes that the store has not accepted
 _RESTARTED = ("server_restarted", "The server was restarted while it was generating this response.")
 _LOST = ("server_error", "The response store failed while this response was being generated.")
@@ -74,6 +77,8 @@ class Instance:
                     await self.store.sweep(int(time.time()))
             except (StorageFull, StoreUnavailable) as error:
                 _log.warning("the store: %s %s", error, error.detail)
+            except _NONSENSE:  # without its heart, the instance would soon be taken for dead
+                _log.exception("the store gave an answer that cannot be read")
 
     async def _beat(self) -> None:
         await self.store.renew(self.name, LEASE)
@@ -88,11 +93,15 @@ class Instance:
                 await self._fail(record, *_LOST)
 
     async def _fail(self, record: Record, code: str, message: str) -> None:
-        body = stored.ended_body(record.body, "failed", code, message)
         number = record.last_event + 1
-        event = StoredEvent(number, "response.failed", stored.failed_event(body, number))
         try:
-            await self.store.update(Change(id=record.id, status="failed", body=body, events=(event,)))
+            body = stored.ended_body(record.body, "failed", code, message)
+            event = StoredEvent(number, "response.failed", stored.failed_event(body, number))
+            change = Change(id=record.id, status="failed", body=body, events=(event,))
+        except (msgspec.MsgspecError, TypeError):  # somebody has damaged its body: it ends as it is, so that it is not found again
+            change = Change(id=record.id, status="failed")
+        try:
+            await self.store.update(change)
         except RecordEnded:  # it has ended meanwhile
             return
         _log.warning("response %s reads failed: %s", record.id, code)

@@ -51,6 +51,7 @@ class RedisStore:
         self._life = round((ttl + _EXPIRY_GRACE) * 1000)
         self._max_bytes = max_bytes
         self._changes = Changes()
+        self._readable = redis_records.Readable()
         self._listener: asyncio.Task[None] | None = None
         self._news: PubSub | None = None  # while it is connected
         self._holder, self._lease = "", 0  # milliseconds
@@ -183,10 +184,10 @@ class RedisStore:
         await self._run(redis_scripts.RENEW, holder, self._lease)
 
     async def orphans(self) -> list[Record]:
-        return [redis_records.record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.ORPHANS)]
+        return self._readable.records(await self._run(redis_scripts.ORPHANS))
 
     async def held(self, holder: str) -> list[Record]:
-        return [redis_records.record(record_id.decode(), found) for record_id, found in await self._run(redis_scripts.HELD, holder)]
+        return self._readable.records(await self._run(redis_scripts.HELD, holder))
 
     async def hit(self, caller: str, amount: int, window: float) -> Hit | None:
         granted, remaining, reset = await self._run(redis_scripts.HIT, caller, amount, _milliseconds(window))

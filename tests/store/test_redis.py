@@ -122,6 +122,22 @@ async def test_the_running_records_of_a_dead_holder_are_orphans(server: RedisSer
     assert [record.id for record in await store.orphans()] == ["resp_3"]
 
 
+async def test_records_that_somebody_damaged_hide_no_other(
+    server: RedisServer, store: RedisStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    damages = (("status", b"\xff"), ("created_at", b"soon"), ("created_at", None), ("owner", None))
+    for number in range(len(damages) + 1):
+        await put(store, _running(f"resp_{number}"))
+    async with Redis.from_url(server.url) as redis:
+        for number, (field, value) in enumerate(damages):
+            name = f"codex-proxy:record:resp_{number}"
+            await (redis.hdel(name, field) if value is None else redis.hset(name, field, value))
+    for _ in range(2):
+        assert [record.id for record in await store.orphans()] == [f"resp_{len(damages)}"]
+        assert [record.id for record in await store.held("here")] == [f"resp_{len(damages)}"]
+    assert caplog.text.count("is damaged") == len(damages)
+
+
 async def test_a_full_server_does_not_make_the_living_look_dead_nor_refuse_a_first_lease(
     server: RedisServer, store: RedisStore
 ) -> None:

@@ -1,0 +1,38 @@
+"""The heart of an instance: it beats on, whatever the store answers."""
+
+import asyncio
+
+from codex_proxy.lifecycle.instance import BEAT, Instance
+from codex_proxy.store.base import Record
+from codex_proxy.store.memory import MemoryStore
+from tests.support import virtual_time
+
+
+class _Store(MemoryStore):
+    """Answers nonsense once."""
+
+    beats = 0
+
+    async def renew(self, holder: str, lease: float) -> None:
+        self.beats += 1
+        await super().renew(holder, lease)
+
+    async def orphans(self) -> list[Record]:
+        if self.beats == 2:
+            raise TypeError("cannot unpack")
+        return await super().orphans()
+
+
+def test_the_heart_beats_on_after_nonsense_and_ends_a_record_whose_body_is_damaged() -> None:
+    async def main() -> None:
+        store = _Store(3600, 1_000_000)
+        async with Instance(store).alive():
+            for name, body in (("resp_1", b"\xff"), ("resp_2", b"[]"), ("resp_3", b"{}")):
+                record = Record(id=name, owner="ann", created_at=0, status="in_progress", body=body, holder="gone")
+                await store.create(record, b"[]", b"[]")
+            await asyncio.sleep(3.5 * BEAT)
+            assert store.beats == 4
+            found = [await store.get("ann", name) for name in ("resp_1", "resp_2", "resp_3")]
+        assert [record and record.status for record in found] == ["failed"] * 3
+
+    virtual_time.run(main())
