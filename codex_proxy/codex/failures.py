@@ -20,6 +20,7 @@ from codex_proxy.errors import (
     RateLimited,
     UpstreamFailed,
     WorkerFailed,
+    WorkspaceUnusable,
 )
 
 _RETRY_AFTER = 20.0  # seconds; a provider's 429 reaches us without its own Retry-After
@@ -29,6 +30,7 @@ _LONGEST_REASON = 500  # characters
 _BAD_ITEM = re.compile(r"items\[\d+\] is not a valid response item: ")  # the index counts history items, not the request's
 _NOT_OF_THE_CLIENTS = ("thread ", "failed to load configuration")  # about a lost thread, or the operator's own files
 _REFUSED = "Invalid prompt: "  # of OpenAI's response.failed with code invalid_prompt
+_PROJECT_UNREADABLE = "failed to load configuration: Failed to read project "  # for instance, config.toml is a directory or a pipe
 _STATUS = re.compile(r"\bstatus:? (\d{3})\b")
 _ADDRESS = re.compile(r"\b\w+://\S+")
 _PATH = re.compile(r"(?<![\w.])/[\w.-][^\s:,'\"`]*")
@@ -70,6 +72,9 @@ def refusal(method: str, error: wire.RpcError, *, brought: bool) -> ProxyError:
     said = error.message
     if method == "account/read":  # CLI 0.163 and 0.169 ask ChatGPT about the account on the first one
         return WorkerFailed("Codex could not check its login with ChatGPT.", detail=f"{method}: {said}")
+    if said.startswith(_PROJECT_UNREADABLE):
+        problem = "The workspace's .codex directory has a configuration that is not a readable file. Remove it."
+        return WorkspaceUnusable(problem, param="x_codex.cwd", detail=f"{method}: {said}")
     if error.code == _INVALID_PARAMS and "maximum length" in said:
         return ContextTooLong(said, param="messages")
     if error.code != _INVALID_REQUEST or not brought or said.startswith(_NOT_OF_THE_CLIENTS):

@@ -18,6 +18,7 @@ from codex_proxy.errors import (
     RateLimited,
     UpstreamFailed,
     WorkerFailed,
+    WorkspaceUnusable,
 )
 
 _INSIDE = "unexpected status from http://10.0.0.7:9912/v1/responses, see /home/someone/.codex"
@@ -131,6 +132,10 @@ def test_a_message_that_is_no_refusal_of_a_provider_is_a_broken_connection(said:
         ("thread/start", -32600, "dynamic tool name is reserved: mcp", True, InvalidRequest, "tools"),
         ("thread/start", -32600, "Invalid request: recursion limit exceeded", True, InvalidRequest, "tools"),
         ("thread/start", -32600, "failed to load configuration: /root/x", True, WorkerFailed, None),
+        (
+            *("thread/start", -32600, "failed to load configuration: Failed to read project config file /w/.codex/config.toml: x"),
+            *(True, WorkspaceUnusable, "x_codex.cwd"),
+        ),
         ("thread/start", -32600, "Invalid request: unknown field", False, WorkerFailed, None),
         (
             "thread/inject_items",
