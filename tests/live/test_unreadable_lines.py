@@ -41,7 +41,7 @@ async def test_what_a_request_brings_and_codex_cannot_read_is_refused_and_the_wo
         (msgspec.structs.replace(plain, tools=(msgspec.structs.replace(tool, parameters=_HUGE),)), InvalidRequest, "tools"),
         (msgspec.structs.replace(plain, output_schema=_DEEP), InvalidRequest, None),
         (msgspec.structs.replace(plain, output_schema=_HUGE), InvalidRequest, None),
-        (msgspec.structs.replace(plain, history=(Verbatim('{"type":"message","role":"nobody"}'),)), InvalidRequest, "input"),
+        (msgspec.structs.replace(plain, history=(Verbatim('{"type":"message","role":"nobody"}'),)), InvalidRequest, "messages"),
         (msgspec.structs.replace(plain, input=(Text("x" * 1_048_577),)), ContextTooLong, "messages"),
     ]
     for turn, error, param in refused:

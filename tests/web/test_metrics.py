@@ -172,7 +172,7 @@ async def test_failures_of_the_store_are_counted(tmp_path: Path, start_proxy: Pr
     async with start_proxy() as proxy:
         before = (await read(proxy))("codex_proxy_store_errors_total", code="store_unavailable")
         with contextlib.closing(sqlite3.connect(file)) as other:
-            other.execute("DROP VIEW kept")
+            other.executescript("DROP VIEW kept; ALTER TABLE record RENAME TO elsewhere;")
         for _ in range(2):
             answer = await proxy.http.get(f"{proxy.base_url}/responses/resp_1")
             assert answer.status == 503
