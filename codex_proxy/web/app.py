@@ -127,6 +127,7 @@ def _start_and_stop(app: web.Application, settings: Settings, loaded: OpenThread
     stack, at_work = AsyncExitStack(), AsyncExitStack()
 
     async def start(_: web.Application) -> None:
+        stack.callback(server.decoding.close)  # at last: the ends that are still to be written need it
         await stack.enter_async_context(server.instance.alive())
         await stack.enter_async_context(server.traces.kept())
         await stack.enter_async_context(report.reporting(server))
@@ -140,7 +141,6 @@ def _start_and_stop(app: web.Application, settings: Settings, loaded: OpenThread
 
     async def clean_up(_: web.Application) -> None:  # after the handlers have ended
         await server.backgrounds.over()
-        server.decoding.close()
         await stack.aclose()
 
     app.on_startup.append(start)

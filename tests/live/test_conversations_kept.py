@@ -11,6 +11,7 @@ import pytest
 
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import ModelRequest, Say, Step
 from codex_proxy.web.server import Server
 from tests.conftest import Proxy, ProxyStarter
 from tests.e2e.test_two_instances import StartCommand
@@ -116,3 +117,27 @@ async def test_a_store_that_does_not_answer_costs_a_conversation_its_past_and_no
                 await chat.say(TEXTS[1])
             redis.thaw()
             assert talking.requests[-1].said_by_user[0] == TEXTS[1]
+
+
+async def test_a_response_that_ends_in_the_drain_is_in_its_conversation_whole(
+    start_proxy: ProxyStarter, model: ModelServer, file: Path
+) -> None:
+    asked, let_go = asyncio.Event(), asyncio.Event()
+
+    async def much(_: ModelRequest) -> AsyncIterator[Step]:
+        asked.set()
+        await let_go.wait()
+        yield Say(("x" * 4_000_000,))
+
+    model.script = much
+    async with start_proxy() as proxy:
+        made = await (await proxy.http.post(f"{proxy.base_url}/conversations", json={})).json()
+        body = {"input": "go", "background": True, "conversation": made["id"]}
+        response = await (await proxy.http.post(f"{proxy.base_url}/responses", json=body)).json()
+        await asked.wait()
+        asyncio.get_running_loop().call_later(0.3, let_go.set)  # the server stops meanwhile
+    async with start_proxy() as proxy:
+        kept = await (await proxy.http.get(f"{proxy.base_url}/responses/{response['id']}")).json()
+        assert kept["status"] == "completed"
+        items = await (await proxy.http.get(f"{proxy.base_url}/conversations/{made['id']}/items")).json()
+        assert [len(item["content"][0]["text"]) for item in items["data"]] == [4_000_000, 2]
