@@ -14,7 +14,7 @@ from codex_proxy.errors import UpstreamFailed
 from codex_proxy.job import Job
 from codex_proxy.lifecycle.claims import Held
 from codex_proxy.packing import pack
-from codex_proxy.turns import Usage
+from codex_proxy.turns import TurnCompleted, Usage
 from codex_proxy.web import errors, idempotency, responses_input
 from codex_proxy.web.gates.auth import Caller
 from codex_proxy.web.gates.bodies import Body
@@ -56,11 +56,14 @@ async def _create(server: Server, who: Caller, body: Body, held: Held | None) ->
 
 
 async def _written(job: Job) -> tuple[str, Usage | None]:
-    """Return the model's text and token usage. Raises the turn's failure, and UpstreamFailed if there is no text."""
+    """Return the model's text and token usage. Raises the turn's failure, and UpstreamFailed without a whole text."""
     deltas = ChatDeltas(stop=(), max_tokens=None, show_reasoning=False, show_activity=False)
     text: list[str] = []
     while True:
-        for delta in deltas.feed(await job.next_event()):
+        event = await job.next_event()
+        if isinstance(event, TurnCompleted) and event.interrupted:
+            raise _without_summary("The turn was stopped before the summary was complete.")
+        for delta in deltas.feed(event):
             match delta:
                 case Content():
                     text.append(delta.text)
@@ -68,7 +71,11 @@ async def _written(job: Job) -> tuple[str, Usage | None]:
                     raise objects.named(delta.error)
                 case Finish():
                     if not "".join(text).strip():
-                        error = UpstreamFailed("The model wrote no summary.")
-                        error.begun = True
-                        raise error
+                        raise _without_summary("The model wrote no summary.")
                     return "".join(text), delta.usage
+
+
+def _without_summary(why: str) -> UpstreamFailed:
+    error = UpstreamFailed(why)
+    error.begun = True
+    return error

@@ -140,6 +140,21 @@ async def test_a_turn_is_told_from_the_queue_to_its_end_and_can_be_stopped(
         assert [problem for _, frame in watching.frames for problem in errors_of(frame, schema)] == []
 
 
+async def test_a_compaction_that_is_stopped_has_no_summary(proxy: Proxy, model: ModelServer) -> None:
+    async def half(_: ModelRequest) -> AsyncIterator[Step]:
+        yield Say(("The user wants to delete the",))
+        await asyncio.Event().wait()
+
+    model.script = half
+    watching = await watch(proxy)
+    asking = asyncio.ensure_future(proxy.http.post(f"{proxy.base_url}/responses/compact", json={"input": "hi"}))
+    told = await watching.until(lambda status: [turn for turn in status["turns"] if (turn["doing"] or {}).get("kind") == "writing"])
+    assert (await proxy.http.post(f"{proxy.address}/x_codex/turns/{told['turns'][0]['id']}/cancel")).status == 200
+    answer = await asking
+    assert (answer.status, answer.headers["x-should-retry"]) == (502, "false")
+    assert "stopped before the summary" in await answer.text()
+
+
 async def test_a_key_sees_and_stops_its_own_turns_only_and_the_operator_everybodys(
     keys: dict[str, Bearer], start_proxy: ProxyStarter, model: ModelServer
 ) -> None:
