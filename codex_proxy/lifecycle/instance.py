@@ -58,7 +58,7 @@ class Instance:
         finally:
             await self.outbox.close(_LAST_WRITES)
             await see_out(heart)
-            with contextlib.suppress(StorageFull, StoreUnavailable):  # left to the next instance
+            with contextlib.suppress(StorageFull, StoreUnavailable, *_NONSENSE):  # left to the next instance
                 await self._fail_lost()
 
     def stop(self, response_id: str, reason: str) -> None:
@@ -98,7 +98,7 @@ class Instance:
             body = stored.ended_body(record.body, "failed", code, message)
             event = StoredEvent(number, "response.failed", stored.failed_event(body, number))
             change = Change(id=record.id, status="failed", body=body, events=(event,))
-        except (msgspec.MsgspecError, TypeError):  # somebody has damaged its body: it ends as it is, so that it is not found again
+        except _NONSENSE:  # somebody has damaged its body: it ends as it is, so that it is not found again
             change = Change(id=record.id, status="failed")
         try:
             await self.store.update(change)

@@ -26,13 +26,15 @@ class _Store(MemoryStore):
 def test_the_heart_beats_on_after_nonsense_and_ends_a_record_whose_body_is_damaged() -> None:
     async def main() -> None:
         store = _Store(3600, 1_000_000)
+        bodies = (b"\xff", b'{"id":"\xff"}', b'{"id":' * 10_000, b"[]", b"{}")
+        damaged = {f"resp_{number}": body for number, body in enumerate(bodies)}
         async with Instance(store).alive():
-            for name, body in (("resp_1", b"\xff"), ("resp_2", b"[]"), ("resp_3", b"{}")):
+            for name, body in damaged.items():
                 record = Record(id=name, owner="ann", created_at=0, status="in_progress", body=body, holder="gone")
                 await store.create(record, b"[]", b"[]")
             await asyncio.sleep(3.5 * BEAT)
             assert store.beats == 4
-            found = [await store.get("ann", name) for name in ("resp_1", "resp_2", "resp_3")]
-        assert [record and record.status for record in found] == ["failed"] * 3
+            found = [await store.get("ann", name) for name in damaged]
+        assert [record and record.status for record in found] == ["failed"] * len(bodies)
 
     virtual_time.run(main())
