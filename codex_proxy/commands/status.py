@@ -66,13 +66,13 @@ def screen(told: Json, address: str, style: Style) -> list[str]:
 def _login(login: Json | None) -> str:
     if login is None:
         return "not started yet"
-    provider = f"provider {login['provider']}"
+    provider = [f"provider {login['provider']}"] if login["provider"] else []  # told to the operator alone
     if not login["usable"]:
-        return f"{provider}, not logged in (run: {place.program()} login)"
+        return ", ".join([*provider, f"not logged in (run: {place.program()} login)"])
     if not login["account"]:
-        return provider
+        return ", ".join(provider) or "no login needed"
     plan = f" ({login['plan']})" if login["plan"] else ""
-    return f"{provider}, logged in with {_ACCOUNTS.get(login['account'], login['account'])}{plan}"
+    return ", ".join([*provider, f"logged in with {_ACCOUNTS.get(login['account'], login['account'])}{plan}"])
 
 
 def _processes(workers: Json) -> str:

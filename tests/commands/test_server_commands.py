@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from codex_proxy import __version__
-from codex_proxy.commands.status import duration
+from codex_proxy.commands.status import duration, screen
+from codex_proxy.commands.terminal import Style
 from codex_proxy.demo import script
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
@@ -39,7 +40,10 @@ async def test_status_tells_what_runs_now(proxy: Proxy, model: ModelServer, envi
     assert header.split() == ["KEY", "MODEL", "MODE", "SANDBOX", "TIME", "DOING"]
     assert row.split()[:2] == ["127.0.0.1", "gpt-5.5"]
     code, out, _ = await piped(environ, "", "status", "--json", "--base-url", proxy.base_url)
-    assert [turn["state"] for turn in json.loads(out)["turns"]] == ["running"]
+    told = json.loads(out)
+    assert [turn["state"] for turn in told["turns"]] == ["running"]
+    told["login"]["provider"] = None  # as it is told to one who is not the operator
+    assert "None" not in "\n".join(screen(told, proxy.address, Style()))
     let_go.set()
     assert (await turn).status == 200
 
