@@ -93,10 +93,21 @@ export function pathOf(id) {
   return `v1/responses/${encodeURIComponent(id)}`;
 }
 
+/** The items of its input; a page holds only some megabytes. @param {string} id @returns {Promise<import("../types").Item[]>} */
+async function inputOf(id) {
+  const items = [];
+  let page;
+  do {
+    page = await json(`${pathOf(id)}/input_items?limit=100&order=asc${page ? `&after=${page.last_id}` : ""}`);
+    items.push(...page.data);
+  } while (page.has_more && items.length < LONGEST);
+  return items;
+}
+
 /** @param {string} id @returns {Promise<KeptTurn>} */
 async function one(id) {
-  const [response, items] = await Promise.all([json(pathOf(id)), json(`${pathOf(id)}/input_items?limit=100&order=asc`)]);
-  return {response, input: items.data};
+  const [response, input] = await Promise.all([json(pathOf(id)), inputOf(id)]);
+  return {response, input};
 }
 
 /** Get the conversation up to a response, oldest turn first; its beginning may no longer be stored. @param {string} id @returns {Promise<KeptTurn[]>} */
