@@ -67,8 +67,9 @@ class PdfReader:
         key = await asyncio.to_thread(_key, file.url, caller)
         if (pages := self.recent.get(key)) is None:
             async with self.slots.one(caller):
-                pages = await self._answer(file.url, file.place)
-            self.recent.put(key, pages)
+                if (pages := self.recent.get(key)) is None:  # another request may have read it meanwhile
+                    pages = await self._answer(file.url, file.place)
+                    self.recent.put(key, pages)
         return pages
 
     async def _answer(self, url: str, place: str | None) -> list[Page]:
