@@ -1,11 +1,13 @@
 """Large answers in JSON: how many are read from the store and written at once, and how each is written.
 
 A client decides how fast it reads, and until then its answer is in memory. Rule: what reads an answer that may be large from the
-store does so in `one`, and writes it there too, with `written`.
+store does so in `one`, and writes it there too, with `written`. Every other large answer is written by the middleware of the
+deadline, because a connection counts as working only until its handler returns.
 """
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import TypeGuard
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -39,6 +41,11 @@ async def written(request: web.Request, answer: web.Response) -> web.Response:
     await answer.prepare(request)
     await answer.write_eof()
     return answer
+
+
+def in_pieces(answer: web.StreamResponse) -> TypeGuard[web.Response]:
+    """Return whether writing this answer takes as long as its client takes to read it."""
+    return isinstance(answer, web.Response) and isinstance(answer.body, Payload)
 
 
 class _InPieces(Payload):

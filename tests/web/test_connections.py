@@ -5,7 +5,7 @@ import errno
 import logging
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -19,6 +19,7 @@ from tests.support.refusals import Error
 
 _SOON = 0.2  # seconds: the bound of what is cut
 _MB = 1024 * 1024
+_LARGE = b"x" * 8 * _MB  # more than the buffers between two sockets
 _GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _POST = b"POST /json HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n"
 
@@ -35,13 +36,15 @@ class Client:
         self.writer.write(sent)
         return await self.answer()
 
-    async def answer(self) -> tuple[int, bytes]:
+    async def answer(self, half_way: Awaitable[object] | None = None) -> tuple[int, bytes]:
         try:
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
         except (asyncio.IncompleteReadError, ConnectionError):
             return 0, b""
         length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
         self.head = head
+        if half_way is not None:
+            await half_way
         return int(head.split()[1]), await self._reader.readexactly(int(length[1]) if length else 0)
 
     async def write_for_ever(self) -> None:
@@ -84,6 +87,9 @@ class Front:
     async def pour(self, _: web.Request) -> web.Response:
         return web.Response(body=bytes(64 * _MB))
 
+    async def large(self, _: web.Request) -> web.Response:
+        return errors.json_response(_LARGE)
+
     async def hold(self, _: web.Request) -> web.Response:
         await self.let_go.wait()
         return web.Response(text="held")
@@ -96,10 +102,11 @@ class Front:
 
 @asynccontextmanager
 async def _front(**bounds: float) -> AsyncIterator[Front]:
-    app = web.Application(middlewares=[errors.answer_errors], client_max_size=_MB)
+    app = web.Application(middlewares=[errors.answer_errors, limits.deadline(20.0)], client_max_size=_MB)
     runner = connections.Runner(app, msgspec.convert(bounds, Bounds), handler_cancellation=True)
     front = Front(("", 0))
     app.add_routes([web.get("/health", front.health), web.get("/pour", front.pour), web.get("/hold", front.hold)])
+    app.router.add_get("/large", front.large)
     app.router.add_post("/refuse", front.refuse, expect_handler=limits.not_yet)
     app.router.add_post("/json", front.read, expect_handler=limits.not_yet)
     await runner.setup()
@@ -239,6 +246,34 @@ async def test_when_all_connections_are_at_work_the_next_is_answered_503_at_once
         front.let_go.set()
         await asyncio.sleep(_SOON)
         assert (await (await front.client()).ask(_GET))[0] == 200
+
+
+async def _another_comes(front: Front, _: Client) -> None:
+    assert (await (await front.client()).answer())[0] == 503
+
+
+async def _the_next_request_waits(_: Front, client: Client) -> None:
+    client.writer.write(_GET)
+    await asyncio.sleep(2 * _SOON)
+
+
+async def _the_input_ends(_: Front, client: Client) -> None:
+    client.writer.write_eof()
+    await asyncio.sleep(_SOON)
+
+
+@pytest.mark.parametrize("meanwhile", [_another_comes, _the_next_request_waits, _the_input_ends])
+async def test_a_large_answer_is_whole_whatever_comes_while_it_is_read(
+    meanwhile: Callable[[Front, Client], Awaitable[None]],
+) -> None:
+    async with _front(most=1, head_timeout=_SOON) as front:
+        client = await front.client()
+        client.writer.write(_GET.replace(b"health", b"large"))
+        assert await client.answer(meanwhile(front, client)) == (200, _LARGE)
+        if meanwhile is _the_next_request_waits:
+            assert await client.answer() == (200, b"ok")
+        if meanwhile is _the_input_ends:
+            assert await client.closed()
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,9 @@ class Pouring:
         finally:
             self.ended.set()
 
+    async def large(self, _: web.Request) -> web.Response:
+        return errors.json_response(bytes(64 * _KB * _KB))
+
     async def answer(self, request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * _KB)
@@ -45,7 +48,7 @@ class Pouring:
 async def _pouring(limit: float, stall_timeout: float) -> AsyncIterator[Pouring]:
     pouring = Pouring()
     app = web.Application(middlewares=[errors.answer_errors, limits.deadline(limit)])
-    app.add_routes([web.get("/pour", pouring.pour), web.get("/answer", pouring.answer)])
+    app.add_routes([web.get("/pour", pouring.pour), web.get("/answer", pouring.answer), web.get("/large", pouring.large)])
     runner = connections.Runner(app, Bounds(stall_timeout=stall_timeout), handler_cancellation=True)
     await runner.setup()
     try:
@@ -62,17 +65,23 @@ async def _pouring(limit: float, stall_timeout: float) -> AsyncIterator[Pouring]
 async def test_a_reader_who_takes_a_little_for_ever_is_cut_off_at_the_deadline(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "codex_proxy")
     async with _pouring(limit=2 * _SOON, stall_timeout=10.0) as pouring:
-        reader, writer = await asyncio.open_connection("127.0.0.1", pouring.port, limit=_KB)
-        writer.write(_GET)
-        read = 0
-        with contextlib.suppress(ConnectionError):
-            while got := await reader.read(64 * _KB):
-                read += len(got)
-                await asyncio.sleep(0.01)
+        both = await asyncio.gather(_read(pouring, _GET), _read(pouring, _GET.replace(b"pour", b"large")))
         assert pouring.ended.is_set()
-        assert read > 64 * _KB
-        writer.close()
-    assert [record.levelname for record in caplog.records] == ["INFO"]
+        assert all(64 * _KB < read < 64 * _KB * _KB for read in both)
+    assert [record.levelname for record in caplog.records] == ["INFO"] * 2
+
+
+async def _read(pouring: Pouring, request: bytes) -> int:
+    """Read an answer little by little; returns how much came."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", pouring.port, limit=_KB)
+    writer.write(request)
+    read = 0
+    with contextlib.suppress(ConnectionError):
+        while got := await reader.read(64 * _KB):
+            read += len(got)
+            await asyncio.sleep(0.01)
+    writer.close()
+    return read
 
 
 async def test_the_unread_rest_of_an_answer_does_not_hold_a_connection_that_is_closed() -> None:

@@ -107,10 +107,13 @@ class Connection(web.RequestHandler):
         """Find out by writing whether the client has left or only half-closed the connection, as HTTP allows.
 
         If the client's program has closed it, its kernel answers a write with a reset, and the next write fails. So until the
-        answer begins, this writes what every client ignores; a client that closes during its answer has left.
+        answer begins, this writes what every client ignores. A client that closes during a stream has left.
         """
-        coming = self._head_began if self._request is None else not self._request.writer.output_size
-        if coming and not self._deaf and self._socket is not None:
+        request = self._request
+        if request is not None and request.writer.output_size:
+            self.close()  # after this answer
+            return request.writer.length is not None
+        if (coming := self._head_began or request is not None) and not self._deaf and self._socket is not None:
             self._probe()
         return coming
 

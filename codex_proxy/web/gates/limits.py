@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 from codex_proxy.errors import RateLimited, StorageFull, StoreUnavailable
 from codex_proxy.store.base import Store
 from codex_proxy.store.rates import Hit, Rates
+from codex_proxy.web import answers
 
 BESIDE_THE_TURN = 120.0  # seconds: at most 30 each for the body and for images; the rest is for events that wait for a slow reader
 _WINDOW = 60.0  # seconds
@@ -95,7 +96,8 @@ def deadline(limit: float, but_for: Handler | None = None) -> Middleware:
             return await handler(request)
         try:
             async with asyncio.timeout(limit) as bound:
-                return await handler(request)
+                answer = await handler(request)
+                return await answers.written(request, answer) if answers.in_pieces(answer) else answer
         except TimeoutError as error:
             if not bound.expired():
                 raise
