@@ -12,7 +12,7 @@ from aiohttp_sse import EventSourceResponse
     ("owner", "name", "parameters"),
     [
         (EventSourceResponse, "_abort_transport", ["self"]),  # web/sse.py: to leave a client that does not read
-        (BaseRunner, "_make_server", ["self"]),  # web/gates/connections.py: to see connections before their requests
+        (BaseRunner, "_make_server", ["self"]),  # web/gates/runner.py: to see connections before their requests
         (web.AppRunner, "_make_server", ["self"]),
     ],
 )

@@ -51,7 +51,9 @@ from codex_proxy.web import (
 from codex_proxy.web import socket as socket_route
 from codex_proxy.web.console import events, kept, pages, status, turns
 from codex_proxy.web.console.status import BOARD, Board
-from codex_proxy.web.gates import connections, descriptors, hosts, limits
+from codex_proxy.web.gates import descriptors, hosts, limits
+from codex_proxy.web.gates.connections import new_request_id
+from codex_proxy.web.gates.runner import Runner
 from codex_proxy.web.metrics import METRICS, Metrics, Present
 from codex_proxy.web.paths import PATHS, Paths
 from codex_proxy.web.server import NOT_LOGGED_IN, SERVER, Server
@@ -160,7 +162,7 @@ async def listening(settings: Settings, cli: Command) -> AsyncIterator[tuple[Ser
 async def _running(settings: Settings, cli: Command) -> AsyncIterator[web.AppRunner]:
     async with opening.open_store(settings) as store:
         app = create_app(settings, cli, store)
-        runner = connections.Runner(app, handler_cancellation=True, shutdown_timeout=_HANDLERS_TIMEOUT)
+        runner = Runner(app, handler_cancellation=True, shutdown_timeout=_HANDLERS_TIMEOUT)
         try:
             await runner.setup()
             yield runner
@@ -280,7 +282,7 @@ def _warn_of_effort(server: Server) -> None:
 @web.middleware
 async def _identify(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get("x-request-id", "")
-    request[_REQUEST_ID] = given if _SANE_ID.fullmatch(given) else connections.new_request_id()
+    request[_REQUEST_ID] = given if _SANE_ID.fullmatch(given) else new_request_id()
     request[_BEGAN] = time.monotonic()
     with logs.about({"request": request[_REQUEST_ID]}):
         return await handler(request)

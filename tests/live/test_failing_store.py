@@ -17,7 +17,7 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from codex_proxy.store.memory import MemoryStore
 from codex_proxy.web.app import create_app
-from codex_proxy.web.gates import connections
+from codex_proxy.web.gates.runner import Runner
 from codex_proxy.web.server import SERVER
 from tests.conftest import START_LIMIT, TURN_LIMIT, Proxy
 from tests.live.test_kept_responses import ask, ended, events_of, read
@@ -49,7 +49,7 @@ async def failing(environ: dict[str, str], home: Home, no_leftovers: None) -> As
 async def _started(environ: dict[str, str], home: Home) -> AsyncIterator[Failing]:
     settings, _ = settings_module.load(environ, home.root)
     store = FailingStore(MemoryStore(3600.0, 10_000_000))
-    runner = connections.Runner(create_app(settings, command.find(settings), store.as_store), handler_cancellation=True)
+    runner = Runner(create_app(settings, command.find(settings), store.as_store), handler_cancellation=True)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

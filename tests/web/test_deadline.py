@@ -12,6 +12,7 @@ from aiohttp import web
 from codex_proxy.web import errors, sse
 from codex_proxy.web.gates import connections, limits
 from codex_proxy.web.gates.connections import Bounds
+from codex_proxy.web.gates.runner import Runner
 
 _SOON = 0.3  # seconds
 _GET = b"GET /pour HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -49,7 +50,7 @@ async def _pouring(limit: float, stall_timeout: float) -> AsyncIterator[Pouring]
     pouring = Pouring()
     app = web.Application(middlewares=[errors.answer_errors, limits.deadline(limit)])
     app.add_routes([web.get("/pour", pouring.pour), web.get("/answer", pouring.answer), web.get("/large", pouring.large)])
-    runner = connections.Runner(app, Bounds(stall_timeout=stall_timeout), handler_cancellation=True)
+    runner = Runner(app, Bounds(stall_timeout=stall_timeout), handler_cancellation=True)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -4,12 +4,12 @@ A connection is working (a handler has its request) or waiting (for a request, o
 this module closes those whose head arrives too slowly, that do not read their answer to the end, or whose request was answered
 before its body arrived. Beyond the limit, the one waiting longest is closed, so idle strangers lock nobody out. Handlers check the
 key before they wait for anything, so a stranger's connection works only for a moment. Only public methods of aiohttp's
-RequestHandler and Server are overridden; `Runner` is the one exception.
+RequestHandler and Server are overridden.
 """
 
 import asyncio
-import errno
 import logging
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -31,8 +31,8 @@ _LINGER = 1.0  # seconds to keep reading and discarding, so that a client that i
 _RETRY_AFTER = 5.0  # seconds
 _PASSED_OVER = b"HTTP/1.1 100 Continue\r\n\r\n"  # clients ignore it, however often it comes
 _FIRST_PROBE, _PROBED_EVERY = 0.05, 0.5  # seconds between the writes that detect whether a client has left
-_READ_AT_ONCE = 16_384  # bytes: the 256 kB of asyncio hold 40,000 tiny frames or requests, parsed while nobody else is served
-_OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_MOST_AT_ONCE, _LEAST_AT_ONCE = 16_384, 1024  # bytes to read: the 256 kB of asyncio hold 40,000 tiny frames or requests
+_LONG = 0.0003  # seconds to parse what was read, while nobody else is served; 16 kB of one body take microseconds
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -61,18 +61,20 @@ class Connection(web.RequestHandler):
         self._request: web.BaseRequest | None = None  # the request that a handler is working on
         self._head_began = False
         self._deaf = False  # further input is discarded
+        self._paused_reading = False
+        self._at_once = _MOST_AT_ONCE
         self._arriving: Callable[[int], bool] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._socket = transport
-        transport.max_size = _READ_AT_ONCE  # type: ignore[attr-defined]  # of asyncio's own transports, without a public setter
         if not self._all.has_room():
             self._deaf = True
             transport.write(_raw(_too_many()))
             transport.close()
             return
         super().connection_made(transport)
+        self._read_at_once(_MOST_AT_ONCE)
         self._all.waiting[self] = None
         self._time_head()
 
@@ -94,7 +96,27 @@ class Connection(web.RequestHandler):
         if self._arriving is not None and not self._arriving(len(data)):
             self._deaf = True
             return
+        began = time.perf_counter()
         super().data_received(data)
+        if time.perf_counter() - began > _LONG:
+            self._read_at_once(max(_LEAST_AT_ONCE, self._at_once // 2))
+        elif self._at_once < _MOST_AT_ONCE:
+            self._read_at_once(self._at_once * 2)
+
+    def _read_at_once(self, size: int) -> None:
+        self._at_once = size
+        if self._socket is not None:
+            self._socket.max_size = size  # type: ignore[attr-defined]  # of asyncio's own transports, without a public setter
+
+    def pause_reading(self) -> None:
+        self._paused_reading = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Resume what was paused. aiohttp (3.14) also calls this for each chunk of a body, and then parses nothing at some cost."""
+        if self._paused_reading:
+            self._paused_reading = False
+            super().resume_reading(resume_parser)
 
     def upgraded(self, arriving: Callable[[int], bool]) -> None:
         """Note that the connection is now a WebSocket. `arriving` gets the size of all input.
@@ -253,32 +275,6 @@ class Connections(web.Server):
             return answer
         finally:
             connection.wait(answer, request)
-
-
-class Runner(web.AppRunner):
-    """Runs an app on these connections, and bounds the logging when the system runs out of them."""
-
-    def __init__(self, app: web.Application, bounds: Bounds = USUAL, **options: Any) -> None:  # Any: those of AppRunner
-        super().__init__(app, **options)
-        self._bounds = bounds
-        self._accept_log = RareLog(_log)
-
-    async def _make_server(self) -> web.Server:  # subclasses of BaseRunner are meant to override it, despite its name
-        self._connections = Connections(await super()._make_server(), self.app, self._bounds)
-        asyncio.get_running_loop().set_exception_handler(self._heard)
-        return self._connections
-
-    async def _cleanup_server(self) -> None:
-        asyncio.get_running_loop().set_exception_handler(None)
-        await super()._cleanup_server()
-
-    def _heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # Any: those of the loop
-        error = context.get("exception")
-        if isinstance(error, OSError) and error.errno in _OUT_OF and "socket" in context:
-            self._accept_log.warning("a connection could not be accepted: %s", error.strerror)
-            self._connections.close_longest_waiting()
-        else:
-            loop.default_exception_handler(context)
 
 
 def _too_many() -> ProxyError:
