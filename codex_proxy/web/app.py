@@ -129,7 +129,7 @@ def _start_and_stop(app: web.Application, settings: Settings, loaded: OpenThread
     stack, at_work = AsyncExitStack(), AsyncExitStack()
 
     async def start(_: web.Application) -> None:
-        stack.callback(server.decoding.close)  # at last: the ends that are still to be written need it
+        stack.callback(server.decoding.close)  # last of all: the ends that are still to be written need it
         await stack.enter_async_context(server.instance.alive())
         await stack.enter_async_context(server.traces.kept())
         await stack.enter_async_context(report.reporting(server))

@@ -10,7 +10,6 @@ from codex_proxy.dialects.responses import compaction, objects
 from codex_proxy.dialects.responses.compaction import CompactedMessage, CompactedResponse
 from codex_proxy.dialects.responses.items import CompactionItem
 from codex_proxy.dialects.responses.objects import ResponseUsage
-from codex_proxy.errors import UpstreamFailed
 from codex_proxy.job import Job
 from codex_proxy.lifecycle.claims import Held
 from codex_proxy.packing import pack
@@ -62,7 +61,7 @@ async def _written(job: Job) -> tuple[str, Usage | None]:
     while True:
         event = await job.next_event()
         if isinstance(event, TurnCompleted) and event.interrupted:
-            raise _without_summary("The turn was stopped before the summary was complete.")
+            raise compaction.without_summary("The turn was stopped before the summary was complete.")
         for delta in deltas.feed(event):
             match delta:
                 case Content():
@@ -71,11 +70,5 @@ async def _written(job: Job) -> tuple[str, Usage | None]:
                     raise objects.named(delta.error)
                 case Finish():
                     if not "".join(text).strip():
-                        raise _without_summary("The model wrote no summary.")
+                        raise compaction.without_summary()
                     return "".join(text), delta.usage
-
-
-def _without_summary(why: str) -> UpstreamFailed:
-    error = UpstreamFailed(why)
-    error.begun = True
-    return error

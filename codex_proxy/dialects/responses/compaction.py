@@ -15,7 +15,7 @@ import msgspec
 from codex_proxy.dialects import body, bounds
 from codex_proxy.dialects.responses.items import CompactionItem
 from codex_proxy.dialects.responses.objects import ResponseUsage
-from codex_proxy.errors import InvalidRequest, UnsupportedParameter
+from codex_proxy.errors import InvalidRequest, UnsupportedParameter, UpstreamFailed
 from codex_proxy.history import Image, Message, Part, Text
 
 TRIGGER = "compaction_trigger"
@@ -88,6 +88,13 @@ def kept(history: Iterable[object], name: str) -> tuple[CompactedMessage, ...]:
         for number, item in enumerate(spoken)
         if item.role != "assistant" and item.parts
     )
+
+
+def without_summary(why: str = "The model wrote no summary.") -> UpstreamFailed:
+    """Return the error of a turn that ended without a whole summary. It has begun, so a client must not send it again."""
+    error = UpstreamFailed(why)
+    error.begun = True
+    return error
 
 
 def is_triggered(given: str | list[dict[str, Any]] | None) -> bool:

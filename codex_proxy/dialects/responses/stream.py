@@ -10,7 +10,7 @@ import msgspec
 
 from codex_proxy.dialects.common import waiting_for
 from codex_proxy.dialects.limit import TextLimit
-from codex_proxy.dialects.responses import events, item_ids
+from codex_proxy.dialects.responses import compaction, events, item_ids
 from codex_proxy.dialects.responses.builders import (
     CompactionBuilder,
     MessageBuilder,
@@ -24,7 +24,7 @@ from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.items import ItemStatus, OutputItem
 from codex_proxy.dialects.responses.objects import IncompleteDetails, Response, ResponseError, ResponseUsage, named
 from codex_proxy.dialects.responses.updates import Compacted
-from codex_proxy.errors import ProxyError, UpstreamFailed
+from codex_proxy.errors import ProxyError
 from codex_proxy.history import Verbatim
 from codex_proxy.turns import (
     AfterWaiting,
@@ -203,9 +203,7 @@ class ResponsesStream:
     def _compact(self, event: TurnCompleted, now: int) -> list[StreamEvent]:
         index, builder = self._open.pop(_SUMMARY, (0, None))
         if not isinstance(builder, CompactionBuilder) or not builder.summary.strip():
-            error = UpstreamFailed("The model wrote no summary.")
-            error.begun = True
-            return [self._fail(TurnFailed(error, event.usage), now)]
+            return [self._fail(TurnFailed(compaction.without_summary(), event.usage), now)]
         told, self._output[index] = builder.close()
         self.recorded.append(Compacted(builder.summary))
         return [*told, self._end(event.usage, now)]
