@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 OLDEST = (0, 147, 0)  # the first version with rawResponse/completed
 _SAFE_AS_ROOT = (0, 163, 0)  # run as root, the commands of 0.147.0 keep CAP_SYS_ADMIN
-NEWEST_TESTED = (0, 169, 0)
+NEWEST_TESTED = (0, 171, 0)
 _PIP_INSTALL = f"{shlex.quote(sys.executable)} -m pip install"
 _VERSION_TIMEOUT = 20.0  # seconds, for a cold 300 MB binary on a slow disk
 

@@ -1,4 +1,4 @@
-"""Translate Codex's reasons for failed turns and refused requests into our errors. Pure. CLI 0.147.0 to 0.169.0.
+"""Translate Codex's reasons for failed turns and refused requests into our errors. Pure. CLI 0.147.0 to 0.171.0.
 
 Codex's own message may contain the provider's URL, so it goes into the detail; a client sees only what the provider wrote into
 the body of a 400, without addresses.
@@ -53,7 +53,7 @@ def failure(error: wire.TurnError) -> ProxyError:
             return ModelNotFound("The model provider does not know this model.", param="model", detail=detail)
         case "unauthorized", _:
             return NotLoggedIn("Codex is not logged in to its model provider.", detail=detail)
-        case (("cyberPolicy" | "misalignmentPolicyViolation"), _):
+        case (("cyberPolicy" | "bioPolicy" | "misalignmentPolicyViolation"), _):
             return InvalidRequest("The model provider refused the request because of its usage policy.", detail=detail)
         case "sandboxError", _:
             return WorkerFailed("Codex's sandbox failed.", detail=detail)

@@ -1,6 +1,6 @@
 """The methods that the CLI may send, and how each is handled: known notifications and declined requests.
 
-Taken from the schema that CLI 0.163.0 generates, and from what versions 0.147.0 to 0.169.0 were seen to send. Methods that
+Taken from the schema that CLI 0.163.0 generates, and from what versions 0.147.0 to 0.171.0 were seen to send. Methods that
 newer versions add are ignored or refused, and counted in the metrics.
 """
 

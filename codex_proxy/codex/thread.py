@@ -1,6 +1,6 @@
 """The settings a thread starts with, and the params of thread/start, thread/resume and turn/start.
 
-The settings withstood every probe in a hostile repository (CLI 0.147.0 to 0.169.0). They never include a `sandbox` field: any
+The settings withstood every probe in a hostile repository (CLI 0.147.0 to 0.171.0). They never include a `sandbox` field: any
 value of it replaces the permission profile, and values that allow writing trust the directory and run its MCP servers.
 """
 

@@ -1,4 +1,4 @@
-"""Translate the notifications of one turn into TurnEvents. Pure. CLI 0.147.0 to 0.169.0.
+"""Translate the notifications of one turn into TurnEvents. Pure. CLI 0.147.0 to 0.171.0.
 
 Unknown methods and items produce no event. The end of the turn is handled by the exchange.
 """

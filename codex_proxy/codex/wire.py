@@ -1,4 +1,4 @@
-"""Structs for the messages of the app-server protocol that we use. Verified with CLI 0.147.0 to 0.169.0.
+"""Structs for the messages of the app-server protocol that we use. Verified with CLI 0.147.0 to 0.171.0.
 
 The protocol is JSON-RPC 2.0 without the `jsonrpc` member, one JSON text per line in both directions. Only the members that we
 read are declared; unknown members, methods and item types are ignored.

@@ -43,6 +43,7 @@ _INSIDE = "unexpected status from http://10.0.0.7:9912/v1/responses, see /home/s
         ("modelNotFound", ModelNotFound),
         ("unauthorized", NotLoggedIn),
         ("cyberPolicy", InvalidRequest),
+        ("bioPolicy", InvalidRequest),  # since 0.171.0
         ("misalignmentPolicyViolation", InvalidRequest),
         ("sandboxError", WorkerFailed),
         ("other", UpstreamFailed),

@@ -204,6 +204,14 @@ _WITH_THEIR_CALLS = {f"{kind}_output" for kind in ("custom_tool_call", "computer
 _ELSEWHERE = {"item_reference", "compaction", "compaction_trigger"}  # test_item_references, test_openai_sdk_compact
 
 
+def _without_detail(item: Json) -> Json:
+    """The item without the detail that 0.169.0 and newer add to images."""
+    parts = item.get("output")
+    if not isinstance(parts, list):
+        return item
+    return item | {"output": [{name: part[name] for name in part if name != "detail"} for part in parts]}
+
+
 def _kinds_of_the_sdk() -> set[str]:
     found: set[str] = set()
     for member in get_args(ResponseInputItemParam):
@@ -227,7 +235,7 @@ async def test_what_carries_a_result_is_told_and_a_mere_record_is_left_out(proxy
         got = told(model.requests[-1], "reasoning", "function_call", "function_call_output")
         assert len(got) == len(wanted) + 1, (kind, got)
         for item, expected in zip(got, wanted, strict=False):
-            assert expected.items() <= item.items(), (kind, item)
+            assert expected.items() <= _without_detail(item).items(), (kind, item)
 
 
 async def test_tools_of_items_join_those_of_the_request_for_the_rest_of_the_conversation(proxy: Proxy, model: ModelServer) -> None:
