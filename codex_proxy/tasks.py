@@ -33,6 +33,16 @@ async def see_out(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task])
 
 
+async def run_unless(stop: asyncio.Event, coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run the coroutine to its end, or cancel it once `stop` is set."""
+    ends = [spawn("what may be stopped", coroutine), spawn("a stop", stop.wait())]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in ends:
+            await see_out(task)
+
+
 def running() -> list[str]:
     """Sorted names of the spawned tasks that have not ended, for tests and diagnostics."""
     return sorted(task.get_name() for task in _held)

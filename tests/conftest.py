@@ -28,7 +28,7 @@ from codex_proxy.demo.home import Home, prepared
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from codex_proxy.settings import Settings
-from codex_proxy.web import app, refusals
+from codex_proxy.web import refusals, serving
 from codex_proxy.web.server import Server
 from tests.support import strict_provider, used_home
 from tests.support.sessions import http_session
@@ -121,7 +121,7 @@ def start_proxy(environ: dict[str, str], home: Home, no_leftovers: None) -> Prox
     @asynccontextmanager
     async def start() -> AsyncIterator[Proxy]:
         settings, _ = settings_module.load(environ, home.root)
-        async with app.listening(settings, command.find(settings)) as (server, address):
+        async with serving.listening(settings, command.find(settings)) as (server, address):
             async with asyncio.timeout(START_LIMIT):
                 await server.supervisors.wait_ready()
             headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}

@@ -15,7 +15,7 @@ import pytest
 
 from codex_proxy.settings import Settings
 from codex_proxy.systemd import Systemd, passed_sockets
-from codex_proxy.web.app import STOP_LIMIT
+from codex_proxy.web.serving import STOP_LIMIT
 from tests.support.notify_socket import NotifySocket
 
 _UNITS = Path(__file__).parent.parent / "systemd"

@@ -20,7 +20,7 @@ from codex_proxy.demo import script
 from codex_proxy.demo.home import prepared
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.settings import Settings, SettingsError
-from codex_proxy.web import app
+from codex_proxy.web import serving
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ async def _serve_with(chosen: Settings, warnings: list[str], sockets: Sequence[s
     cli = command.find(chosen)
     _log.info("codex %s at %s", cli.dotted_version, cli.path, extra={"terminal": ""})
     try:
-        return await app.serve(chosen, cli, functools.partial(banner.show, cli=cli, demo=demo), sockets)
+        return await serving.serve(chosen, cli, functools.partial(banner.show, cli=cli, demo=demo), sockets)
     except OSError as error:
         return _cannot_listen(chosen, error)
 

@@ -26,7 +26,7 @@ from codex_proxy.codex import command
 from codex_proxy.demo.home import prepared
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
-from codex_proxy.web import app
+from codex_proxy.web import serving
 from tests.conftest import START_LIMIT, TURN_LIMIT
 from tests.support import strict_provider
 from tests.support.exchange import COUNT, HELLO, REASONING
@@ -75,7 +75,7 @@ async def served() -> AsyncIterator[str]:
         scripted.check = strict_provider.problem
         with prepared(scripted.base_url) as home:
             settings, _ = settings_module.load(usual | home.environment(), home.root)
-            async with app.listening(settings, command.find(settings)) as (server, address):
+            async with serving.listening(settings, command.find(settings)) as (server, address):
                 async with asyncio.timeout(START_LIMIT):
                     await server.supervisors.wait_ready()
                 yield f"{address}/v1"

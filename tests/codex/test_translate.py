@@ -27,7 +27,7 @@ _NOON = '{"content":[{"type":"text","text":"12:00"}],"structuredContent":null,"_
 _NOWHERE = '{"content":[{"type":"text","text":"no such city"}],"structuredContent":null,"_meta":null}'
 
 
-@pytest.mark.parametrize("version", ["0.147.0", "0.163.0", "0.169.0"])
+@pytest.mark.parametrize("version", ["0.147.0", "0.163.0", "0.169.0", "0.171.0"])
 def test_a_recorded_turn_with_reasoning_commands_a_patch_and_a_search(version: str) -> None:
     translator = Translator(TURN)
     printed = Command("printf 'one\\ntwo\\n'")
@@ -68,7 +68,9 @@ def test_a_recorded_turn_with_calls_of_an_mcp_server() -> None:
     assert translator.ran_something
 
 
-@pytest.mark.parametrize("name", ["turn-0.147.0.jsonl", "turn-0.163.0.jsonl", "turn-0.169.0.jsonl", "mcp-0.163.0.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["turn-0.147.0.jsonl", "turn-0.163.0.jsonl", "turn-0.169.0.jsonl", "turn-0.171.0.jsonl", "mcp-0.163.0.jsonl"]
+)
 def test_every_item_begins_once_ends_once_and_its_text_is_that_of_its_deltas(name: str) -> None:
     started: dict[str, TurnEvent] = {}
     texts: dict[str, str] = {}

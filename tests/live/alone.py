@@ -24,7 +24,7 @@ from codex_proxy.codex import command
 from codex_proxy.demo import script
 from codex_proxy.demo.home import prepared
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.web import app
+from codex_proxy.web import serving
 
 _ROUTES = (
     "link set lo up",
@@ -64,7 +64,7 @@ async def _turns(environ: dict[str, str], login: str | None) -> dict[str, object
                 (home.codex_home / "auth.json").write_text(login)
             chosen, _ = settings.load(environ | home.environment() | {"PROXY_PORT": "0"}, home.root)
             began = time.monotonic()
-            async with app.listening(chosen, command.find(chosen)) as (server, address):
+            async with serving.listening(chosen, command.find(chosen)) as (server, address):
                 await server.supervisors.wait_ready()
                 ready = time.monotonic()
                 async with aiohttp.ClientSession() as http:

@@ -15,7 +15,7 @@ from codex_proxy.codex.command import Command
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Script, Step
-from codex_proxy.web import app
+from codex_proxy.web import serving
 from tests.conftest import Proxy, ProxyStarter, RunningCommand
 from tests.support.sessions import http_session
 
@@ -164,7 +164,7 @@ async def test_where_no_command_starts_in_the_sandbox_the_server_is_not_ready_an
     program.write_text(f'#!/bin/sh\nexec setpriv --bounding-set=-all --inh-caps=-all "{cli.path}" "$@"\n')
     program.chmod(0o755)
     settings, _ = settings_module.load(environ | {"CODEX_PATH": str(program)}, home.root)
-    async with app.listening(settings, command.find(settings)) as (_, address), http_session() as http, asyncio.timeout(30):
+    async with serving.listening(settings, command.find(settings)) as (_, address), http_session() as http, asyncio.timeout(30):
         said = "no worker"
         while "no worker" in said:  # until the first start has failed
             async with http.get(f"{address}/ready") as answer:
