@@ -45,7 +45,8 @@ _LOOPBACK = "localhost,127.0.0.1,::1"
 _ON_THEIR_OWN = ("goals", "multi_agent", "multi_agent_v2", "multi_agent_mode", "enable_fanout", "agent_message_board")
 _OFF_ALWAYS = ("shell_snapshot", "plugins", "apps", "skill_mcp_dependency_install", *_ON_THEIR_OWN)
 _OFF_FOR_CHAT = ("shell_tool", "unified_exec", "skill_search", "tool_search", "tool_suggest", "view_image")
-_CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false")
+# The features do not stop them: most models ask for sub-agents in the CLI's catalogue, and only `agents.enabled` counts for more.
+_CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false", "agents.enabled=false")
 # The CLI runs git in the directory of every thread and turn, outside the sandbox, and `git status` runs the filters that the
 # repository configures (0.147.0 to 0.169.0). Commands do not get this variable, so their git works.
 _NO_REPOSITORY = {"GIT_DIR": os.devnull}
