@@ -196,7 +196,7 @@ class Exchange:
             line = await self._line()
             if line is None:
                 if self._opening.thread.tail is not None:
-                    await self._look_at(self._opening.thread.tail, until_response_ends=False)
+                    await self._look_at(self._opening.thread.tail, until_whole=None)
                     self._ready.extend(self._written.due(everything=True))
                 return self._ready.popleft() if self._ready else ("", _NOTHING)
             if line.method is None:
@@ -211,7 +211,8 @@ class Exchange:
             if self._opening.thread.tail is None or line.method.endswith(_DELTAS):
                 self._ready.append((line.method, line.params))
                 continue
-            await self._look_at(self._opening.thread.tail, until_response_ends=line.method == methods.CLIENTS_TOOL)
+            call = wire.decode(line.params, wire.ToolCallNews).call_id if line.method == methods.CLIENTS_TOOL else None
+            await self._look_at(self._opening.thread.tail, until_whole=call)
             self._ready.extend(self._written.due(everything=line.method in _BEHIND_ALL_ITEMS))
             self._ready.append((line.method, line.params))
             if line.method == "item/completed":
@@ -229,8 +230,11 @@ class Exchange:
         except TimeoutError:
             return None
 
-    async def _look_at(self, tail: Tail, *, until_response_ends: bool) -> None:
-        """Read what a resumed thread writes to its rollout instead of sending it, ahead of its next notification."""
+    async def _look_at(self, tail: Tail, *, until_whole: str | None) -> None:
+        """Read what a resumed thread writes to its rollout instead of sending it, ahead of its next notification.
+
+        `until_whole`: a call whose model response must be read to its end, which an earlier look may have done.
+        """
         for _ in range(_LOOKS):
             try:
                 found = tail.read(self._turn_id)
@@ -241,7 +245,7 @@ class Exchange:
                     self._written.add(method, params)
                 else:
                     self._translator.check_images(params)
-            if not until_response_ends or any(method == "rawResponse/completed" for method, _ in found):
+            if until_whole is None or self._written.is_whole(until_whole):
                 return
             await asyncio.sleep(_BETWEEN_LOOKS)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from codex_proxy.codex import wire
 
-_CALLS = frozenset(("function_call", "custom_tool_call", "local_shell_call"))
+CALLS = frozenset(("function_call", "custom_tool_call", "local_shell_call"))
 
 
 class _Payload(msgspec.Struct):
@@ -64,7 +64,7 @@ def cut_after(rollout: bytes, call_ids: Collection[str]) -> bytes | None:
         if line.type == "turn_context":  # some providers use the same ids in each turn
             waiting.clear()
             end = 0
-        elif line.type == "response_item" and line.payload.type in _CALLS:
+        elif line.type == "response_item" and line.payload.type in CALLS:
             waiting.add(line.payload.call_id)
         elif line.type == "response_item" and line.payload.type.endswith("_output"):
             waiting.discard(line.payload.call_id)

@@ -61,10 +61,22 @@ class InOrder:
     def __init__(self) -> None:
         self._waiting: deque[tuple[str, msgspec.Raw]] = deque()
         self._completed: set[str] = set()
+        self._calls: set[str] = set()  # of the model response that is being written
+        self._whole: set[str] = set()  # calls of the responses that are written to their end
 
     def add(self, method: str, params: msgspec.Raw) -> None:
         """Add a notification made from a line of the rollout."""
         self._waiting.append((method, params))
+        if method == "rawResponse/completed":
+            self._whole |= self._calls
+            self._calls.clear()
+        elif (item := wire.decode(params, wire.ItemKindNews).item).type in rollout.CALLS:
+            self._calls.add(item.call_id)
+            self._whole.discard(item.call_id)  # some providers use the same ids in each response
+
+    def is_whole(self, call_id: str) -> bool:
+        """Whether the model response that has this call was added to its end."""
+        return call_id in self._whole
 
     def completed(self, item_id: str) -> None:
         """The CLI has sent `item/completed` for this item."""

@@ -243,12 +243,19 @@ class ItemKind(msgspec.Struct, frozen=True):
     type: str
     role: str = ""
     id: str | None = None
+    call_id: str = ""  # of a raw item
 
 
 class ItemKindNews(msgspec.Struct, frozen=True):
-    """item/completed, rawResponseItem/completed: only the kind and the id of the item."""
+    """item/completed, rawResponseItem/completed: only the kind and the ids of the item."""
 
     item: ItemKind
+
+
+class ToolCallNews(msgspec.Struct, frozen=True, rename="camel"):
+    """item/tool/call: only the id of the call."""
+
+    call_id: str
 
 
 class WholeItemNews(msgspec.Struct, frozen=True):
