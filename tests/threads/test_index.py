@@ -13,6 +13,7 @@ from codex_proxy.threads.index import Threads
 from codex_proxy.turns import Trace, Turn
 
 ANSWER = (Message("assistant", (Text("Hello."),)),)
+_DEEP = "[" * 3000 + "]" * 3000
 
 
 def user(text: str) -> Message:
@@ -128,10 +129,13 @@ def test_a_fork_and_an_edited_message_keep_what_they_share(threads: Threads) -> 
     assert (went_on.trace, went_on.covered) == (trace("12"), 4)
 
 
-def test_a_turn_that_ended_with_calls_goes_on_with_their_results(threads: Threads) -> None:
-    called = (Called("c1", "f", '{"a": 1, "b": 2}'),)
+@pytest.mark.parametrize(
+    ("made", "repeated"), [('{"a": 1, "b": 2}', '{"b":2,"a":1}'), (_DEEP, _DEEP)], ids=["encoded again", "too deep to decode"]
+)
+def test_a_turn_that_ended_with_calls_goes_on_with_their_results(threads: Threads, made: str, repeated: str) -> None:
+    called = (Called("c1", "f", made),)
     remember(threads, "anna", go_on(threads, prompt="Hi."), called, trace("1", calls=("c1",)))
-    found = go_on(threads, user("Hi."), Called("c1", "f", '{"b":2,"a":1}'), Answered("c1", (Text("x"),)))
+    found = go_on(threads, user("Hi."), Called("c1", "f", repeated), Answered("c1", (Text("x"),)))
     assert (found.trace, found.covered) == (trace("1", calls=("c1",)), 2)
 
 
