@@ -158,6 +158,9 @@ class Socket:
         except ProxyError as error:
             body.let_go()
             await self._refuse(error, await decoding.run(len(raw), socket_messages.stream_id_of, raw))
+        except BaseException:  # the client has left meanwhile
+            body.let_go()
+            raise
         return True
 
     def _queue(self, request: Request) -> None:
@@ -200,26 +203,24 @@ class Socket:
 
     async def _respond(self, request: Request) -> None:
         """Generate a response, then those that continue it with the client's steering input."""
-        create, steered = await self._steering.claim(request.create, request.body.content)
-        if steered:
-            request.body.replace(create.content)
+        steered = self._steering.claim(request.create)
         while True:
             try:
-                more = await self._make(msgspec.structs.replace(request, create=create), steered)
+                more = await self._make(request, steered)
             finally:
                 if not request.body.queued:
                     request.body.let_go()
             if more is None:
                 return
             create, steered = more
-            request = msgspec.structs.replace(request, body=Body(self._server.bodies))
-            request.body.add(create.content)
+            request = msgspec.structs.replace(request, create=create, body=Body(self._server.bodies))
 
     async def _make(self, request: Request, steered: list[Steered]) -> tuple[Create, list[Steered]] | None:
         server, who, body, stream_id = self._server, request.who, request.body, request.create.stream_id
         run = None
         try:
             try:
+                await self._steering.fill(body, request.create, steered)
                 run = await responses.make_run(server, who, body, functools.partial(server.recent.get, self._name))
                 given = b"[]" if run.asked.store else (await server.decoding.run(body.size, run.given))[1]
                 await responses.begin(server, who, run, body)
@@ -229,7 +230,11 @@ class Socket:
                 raise
             self._life.accepted()
             self._steering.began(run, request.create)
-            await self._tell(run, stream_id)
+            try:
+                await self._tell(run, stream_id)
+            except ProxyError as error:
+                await self._steering.broke_off(run, error)
+                raise
             if run.stream.failure is not None:
                 self._evict(request.create)
             elif not run.asked.store:

@@ -15,6 +15,7 @@ from codex_proxy.dialects.responses import socket_messages as messages
 from codex_proxy.dialects.responses.socket_messages import Create, ServerEvent, Steer
 from codex_proxy.errors import ProxyError
 from codex_proxy.lifecycle.run import Run
+from codex_proxy.web.gates.bodies import Body
 
 _PENDING = 8  # inputs per response
 _PENDING_BYTES = 8 * 1024 * 1024  # of all inputs waiting on one socket: they no longer count among the bodies
@@ -99,12 +100,22 @@ class Steering:
         """Note that a response is no longer in progress, however it ended."""
         self._active.pop(run.id, None)
 
-    async def claim(self, create: Create, content: bytes | bytearray) -> tuple[Create, list[Steered]]:
-        """Merge waiting inputs into a request of this content; also returns them, for `fail` if the request comes to nothing."""
-        steered = self._waiting.pop(create.previous_response_id or "", [])
-        if not steered:
-            return create, steered
-        return await self._decoding.run(len(content) + _size(steered), create.after, _steers(steered), content), steered
+    def claim(self, create: Create) -> list[Steered]:
+        """Take the inputs that wait for this request, to `fill` its body with or, if it comes to nothing, to `fail`."""
+        return self._waiting.pop(create.previous_response_id or "", [])
+
+    async def fill(self, body: Body, create: Create, steered: list[Steered]) -> None:
+        """Complete a body with the inputs: that of a successor is empty, that of a request lacks them. Raises what is wrong."""
+        if create.content:
+            body.add(create.content)
+        elif steered:
+            size = len(body.content) + _size(steered)
+            body.replace((await self._decoding.run(size, create.after, _steers(steered), body.content)).content)
+
+    async def broke_off(self, run: Run, error: ProxyError) -> None:
+        """Return the inputs of a response whose end could not be told."""
+        active = self._active.pop(run.id)
+        await self.fail(active.steered, "response_not_active", error.told, active.create.stream_id, run)
 
     async def ended(self, run: Run) -> tuple[Create, list[Steered]] | None:
         """End a response; returns the request that continues it with its inputs, and those inputs. None if nothing continues it."""

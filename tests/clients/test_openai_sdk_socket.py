@@ -298,8 +298,10 @@ async def test_what_comes_too_late_to_interrupt_goes_on_from_the_answer(client: 
     assert [text for role, text in messages_in(model.requests[-1])[-2:]] == ["two", "three"]
 
 
-async def test_steering_waits_for_the_outputs_that_the_client_owes(client: AsyncOpenAI, model: ModelServer) -> None:
+@pytest.mark.parametrize("refused", [False, True])
+async def test_steering_waits_for_the_outputs_that_the_client_owes(client: AsyncOpenAI, model: ModelServer, refused: bool) -> None:
     go_on = asyncio.Event()
+    wrong: Any = 5  # no input
 
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
         if request.outputs or request.prompt == "in Fahrenheit":
@@ -321,6 +323,11 @@ async def test_steering_waits_for_the_outputs_that_the_client_owes(client: Async
         [stub] = pending.required_input
         assert (stub.type, stub.name, pending.reason) == ("function_call_output", "weather", "waiting_for_required_input")
         output = {"type": "function_call_output", "call_id": stub.call_id, "output": "290 K"}
+        if refused:  # and the input is given back with it
+            await connection.response.create(model=MODEL, input=wrong, previous_response_id=first)
+            failed = await until(connection, "response.steer.failed")
+            assert (failed.error.code, failed.steer.input) == ("successor_creation_failed", "in Fahrenheit")
+            return
         last = await answered(connection, input=[output], previous_response_id=first, tools=tools, store=False)
         assert last.output_text == "Warm."
     said = [item["type"] for item in model.requests[-1].input[-3:]]

@@ -73,11 +73,30 @@ async def _until(fact: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def _steered(failing: Failing) -> list[str]:
+    """Steer a response whose end is not taken, over a socket; what comes of it, in events."""
+    come = []
+    async with failing.http.ws_connect(f"{failing.base_url}/responses") as socket:
+        await socket.send_json({"type": "response.create", "input": "go"})
+        async for message in socket:
+            event = message.json()
+            if event["type"] == "response.created":
+                name = event["response"]["id"]
+                await socket.send_json({"type": "response.steer", "previous_response_id": name, "input": "more"})
+            elif "steer" in event["type"] or event["type"] == "error":
+                come.append(event["type"])
+            if event["type"] == "error":
+                break
+    return come
+
+
 async def test_an_end_that_the_store_does_not_take_is_not_made_again_but_kept_later(failing: Failing, model: ModelServer) -> None:
     failing.store.broken = {"update"}
+    steered = asyncio.create_task(_steered(failing))  # meanwhile: this takes as long as the store is waited for
     answer = await failing.post()
     told = await answer.json()
     assert (answer.status, told["error"]["code"]) == (503, "store_unavailable")
+    assert await steered == ["response.steer.accepted", "response.steer.failed", "error"]
     assert answer.headers["x-should-retry"] == "false"
     again = await failing.post()
     assert (again.status, await again.json(), again.headers["x-should-retry"]) == (503, told, "false")
@@ -88,7 +107,7 @@ async def test_an_end_that_the_store_does_not_take_is_not_made_again_but_kept_la
         return await _status(failing, name) == "completed"
 
     await _until(completed)
-    assert model.calls == 1
+    assert model.calls == 2  # one of each request
 
 
 async def test_a_record_that_cannot_be_made_is_told_before_anything_was_done(failing: Failing, model: ModelServer) -> None:

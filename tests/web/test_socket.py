@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,27 @@ async def test_each_response_counts_for_the_rate_and_not_the_socket(guarded: dic
         assert (ends[2]["status"], ends[2]["error"]["code"]) == (429, "rate_limit_exceeded")
 
 
-async def test_a_message_over_the_bound_closes_the_socket_and_takes_no_room(
+async def _leave_while_a_message_is_decoded(proxy: Proxy) -> None:
+    hold, size = threading.Event(), 500_000
+    busy = asyncio.create_task(proxy.server.decoding.run(size, hold.wait))  # messages after it wait for its end
+    async with opened(proxy) as socket, asyncio.timeout(5):
+        await socket.send_json(_CREATE | {"input": "x" * size})
+        while proxy.server.bodies.held < size:
+            await asyncio.sleep(0.01)
+        assert socket._response.connection is not None
+        assert socket._response.connection.transport is not None
+        socket._response.connection.transport.abort()
+        while proxy.server.sockets.total:
+            await asyncio.sleep(0.01)
+    hold.set()
+    await busy
+
+
+async def test_a_message_over_the_bound_or_whose_client_leaves_takes_no_room(
     guarded: dict[str, str], start_proxy: ProxyStarter, model: ModelServer
 ) -> None:
     async with start_proxy() as proxy:
+        await _leave_while_a_message_is_decoded(proxy)
         async with opened(proxy) as socket:
             await socket.send_json(_CREATE | {"input": "x" * 1024 * 1024})
             message = await socket.receive()
