@@ -13,12 +13,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-import msgspec
-
 from codex_proxy.dialects.responses import stored
 from codex_proxy.errors import RecordEnded, StorageFull, StoreUnavailable
 from codex_proxy.lifecycle.outbox import Outbox
-from codex_proxy.store.base import Change, Record, Store, StoredEvent
+from codex_proxy.store.base import UNREADABLE, Change, Record, Store, StoredEvent
 from codex_proxy.tasks import see_out, spawn
 
 _log = logging.getLogger(__name__)
@@ -26,7 +24,6 @@ _log = logging.getLogger(__name__)
 LEASE = 15.0  # seconds of silence after which an instance counts as dead
 BEAT = 4.0  # seconds
 _SWEPT_EVERY = 15  # beats
-_NONSENSE = (AttributeError, LookupError, RuntimeError, TypeError, ValueError, msgspec.MsgspecError)  # from an unreadable answer
 _LAST_WRITES = 10.0  # seconds that shutdown waits for writes that the store has not accepted
 _RESTARTED = ("server_restarted", "The server was restarted while it was generating this response.")
 _LOST = ("server_error", "The response store failed while this response was being generated.")
@@ -58,7 +55,7 @@ class Instance:
         finally:
             await self.outbox.close(_LAST_WRITES)
             await see_out(heart)
-            with contextlib.suppress(StorageFull, StoreUnavailable, *_NONSENSE):  # left to the next instance
+            with contextlib.suppress(StorageFull, StoreUnavailable, *UNREADABLE):  # left to the next instance
                 await self._fail_lost()
 
     def stop(self, response_id: str, reason: str) -> None:
@@ -77,7 +74,7 @@ class Instance:
                     await self.store.sweep(int(time.time()))
             except (StorageFull, StoreUnavailable) as error:
                 _log.warning("the store: %s %s", error, error.detail)
-            except _NONSENSE:  # without its heart, the instance would soon be taken for dead
+            except UNREADABLE:  # without its heart, the instance would soon be taken for dead
                 _log.exception("the store gave an answer that cannot be read")
 
     async def _beat(self) -> None:
@@ -98,7 +95,7 @@ class Instance:
             body = stored.ended_body(record.body, "failed", code, message)
             event = StoredEvent(number, "response.failed", stored.failed_event(body, number))
             change = Change(id=record.id, status="failed", body=body, events=(event,))
-        except _NONSENSE:  # somebody has damaged its body: it ends as it is, so that it is not found again
+        except UNREADABLE:  # somebody has damaged its body: it ends as it is, so that it is not found again
             change = Change(id=record.id, status="failed")
         try:
             await self.store.update(change)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Awaitable, Callable
 
 from codex_proxy.errors import StorageFull, StoreUnavailable
+from codex_proxy.store.base import UNREADABLE
 from codex_proxy.tasks import see_out, spawn
 
 _SECOND_TRY = 0.1  # seconds after the first; a short hiccup is over by then
@@ -58,6 +59,9 @@ class Outbox:
             except (StorageFull, StoreUnavailable) as error:
                 if tries == 1:
                     _log.warning("could not write %s, trying again: %s %s", what, error, error.detail)
+            except UNREADABLE:  # what is given up here would read as running for ever
+                if tries == 1:
+                    _log.exception("could not write %s, trying again", what)
             else:
                 return
             tries += 1

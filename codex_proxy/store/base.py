@@ -17,6 +17,7 @@ Order = Literal["asc", "desc"]
 RUNNING = ("queued", "in_progress")
 CONVERSATION = "conversation"  # the status of a record that is a conversation: its events are its items
 EVENTS_BYTES = 1024 * 1024  # of the events that are read at once, unless one has more: a slow follower holds them
+UNREADABLE = (AttributeError, LookupError, RuntimeError, TypeError, ValueError, msgspec.MsgspecError)  # what such an answer raises
 ENDED_MESSAGE = "The response has ended already."
 
 

@@ -34,6 +34,7 @@ _SWEPT_AT_ONCE = 1000  # records; Redis serves nobody else meanwhile
 _EXPIRY_GRACE = 3600.0  # `sweep` forgets by the caller's clock and keeps the books; without sweeps, keys expire by themselves
 _HEARTBEAT = 15.0  # silence after which the listener pings the server
 _LISTEN_AGAIN = 0.5  # between attempts to reconnect
+_FAILURES = (RedisError, OSError, ValueError)  # redis-py raises ValueError for some answers that are not Redis's
 _log = logging.getLogger(__name__)
 
 
@@ -230,7 +231,7 @@ class RedisStore:
         cancels = _cancels()
         try:
             yield
-        except (RedisError, OSError) as error:
+        except _FAILURES as error:
             if _cancels() > cancels:
                 raise asyncio.CancelledError from error
             ours = self._ours(error)
@@ -252,7 +253,7 @@ class RedisStore:
         while not _cancels():
             try:
                 await self._hear_changes()
-            except (RedisError, OSError) as error:
+            except _FAILURES as error:
                 detail = self._ours(error).detail
                 if self._changes.listening or detail != told:  # once per outage
                     _log.warning("no news from the store, trying again: %s", detail)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from codex_proxy.errors import StoreUnavailable
 from codex_proxy.lifecycle.outbox import Outbox
 from tests.support import virtual_time
@@ -10,21 +12,23 @@ from tests.support import virtual_time
 class _Write:
     """Fails so many times; `at`: when it was tried, in seconds since the first time."""
 
-    def __init__(self, failures: float) -> None:
+    def __init__(self, failures: float, error: Exception | None = None) -> None:
         self.at: list[float] = []
         self._left = failures
+        self._error = error or StoreUnavailable("It does not work.")
         self._began = asyncio.get_running_loop().time()
 
     async def __call__(self) -> None:
         self.at.append(round(asyncio.get_running_loop().time() - self._began, 1))
         self._left -= 1
         if self._left >= 0:
-            raise StoreUnavailable("It does not work.")
+            raise self._error
 
 
-def test_a_write_is_tried_again_a_moment_later_and_then_with_every_beat() -> None:
+@pytest.mark.parametrize("error", [None, TypeError("cannot unpack")])
+def test_a_write_is_tried_again_a_moment_later_and_then_with_every_beat(error: Exception | None) -> None:
     async def main() -> None:
-        outbox, write = Outbox(), _Write(3)
+        outbox, write = Outbox(), _Write(3, error)
         outbox.put("it", write)
         for _ in range(5):
             await asyncio.sleep(4)

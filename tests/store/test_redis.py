@@ -309,16 +309,18 @@ async def test_no_server_at_the_start_is_told_at_once(server: RedisServer) -> No
     assert str(server.port) in raised.value.detail
 
 
-async def test_a_silent_server_is_not_waited_for_for_ever() -> None:
+@pytest.mark.parametrize("nonsense", [b"", b":a\r\n", b"*a\r\n"])
+async def test_a_server_that_says_nothing_or_nonsense_is_told_and_not_waited_for_for_ever(nonsense: bytes) -> None:
     over = asyncio.Event()
 
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def say_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(nonsense)
         await reader.read()
         writer.close()
         await writer.wait_closed()
         over.set()
 
-    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+    async with await asyncio.start_server(say_it, "127.0.0.1", 0) as silent:
         port = silent.sockets[0].getsockname()[1]
         with pytest.raises(StoreUnavailable):
             async with RedisStore.opened(f"redis://127.0.0.1:{port}?socket_timeout=0.1", _TTL, _ROOM):
