@@ -51,23 +51,27 @@ class Held:
     def __init__(self, store: Store, outbox: Outbox, key: str) -> None:
         self.holder = uuid.uuid4().hex
         self.job: Job | None = None  # the job started under the claim
+        self.recorded = False  # the record of the response is the answer, also if its client has not heard of it
         self._store = store
         self._outbox = outbox
         self._key = key
+        self._claimed = ("", "")  # owner, fingerprint
         self._answered = False
         self._bound = False  # or possibly bound: the store's reply can get lost
 
     async def claim(self, owner: str, fingerprint: str) -> Claim | None:
+        self._claimed = (owner, fingerprint)
         return await self._store.claim(self._key, owner, fingerprint, self.holder, _LEASE)
 
     async def bind(self, response_id: str | None) -> None:
-        """Bind the claim, before the turn begins.
+        """Bind the claim, before the turn begins; if its lease has expired, or the store has lost it, it is claimed again first.
 
-        Raises IdempotencyConflict if the lease expired and another request has the key.
+        Raises IdempotencyConflict if another request has the key by now.
         """
         self._bound = True
-        if not await self._store.bind(self._key, self.holder, _KEPT_FOR, response_id):
-            raise _conflict("Another request with this Idempotency-Key came first.")
+        while not await self._store.bind(self._key, self.holder, _KEPT_FOR, response_id):
+            if await self.claim(*self._claimed) is not None:
+                raise _conflict("Another request with this Idempotency-Key came first.")
 
     def answer(self, answer: KeptAnswer) -> None:
         """Store the answer. Only the first call has an effect."""
@@ -87,7 +91,9 @@ class Held:
             self._outbox.put("the release of a key", lambda: self._store.release(self._key, self.holder), patience)
 
     def close(self) -> None:
-        """End the request; without an answer, the claim records that it was broken off."""
+        """End the request; without an answer, the claim records that it was broken off, unless there is a record that answers."""
+        if self.recorded:
+            return
         if self.job is None or (self.job.ended and not self.job.begun):
             self.free()
         self.answer(KeptAnswer(refused=_BROKEN_OFF))
