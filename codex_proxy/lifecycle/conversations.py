@@ -18,10 +18,10 @@ from codex_proxy.dialects import bounds
 from codex_proxy.dialects.responses import conversations as dialect
 from codex_proxy.dialects.responses import item_ids
 from codex_proxy.dialects.responses.conversations import Conversation
-from codex_proxy.dialects.responses.objects import Response
-from codex_proxy.errors import ConversationLocked, ConversationNotFound, InvalidRequest, ItemNotFound, StoreUnavailable
+from codex_proxy.errors import ConversationNotFound, InvalidRequest, ItemNotFound, StoreUnavailable
 from codex_proxy.lifecycle.fullness import Fullness
 from codex_proxy.lifecycle.outbox import Outbox
+from codex_proxy.lifecycle.parts import Part
 from codex_proxy.store.base import CONVERSATION, Amendment, Extent, Order, Page, Record, Store, StoredEvent
 
 _log = logging.getLogger(__name__)
@@ -29,9 +29,7 @@ _log = logging.getLogger(__name__)
 _READERS = 2  # conversations read whole at a time: each may be as large as a body
 _FOUND_AT_ONCE = 500  # items, by their ids
 _TRIES = 20  # tries for a change; each one can lose to another writer
-_RELEASE_PATIENCE = 60.0  # seconds; the lock expires by itself
 _RETRY_AFTER = 3.0  # seconds
-_ENDED_WELL = ("completed", "incomplete")
 
 
 class Conversations:
@@ -40,7 +38,7 @@ class Conversations:
     def __init__(self, store: Store, outbox: Outbox, lock_time: float, decoding: Decoding) -> None:
         self.store = store
         self.outbox = outbox
-        self._lock_time = lock_time
+        self.lock_time = lock_time
         self.decoding = decoding
         self._reading = asyncio.Semaphore(_READERS)
         self._fullness = Fullness(store, decoding)
@@ -55,8 +53,13 @@ class Conversations:
         body = msgspec.json.encode(conversation)
         record = Record(id=conversation.id, owner=owner, created_at=now, status=CONVERSATION, body=body)
         await self.store.create(record, b"[]", b"[]")
-        if items != b"[]":
-            await self.add(owner, conversation.id, items)
+        try:
+            if items != b"[]":
+                await self.append(owner, conversation.id, items, [], bounded=True)
+        except BaseException:  # nobody will know of it
+            removal = functools.partial(self.store.delete, owner, conversation.id)
+            self.outbox.put(f"the removal of {conversation.id}", removal, self.lock_time)
+            raise
         return body
 
     async def get(self, owner: str, name: str, param: str | None = None) -> Record:
@@ -130,8 +133,23 @@ class Conversations:
         raise _too_busy()
 
     async def add(self, owner: str, name: str, given: bytes) -> list[StoredEvent]:
-        """Append the items of a JSON array. Raises ConversationNotFound, and InvalidRequest if there is no room."""
-        return await self.append(owner, name, given, [], bounded=True)
+        """Append the items of a JSON array. Raises ConversationNotFound, and InvalidRequest if there is no room.
+
+        Raises StoreUnavailable, with `begun` set if nobody knows whether the items were added.
+        """
+        tried: list[StoredEvent] = []
+        try:
+            return await self.append(owner, name, given, tried, bounded=True)
+        except StoreUnavailable:
+            if not tried:
+                raise
+        try:
+            return await self.append(owner, name, given, tried, bounded=True)
+        except StoreUnavailable as error:
+            problem = "The store did not say whether the items were added. List the items before you add them again."
+            unknown = StoreUnavailable(problem, detail=error.detail)
+            unknown.begun = True
+            raise unknown from error
 
     async def append(
         self, owner: str, name: str, given: bytes, tried: list[StoredEvent], *, bounded: bool = False
@@ -144,13 +162,14 @@ class Conversations:
                 break
             taken = {one.type for one in await self._find(owner, name, ids)}
             added = await self.decoding.run(len(given), dialect.items, given, taken, functools.partial(_new_id, name))
-            tried[:] = [StoredEvent(record.last_event + 1 + n, item.id, item.content) for n, item in enumerate(added)]
-            contents = [one.content for one in tried]
+            contents = [item.content for item in added]
             if bounded:
                 await self._check_room(record, contents)
+            tried[:] = [StoredEvent(record.last_event + 1 + n, item.id, item.content) for n, item in enumerate(added)]
             if not tried or await self.store.amend(owner, _amendment(record, added=tried)):
                 await self._fullness.note(record, record.last_event + len(tried), contents)
                 break
+            tried.clear()
         else:
             raise _too_busy()
         return tried
@@ -178,7 +197,7 @@ class Conversations:
         await self.get(owner, name)
         await self.store.delete(owner, name)
 
-    async def enter(self, owner: str, name: str) -> tuple["Part", list[bytes]]:
+    async def enter(self, owner: str, name: str) -> tuple[Part, list[bytes]]:
         """Lock a conversation for a response; returns the response's part in it, and the items.
 
         Raises ConversationNotFound, ConversationLocked and InvalidRequest.
@@ -186,57 +205,13 @@ class Conversations:
         record = await self.get(owner, name, "conversation")
         part = Part(self, owner, name)
         try:
-            if await self.store.claim(part.key, owner, "", part.holder, self._lock_time) is not None:
-                problem = "Another response is being made in this conversation. Try again."
-                raise ConversationLocked(problem, param="conversation", retry_after=_RETRY_AFTER)
+            await part.lock()
             await self._check_room(record, ())
             kept = await self.items(owner, name, "conversation")
         except BaseException:
             part.leave()
             raise
         return part, [item.content for item in kept]
-
-
-class Part:
-    """One response's hold on its conversation."""
-
-    def __init__(self, conversations: Conversations, owner: str, name: str) -> None:
-        self.key = f"conversation {name}"
-        self.holder = uuid.uuid4().hex
-        self.given: bytes | None = None  # the input items, for a response that is not stored
-        self._conversations = conversations
-        self._owner = owner
-        self._name = name
-        self._tried: list[StoredEvent] = []
-
-    async def close(self, response: Response) -> None:
-        """Add the items of an ended response, unless it failed or was cancelled, and release the lock. Idempotent.
-
-        Raises StorageFull and StoreUnavailable.
-        """
-        store = self._conversations.store
-        if response.status in _ENDED_WELL:
-            given = self.given or await store.input_items(self._owner, response.id) or b"[]"
-            try:
-                await self._conversations.append(self._owner, self._name, await self._whole(given, response), self._tried)
-            except ConversationNotFound:
-                _log.info("the conversation %s was deleted before its response ended", self._name)
-        await store.release(self.key, self.holder)
-
-    async def _whole(self, given: bytes, response: Response) -> bytes:
-        """Return the input items and the output as one JSON array."""
-        output = [msgspec.json.encode(item) for item in response.output]
-        size = len(given) + sum(map(len, output))
-
-        def join() -> bytes:
-            return dialect.array([*map(bytes, msgspec.json.decode(given, type=list[msgspec.Raw])), *output])
-
-        return await self._conversations.decoding.run(size, join)
-
-    def leave(self) -> None:
-        """Release the lock without adding anything."""
-        release = functools.partial(self._conversations.store.release, self.key, self.holder)
-        self._conversations.outbox.put(f"the release of {self._name}", release, _RELEASE_PATIENCE)
 
 
 def _new_id(conversation: str, prefix: str) -> str:

@@ -25,8 +25,8 @@ from codex_proxy.errors import ProxyError, RecordEnded, StoreUnavailable
 from codex_proxy.history import History
 from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
-from codex_proxy.lifecycle.conversations import Part
 from codex_proxy.lifecycle.instance import Instance
+from codex_proxy.lifecycle.parts import Part
 from codex_proxy.store.base import Change, Record, StoredEvent, StoredPart
 from codex_proxy.turns import MessageCompleted, ReasoningCompleted, Turn, TurnCompleted, Usage, WorkCompleted
 
@@ -104,6 +104,11 @@ class Run:
         """The id of the record; None if there is none."""
         return self.id if self.asked.store else None
 
+    @property
+    def recorded(self) -> bool:
+        """True if a whole response was generated, and its record says so, or will."""
+        return self.asked.store and self.state.ended and self.stream.response.status in ("completed", "incomplete")
+
     def given(self) -> tuple[bytes, bytes]:
         """Return the input and the conversation before the answer, as they are stored."""
         asked = self.asked
@@ -123,6 +128,11 @@ class Run:
                 holder=self._instance.name,
             )
             await self._instance.store.create(record, given, conversation)
+
+    async def bind_part(self) -> None:
+        """Bind the hold on a conversation to the record. Raises ConversationLocked and StoreUnavailable."""
+        if self._part is not None:
+            await self._part.bind(self.stored_id)
 
     def give_part(self) -> None:
         """Give the hold on a conversation the input items, if the record does not have them."""
@@ -231,10 +241,8 @@ class Run:
         self._written.set()
 
     async def _write_end(self) -> None:
-        if self._part is not None and self.asked.prewarm:
-            self._part.leave()
-        elif self._part is not None:
-            await self._part.close(self.stream.response)
+        if self._part is not None:
+            await self._part.close(None if self.asked.prewarm or await self._ended_elsewhere() else self.stream.response)
         reason = self.state.reason
         try:
             if self.asked.store:
@@ -244,6 +252,13 @@ class Run:
             self._lost = "deleted" if record is None else record.status
             reason = f"its record had ended before: {self._lost}"
         self._over(reason)
+
+    async def _ended_elsewhere(self) -> bool:
+        """Return whether the record has been deleted, or has ended otherwise: then nothing of it belongs in the conversation."""
+        if not self.asked.store:
+            return False
+        record = await self._instance.store.get(self.owner, self.id)
+        return record is None or not (record.running or record.status == self.stream.response.status)
 
     async def _be_written(self) -> None:
         try:

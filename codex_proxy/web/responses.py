@@ -49,6 +49,7 @@ async def begin(server: Server, who: Caller, run: Run, body: Body, held: Held | 
         if held is not None:
             await held.bind(run.stored_id)
         return
+    await run.bind_part()
     await server.decoding.run(body.size, run.give_part)
     packed = await server.decoding.run(body.size, pack, run.turn)
     run.forget_conversation(packed.turn)
@@ -62,6 +63,8 @@ async def _foreground(request: web.Request, who: Caller, run: Run, body: Body, h
         return await (_streamed(request, run, headers) if run.asked.stream else _whole(request, run, headers))
     finally:
         run.leave()
+        if held is not None:
+            held.recorded = run.recorded
 
 
 async def _background(request: web.Request, who: Caller, run: Run, body: Body, held: Held | None) -> web.StreamResponse:

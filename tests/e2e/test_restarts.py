@@ -64,7 +64,9 @@ async def test_a_stored_stream_and_a_background_turn_read_failed_after_kill_9_an
     running = await start_command()
     async with http_session() as http:
         background = await _post(http, running, input="go", background=True)
-        stream = await http.post(f"{running.base_url}/responses", json={"input": "go", "stream": True})
+        conversation = (await (await http.post(f"{running.base_url}/conversations", json={})).json())["id"]
+        body = {"input": "go", "stream": True, "conversation": conversation}
+        stream = await http.post(f"{running.base_url}/responses", json=body)
         async for line in stream.content:
             if line.startswith(b"data: "):
                 streamed = json.loads(line[6:])["response"]["id"]
@@ -79,7 +81,8 @@ async def test_a_stored_stream_and_a_background_turn_read_failed_after_kill_9_an
         frames = [json.loads(line[6:]) async for line in again.content if line.startswith(b"data: ")]
         assert frames[-1]["type"] == "response.failed"
         assert [frame["sequence_number"] for frame in frames] == list(range(len(frames)))
-    assert model.calls == 2
+        assert model.calls == 2
+        await _post(http, running, input="go on", background=True, conversation=conversation)  # it is not locked
     assert _database_is_whole(home)
     assert await running.stop(signal.SIGTERM) == 0
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from codex_proxy.decoding import Decoding
 from codex_proxy.dialects.responses import request as responses_request
 from codex_proxy.errors import ProxyError
 from codex_proxy.history import Text
@@ -15,6 +16,7 @@ from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.background import Backgrounds
 from codex_proxy.lifecycle.claims import Claims, Held, KeptAnswer
+from codex_proxy.lifecycle.conversations import Conversations
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.store.memory import MemoryStore
@@ -51,6 +53,8 @@ class Bench:
         self.instance = Instance(self.store.as_store)
         self.backgrounds = Backgrounds(self.store.as_store)
         self.claims = Claims(self.store.as_store, self.instance.outbox, 180.0)
+        self.decoding = Decoding()
+        self.conversations = Conversations(self.store.as_store, self.instance.outbox, 240.0, self.decoding)
         self.turns = 0
         self.runs: list[Run] = []
 
@@ -66,6 +70,7 @@ class Bench:
                 await see_out(worker)
                 bench.jobs.close()
                 await bench.backgrounds.over()
+                bench.decoding.close()
 
     async def ask(self, key: str | None = None, **members: Any) -> Told:
         """One request for a response, as the handler of the route goes about it."""
@@ -99,11 +104,13 @@ class Bench:
     async def _make(self, raw: bytes, held: Held | None) -> Told:
         asked = responses_request.decode(raw).continuing(())
         turn = Turn("t", "m", None, "agent", "read-only", False, "/", (), (Text("go"),))
-        run = Run(self.instance, self.jobs, OWNER, asked, turn, lambda _, __: None)
+        part = None if asked.conversation_id is None else (await self.conversations.enter(OWNER, asked.conversation_id))[0]
+        run = Run(self.instance, self.jobs, OWNER, asked, turn, lambda _, __: None, part)
         self.runs.append(run)
         events = [] if asked.background else run.first()
         try:
             await run.create(*run.given())
+            await run.bind_part()
             if held is not None:
                 await held.bind(run.stored_id)
             run.start(self.jobs.submit(turn, OWNER))
@@ -117,6 +124,8 @@ class Bench:
         finally:
             if not asked.background or run.job is None:
                 run.leave()
+                if held is not None:
+                    held.recorded = run.recorded
         return Told(run.id, run.stream.response.status, tuple((one.sequence_number, _type(one)) for one in events))
 
     async def _work(self) -> None:

@@ -10,12 +10,13 @@ import pytest
 from codex_proxy.decoding import Decoding
 from codex_proxy.dialects import bounds
 from codex_proxy.dialects.responses.items import OutputMessage
-from codex_proxy.errors import InvalidRequest, ItemNotFound
+from codex_proxy.errors import ConversationLocked, InvalidRequest, ItemNotFound
 from codex_proxy.lifecycle.conversations import Conversations
 from codex_proxy.lifecycle.outbox import Outbox
 from codex_proxy.store.base import Store, StoredEvent
 from codex_proxy.store.memory import MemoryStore
 from tests.dialects.responses import BLANK
+from tests.store.contract import a_record, change, ended
 from tests.support.failing_store import FailingStore
 
 _P = ParamSpec("_P")
@@ -158,3 +159,27 @@ async def test_many_ids_are_found_in_few_reads_and_none_where_there_is_no_conver
         store.calls.clear()
         assert len(await conversations.named("anna", conversation, wanted)) == found
         assert store.calls.count("find") == reads
+
+
+async def test_a_lock_is_that_of_a_response_that_is_being_made(decoding: Decoding) -> None:
+    """Its server may have died, or taken too long to begin; what has ended elsewhere adds nothing later."""
+    store = MemoryStore(3600, 64 * 1024 * 1024)
+    conversations = _conversations(store, decoding)
+    name = await _filled(conversations)
+    given = b'[{"type":"message","role":"user","content":"x"}]'
+    for number, ending in enumerate((store.update(change(ended(a_record("resp_0")))), store.delete("anna", "resp_1"))):
+        record = a_record(f"resp_{number}")
+        await store.create(record, given, b"[]")
+        first, _ = await conversations.enter("anna", name)
+        await first.bind(record.id)
+        with pytest.raises(ConversationLocked):
+            await conversations.enter("anna", name)
+        await ending
+        second, _ = await conversations.enter("anna", name)
+        with pytest.raises(ConversationLocked):
+            await first.bind(record.id)
+        await first.close(msgspec.structs.replace(BLANK, id="resp_1", status="completed"))
+        with pytest.raises(ConversationLocked):
+            await conversations.enter("anna", name)
+        await second.close(None)
+        assert len(await conversations.items("anna", name)) == _ITEMS

@@ -6,15 +6,17 @@ bounded time; `completed`, once told, stays; a follower gets every event once an
 
 import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import get_args
 
+import msgspec
 import pytest
 
-from codex_proxy.errors import IdempotencyConflict, ProxyError
+from codex_proxy.errors import IdempotencyConflict, ProxyError, StoreUnavailable
 from codex_proxy.lifecycle import background
-from codex_proxy.store.base import RUNNING
+from codex_proxy.store.base import CONVERSATION, RUNNING, Change, Record
 from tests.lifecycle.bench import OWNER, Bench, Told
 from tests.support import virtual_time
 from tests.support.failing_store import How
@@ -119,7 +121,57 @@ async def left(bench: Bench) -> None:
     await _assert_ended(bench, again)
 
 
-SCENARIOS = (foreground, with_a_key, in_the_background, in_the_background_with_a_key, cancelled, deleted, left)
+async def left_at_the_end(bench: Bench) -> None:
+    """The client leaves when its answer has been made, but is not stored yet."""
+    bench.store.broken.add("update")
+    asking = asyncio.ensure_future(bench.ask("key"))
+    await asyncio.sleep(4)
+    asking.cancel()
+    await asyncio.wait([asking])
+    bench.store.broken.clear()
+    again = await _until_final(bench, "key")
+    await _settled()
+    assert bench.turns <= 1
+    if bench.runs[0].stream.response.status == "completed":
+        assert again.response_id == bench.runs[0].id
+    await _assert_ended(bench, again)
+
+
+async def in_a_conversation(bench: Bench) -> None:
+    """What was made is in it once and whole, and it is free for the next response."""
+    name = await _conversation(bench)
+    tolds = [await _until_final(bench, conversation=name)]
+    await _settled()
+    tolds.append(await bench.ask(conversation=name))
+    await _settled()
+    assert tolds[1].status == "completed"
+    assert [await bench.status(told.response_id) for told in tolds] == ["completed"] * 2
+    assert await _roles(bench, name) == ["user", "assistant"] * 2
+    await _assert_ended(bench, tolds[0])
+
+
+async def items_added(bench: Bench) -> None:
+    """As an SDK does: again after an error, unless it says that something was begun."""
+    name = await _conversation(bench)
+    given = b'[{"type":"message","role":"user","content":"a note"}]'
+    added, final = False, False
+    for _ in range(200):
+        try:
+            await bench.conversations.add(OWNER, name, given)
+            added = True
+            break
+        except ProxyError as error:
+            if final := error.begun:
+                break
+            await asyncio.sleep(1)
+    assert added or final
+    assert len(await _roles(bench, name)) in ({1} if added else {0, 1})
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *(foreground, with_a_key, in_the_background, in_the_background_with_a_key, cancelled, deleted),
+    *(left, left_at_the_end, in_a_conversation, items_added),
+)
 
 
 @pytest.mark.parametrize("lasts", [0.0, MINUTE], ids=["once", "a minute"])
@@ -170,6 +222,28 @@ def test_a_follower_that_has_the_last_event_needs_the_record_no_more() -> None:
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("elsewhere", ["failed", "deleted"])
+def test_what_ended_elsewhere_adds_nothing_to_its_conversation(elsewhere: str) -> None:
+    """Another instance took this one for dead, or a client deleted the response there."""
+
+    async def main() -> None:
+        async with Bench.at_work() as bench:
+            name = await _conversation(bench)
+            asking = asyncio.ensure_future(bench.ask(conversation=name))
+            await asyncio.sleep(1)
+            [record] = await bench.memory.held(bench.instance.name)
+            if elsewhere == "failed":
+                await bench.memory.update(Change(id=record.id, status="failed"))
+            else:
+                await bench.memory.delete(OWNER, record.id)
+            told = await asking
+            assert elsewhere == "deleted" or isinstance(told.error, StoreUnavailable)
+            assert await _roles(bench, name) == []
+            assert (await bench.ask(conversation=name)).status == "completed"
+
+    virtual_time.run(main())
+
+
 def _assert_begun_is_told(told: Told) -> None:
     if told.error is not None and not isinstance(told.error, IdempotencyConflict):
         assert told.error.begun == told.began, told.error
@@ -184,6 +258,17 @@ async def _follow(bench: Bench, response_id: str, seen: list[tuple[int, str]]) -
     except ProxyError as error:
         return error
     return None
+
+
+async def _conversation(bench: Bench) -> str:
+    """Create an empty one, whether the store fails or not."""
+    record = Record(id="conv_1", owner=OWNER, created_at=int(time.time()), status=CONVERSATION, body=b"{}")
+    await bench.memory.create(record, b"[]", b"[]")
+    return record.id
+
+
+async def _roles(bench: Bench, name: str) -> list[str]:
+    return [msgspec.json.decode(item.content)["role"] for item in await bench.memory.events(OWNER, name, -1)]
 
 
 async def _settled() -> None:
