@@ -1,4 +1,7 @@
-"""How many of our modules a plain stored request enters before its turn is queued: bounds, so that the way grows knowingly."""
+"""How many of our modules a plain stored request enters before its turn is queued: bounds, so that the way grows knowingly.
+
+Counted like this, 0.1.0 entered 22: 13 on the way and 9 that decode and decide.
+"""
 
 import asyncio
 import sys
@@ -12,7 +15,7 @@ from tests.conftest import Proxy
 
 _ROOT = codex_proxy.__path__[0] + "/"
 _AT_MOST = 14  # that pass the request on: wait, hold a state, or know HTTP
-_PURE_MOST = 22  # that only decode and decide, without waiting: dialects, policy, catalog; 20 when this was written
+_PURE_MOST = 22  # that only decode and decide, without waiting
 _ON_THE_WAY = ("web/", "lifecycle/", "jobs.py")
 _PURE = ("dialects/", "policy.py", "catalog.py")
 _LIFE = {"web/responses.py", "web/idempotency.py", "lifecycle/run.py"}  # that know of the response's record
