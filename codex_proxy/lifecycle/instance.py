@@ -90,15 +90,15 @@ class Instance:
                 await self._fail(record, *_LOST)
 
     async def _fail(self, record: Record, code: str, message: str) -> None:
-        number = record.last_event + 1
+        after, number = record.last_event, record.last_event + 1
         try:
             body = stored.ended_body(record.body, "failed", code, message)
             event = StoredEvent(number, "response.failed", stored.failed_event(body, number))
-            change = Change(id=record.id, status="failed", body=body, events=(event,))
+            change = Change(id=record.id, status="failed", after=after, body=body, events=(event,))
         except UNREADABLE:  # somebody has damaged its body: it ends as it is, so that it is not found again
             change = Change(id=record.id, status="failed")
         try:
             await self.store.update(change)
-        except RecordEnded:  # it has ended meanwhile
+        except RecordEnded:  # meanwhile, or its holder lives
             return
         _log.warning("response %s reads failed: %s", record.id, code)

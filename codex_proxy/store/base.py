@@ -64,11 +64,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A change to a running record. What is stored is not written again: `body` is None if unchanged.
 
-    A part or an event replaces the stored one with its number, so a change whose reply got lost can be retried.
+    A part or an event replaces the stored one with its number, so a change whose reply got lost can be retried. `after`, of a
+    writer that is not the holder, is the last event that it has read: the holder may live after all, and has the next number too.
     """
 
     id: str
     status: str
+    after: int | None = None
     body: bytes | None = None
     parts: Sequence[StoredPart] = ()
     events: Sequence[StoredEvent] = ()
@@ -164,8 +166,8 @@ class Store(Protocol):
     async def update(self, change: Change) -> bool:
         """Change a running record. Returns False if it has been deleted.
 
-        Raises RecordEnded, without writing anything, if the record has ended. Repeating the same end, status and body, is not an
-        error: a writer that did not learn of its success may retry.
+        Raises RecordEnded, without writing anything, if the record has ended, or has had events since `after`. Repeating the same
+        end, status and body, is not an error: a writer that did not learn of its success may retry.
         """
 
     async def amend(self, owner: str, amendment: Amendment) -> bool:

@@ -78,6 +78,8 @@ class MemoryStore:
             if (kept.record.status, kept.record.body) == (change.status, change.body):
                 return True
             raise RecordEnded(ENDED_MESSAGE)
+        if change.after not in (None, kept.record.last_event):
+            raise RecordEnded(ENDED_MESSAGE)
         before = kept.size
         kept.take(change)
         self._bytes[kept.record.owner] += kept.size - before

@@ -95,7 +95,8 @@ class RedisStore:
         parts = [part for one in change.parts for part in (one.number, one.content)]
         events = [part for one in change.events for part in (one.number, msgspec.msgpack.encode(one))]
         bounds = (change.size, self._life, self._max_bytes)
-        state = (change.status, change.last_event, int(change.body is not None), change.body or b"")
+        after = "" if change.after is None else change.after
+        state = (change.status, after, change.last_event, int(change.body is not None), change.body or b"")
         done = await self._run_with_room(redis_scripts.UPDATE, change.id, *bounds, *state, len(parts), *parts, *events)
         if done < 0:
             raise RecordEnded(ENDED_MESSAGE)

@@ -125,10 +125,11 @@ keep(id, size, life, most)
 """
 
 UPDATE = """
-local id, size, life, most, status, last_event, has_body, body, parts = unpack(ARGV, 1, 9)
+local id, size, life, most, status, after, last_event, has_body, body, parts = unpack(ARGV, 1, 10)
 local kept = redis.call('HMGET', record(id), 'status', 'body', 'last_event', 'parts')
 if not kept[1] then return 0 end
 if not running(kept[1]) then return (kept[1] == status and kept[2] == body) and 1 or -1 end
+if after ~= '' and tonumber(after) ~= tonumber(kept[3] or -1) then return -1 end
 if not running(status) then redis.call('DEL', P .. 'nothing') end -- an end is written however full the server is
 local growth = tonumber(size)
 redis.call('HSET', record(id), 'status', status, 'last_event', math.max(last_event, kept[3] or -1))
@@ -137,12 +138,12 @@ if has_body == '1' then
     redis.call('HSET', record(id), 'body', body)
 end
 local names = kept[4] or ''
-for i = 10, 9 + parts, 2 do
+for i = 11, 10 + parts, 2 do
     local name = 'part:' .. ARGV[i]
     if redis.call('HSET', record(id), name, ARGV[i + 1]) == 1 then names = names .. ' ' .. name end
 end
 if parts ~= '0' then redis.call('HSET', record(id), 'parts', names) end
-for i = 10 + parts, #ARGV, 2 do
+for i = 11 + parts, #ARGV, 2 do
     redis.call('ZREMRANGEBYSCORE', events(id), ARGV[i], ARGV[i])
     redis.call('ZADD', events(id), ARGV[i], ARGV[i + 1])
 end

@@ -19,7 +19,7 @@ SELECT_LATEST = """WITH near AS (SELECT number, length(body) + length(input_item
         (SELECT count(*) FROM near) FROM counted JOIN kept USING (number) JOIN input ON input.record = number
     WHERE place = 1 OR total <= ?4 ORDER BY number DESC"""
 UPDATE = """UPDATE kept SET status = ?, running = ?, changed_at = ?, body = coalesce(?, body), last_event = max(last_event, ?),
-    size = size + ? WHERE id = ? AND running RETURNING id"""
+    size = size + ? WHERE id = ? AND running AND last_event = coalesce(?, last_event) RETURNING id"""
 ADD_EVENT = "INSERT OR REPLACE INTO event SELECT number, ?, ?, ? FROM record WHERE id = ?"
 ADD_PART = "INSERT OR REPLACE INTO part SELECT number, ?, ? FROM record WHERE id = ?"
 SELECT_CONVERSATION = """SELECT conversation FROM (

@@ -80,7 +80,7 @@ class SqliteStore:
 
     async def update(self, change: Change) -> bool:
         changed = (change.status, change.status in RUNNING, time.time_ns(), change.body)
-        state = (*changed, change.last_event, change.size, change.id)
+        state = (*changed, change.last_event, change.size, change.id, change.after)
         gone: list[str] = []
         if change.parts or change.events:
             async with self._transaction() as db:

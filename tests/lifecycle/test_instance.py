@@ -2,10 +2,16 @@
 
 import asyncio
 
+import msgspec
+
+from codex_proxy.lifecycle.background import follow
 from codex_proxy.lifecycle.instance import BEAT, Instance
-from codex_proxy.store.base import Record
+from codex_proxy.store.base import Change, Record, StoredEvent
 from codex_proxy.store.memory import MemoryStore
+from tests.dialects.responses import BLANK
 from tests.support import virtual_time
+
+_BODY = msgspec.json.encode(BLANK)
 
 
 class _Store(MemoryStore):
@@ -36,5 +42,31 @@ def test_the_heart_beats_on_after_nonsense_and_ends_a_record_whose_body_is_damag
             assert store.beats == 4
             found = [await store.get("ann", name) for name in damaged]
         assert [record and record.status for record in found] == ["failed"] * len(bodies)
+
+    virtual_time.run(main())
+
+
+class _Sneaking(MemoryStore):
+    """Its holder, which is taken for dead, writes one more event when others have just looked."""
+
+    async def orphans(self) -> list[Record]:
+        found = await super().orphans()
+        for record in found[:1]:
+            if record.last_event < 3:
+                event = StoredEvent(record.last_event + 1, "response.output_text.delta", b"{}")
+                await self.update(Change(id=record.id, status="in_progress", events=(event,)))
+        return found
+
+
+def test_the_end_of_an_orphan_comes_after_all_its_events() -> None:
+    async def main() -> None:
+        store = _Sneaking(3600, 1_000_000)
+        async with Instance(store).alive():
+            await store.create(
+                Record(id="r", owner="ann", created_at=0, status="in_progress", body=_BODY, holder="gone"), b"[]", b"[]"
+            )
+            seen = [event async for event in follow(store, "ann", "r", -1)]
+        assert [event.number for event in seen] == [0, 1, 2, 3, 4]
+        assert [event.type for event in seen[-2:]] == ["response.output_text.delta", "response.failed"]
 
     virtual_time.run(main())

@@ -13,6 +13,7 @@ processes.
 """
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -218,6 +219,17 @@ class Contract:
                 await store.update(change(other, some_events(1, 5)))
         assert await store.get("anna", record.id) == ended(record, last_event=1)
         assert await store.events("anna", record.id, -1) == some_events(0, 1)
+
+    async def test_an_end_by_another_writer_replaces_no_event_of_the_holder(self, store: Store) -> None:
+        record = a_record()
+        await put(store, record)
+        for after, done in ((-1, False), (1, False), (2, True)):
+            await store.update(change(record, some_events(0, 2)))
+            end = msgspec.structs.replace(change(ended(record), some_events(after + 1, after + 1)), after=after)
+            with contextlib.nullcontext() if done else pytest.raises(RecordEnded):
+                assert await store.update(end)
+        assert await store.events("anna", record.id, -1) == some_events(0, 3)
+        assert await store.get("anna", record.id) == ended(record, last_event=3)
 
     async def test_an_update_of_a_deleted_record_keeps_nothing(self, store: Store) -> None:
         record = a_record()
