@@ -33,6 +33,8 @@ class Trace(msgspec.Struct, frozen=True):
     calls: tuple[str, ...] = ()  # ids of the calls to the client's tools that ended the turn: their outputs come next
     documents: str = ""  # the project's documents, as last given to the model
     service_tier: str | None = None  # from the turn's request
+    added: tuple[str, ...] = ()  # digests of the messages that are not the client's: see codex/notes.py
+    notes: tuple[str, ...] = ()  # of those that were for one turn only
     kept_as: tuple[str, ...] = ()  # the store's names for it and for the trace before it
 
 

@@ -41,6 +41,8 @@ class OpenThread:
         self.totals = wire.Tokens()
         self.tail: Tail | None = None  # for a resumed thread
         self.documents = ""  # the project's documents, as last given to the thread
+        self.added: tuple[str, ...] = ()  # what the thread was given that is not the client's: see notes.py
+        self.notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         where = "in memory" if self.path is None else "on disk"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from codex_proxy.codex import facts, home, rollout, tools, wire
+from codex_proxy.codex import facts, home, notes, rollout, tools, wire
 from codex_proxy.codex.connection import Brought, Connection
 from codex_proxy.codex.open_threads import OpenThread, OpenThreads
 from codex_proxy.codex.tail import Tail
@@ -79,10 +79,12 @@ class Opener:
         trace = turn.trace
         if trace is None:
             return Opening(await self._take(recipe), turn.history, "new")
+        stale = notes.stale(turn)
         live = self._threads.get(trace.thread)
-        if live is not None and self.holds(turn) and live.recipe == recipe:
+        if live is not None and self.holds(turn) and live.recipe == recipe and not stale:
             return Opening(live, turn.history[turn.covered :], "live")
-        if trace.content and recipe.on_disk:  # not once the conversation is private: a resumed thread writes to its rollout
+        private = not recipe.on_disk  # a resumed thread writes to its rollout
+        if trace.content and not private and not stale:
             try:
                 return await self._resumed(turn, trace, recipe)
             except (WorkerFailed, OSError, msgspec.MsgspecError) as error:
@@ -143,7 +145,7 @@ class Opener:
         thread = OpenThread(name, path, recipe, self._connection)
         thread.tail = Tail(path, len(content))
         thread.totals, thread.documents = rollout.tokens(content), trace.documents
-        thread.service_tier = trace.service_tier
+        thread.service_tier, thread.added, thread.notes = trace.service_tier, trace.added, trace.notes
         return Opening(thread, missing, "resumed")
 
     async def _resume(self, name: str, path: Path, recipe: Recipe) -> None:
@@ -172,10 +174,11 @@ def check_workspace(cwd: str) -> None:
 def _rebuilt(turn: Turn, trace: Trace) -> tuple[History, ...]:
     """The turn's history, with the recorded items in place of those that the client repeats."""
     try:
-        items = [msgspec.json.encode(item).decode() for item in rollout.model_items(trace.content)] or [*trace.items]
+        items = rollout.model_items(trace.content) or [*map(msgspec.json.decode, trace.items)]
     except msgspec.MsgspecError:
-        items = []
-    return (*map(Verbatim, items), *turn.history[turn.covered :]) if items else turn.history
+        return turn.history
+    texts = [msgspec.json.encode(item).decode() for item in notes.without(items, trace.added, turn)]
+    return (*map(Verbatim, texts), *turn.history[turn.covered :]) if texts else turn.history
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from codex_proxy.codex import wire
 
+_OF_CODEX = ("permissions.", "environments.")  # how the kinds of its own messages begin
 CALLS = frozenset(("function_call", "custom_tool_call", "local_shell_call"))
 
 
@@ -100,7 +101,10 @@ def renamed(rollout: bytes, thread: str, name: str) -> bytes:
 
 
 def model_items(rollout: bytes) -> list[dict[str, Any]]:
-    """The raw items that the model has seen, without Codex's own context, which precedes the first turn_context."""
+    """The raw items that the model has seen, without Codex's own context, which a new thread gives anew.
+
+    It precedes the first turn_context, and comes again within a thread when the sandbox changes.
+    """
     items: list[dict[str, Any]] = []
     in_turn = False
     for raw in rollout.splitlines():
@@ -109,8 +113,9 @@ def model_items(rollout: bytes) -> list[dict[str, Any]]:
                 in_turn = True
             case "response_item" if in_turn:
                 item = _item.decode(raw).payload
-                item.pop(wire.PRIVATE, None)
-                items.append(item)
+                kinds = (item.pop(wire.PRIVATE, None) or {}).get("content_item_kinds", ())
+                if not any(kind.startswith(_OF_CODEX) for kind in kinds):
+                    items.append(item)
     return items
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from codex_proxy.codex import documents
+from codex_proxy.codex import documents, notes
 from codex_proxy.codex.opening import Opening
 from codex_proxy.codex.view import View
 from codex_proxy.history import Message, Part, Text
@@ -32,6 +32,8 @@ def told(turn: Turn, opening: Opening, view: View, more_names: tuple[str, ...]) 
         thread.documents = text
         message = Message("user", (Text(documents.as_told(text, cwd)),))
         missing = (*missing, message) if goes_on else (message, *missing)
+        thread.added = notes.with_more(thread.added, [message])
+    thread.added, thread.notes = (notes.with_more(known, turn.note) for known in (thread.added, thread.notes))
     if not _may_name_skills(turn.input):
         return msgspec.structs.replace(turn, history=missing)
     return msgspec.structs.replace(turn, history=(*missing, Message("user", turn.input)), input=())

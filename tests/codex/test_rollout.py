@@ -2,7 +2,7 @@
 
 import msgspec
 
-from codex_proxy.codex import rollout
+from codex_proxy.codex import rollout, wire
 
 
 def line(number: int, kind: str, **payload: object) -> bytes:
@@ -48,7 +48,11 @@ def test_items_are_appended_with_the_next_numbers() -> None:
 
 
 def test_what_codex_tells_of_itself_is_left_out_of_what_the_model_has_seen() -> None:
-    assert [found["type"] for found in rollout.model_items(HEAD + CALL_A + CUT_OFF)] == ["function_call", "function_call_output"]
+    kinds = ("permissions.instructions", "environments.environment_context", "user.text", "unknown")
+    marked = ({wire.PRIVATE: {"turn_id": "t1", "content_item_kinds": [kind]}, "role": kind} for kind in kinds)
+    items = rollout.model_items(HEAD + CALL_A + CUT_OFF + b"".join(item(6, "message", **one) for one in marked))
+    assert [one["type"] for one in items] == ["function_call", "function_call_output", "message", "message"]
+    assert [one["role"] for one in items[2:]] == ["user.text", "unknown"]
 
 
 def test_the_totals_are_those_of_the_last_count() -> None:

@@ -19,12 +19,14 @@ _OF_ITSELF = ("You are Codex, a coding agent", "<permissions instructions>", "<e
 
 
 async def by_the_prompt(request: ModelRequest) -> AsyncIterator[Step]:
-    """Runs a command, calls the client's tool or answers, as the prompt says."""
+    """Runs a command, calls the client's tool, fills an object or answers, as the prompt says."""
     prompt = request.prompt
     if "run" in prompt and not request.outputs:
         yield Call("exec_command", '{"cmd": "echo hidden work"}', f"call_{len(request.input)}")
     elif "tool" in prompt and len(request.outputs) < 2:
         yield Call("get_weather", '{"city": "Rome"}', f"call_{len(request.input)}")
+    elif "object" in prompt:
+        yield Say(("{}",))
     else:
         yield Say(words(f"An answer to: {prompt}"))
 
@@ -186,9 +188,10 @@ async def test_a_conversation_that_becomes_private_leaves_nothing_more_on_disk(
 
 
 async def test_what_is_kept_in_memory_comes_once_in_every_thread_that_is_given_it(
-    start_proxy: ProxyStarter, environ: dict[str, str], talking: ModelServer
+    start_proxy: ProxyStarter, environ: dict[str, str], talking: ModelServer, home: Home
 ) -> None:
     environ |= {"CODEX_WORKER_MAX_TURNS": "1"}
+    (home.workdir / "AGENTS.md").write_text("Mind the gap.")
     async with start_proxy() as proxy:
         chat = Chat(proxy, store=False)
         texts = ["Please run one.", "Two.", "Three.", "Four.", "Five."]
@@ -196,6 +199,22 @@ async def test_what_is_kept_in_memory_comes_once_in_every_thread_that_is_given_i
             await chat.say(text)
     assert [said for said in reversed(talking.requests[-1].said_by_user) if said in texts] == texts
     assert [item["type"] for item in talking.requests[-1].input].count("function_call_output") == 1
+    assert str(talking.requests[-1].input).count("Mind the gap.") == 1
+
+
+async def test_the_form_of_an_answer_is_told_for_its_turn_only(proxy: Proxy, talking: ModelServer) -> None:
+    chat, form = Chat(proxy), {"response_format": {"type": "json_object"}}
+    for text, members, told in (
+        ("Please run it.", {}, 0),
+        ("An object.", form, 1),
+        ("One more object.", form, 2),
+        ("Thanks.", {}, 0),
+    ):
+        chat.members = {"model": "gpt-5.5", **members}
+        await chat.say(text)
+        assert str(talking.requests[-1].input).count("Answer with one JSON value") == told, text
+    assert "hidden work" in str(talking.requests[-1].input)
+    assert talking.requests[-1].said_by_user[:3] == ["Thanks.", "One more object.", "An object."]
 
 
 async def test_a_service_tier_is_that_of_the_turns_that_name_it(proxy: Proxy, talking: ModelServer) -> None:
