@@ -155,6 +155,8 @@ class Supervisor:
                     await job.publish(event)
                     if worker.ending:
                         workers.start_successor(worker)
+                    if job.interrupted.is_set():  # perhaps while its thread was opened, when there was no turn to interrupt
+                        await worker.interrupt()
         finally:
             job.begun = job.begun or worker.begun
             await see_out(interrupter)

@@ -62,6 +62,7 @@ class Exchange:
         self._last: ModelResponse | None = None  # the latest complete response
         self._response = ModelResponse()
         self._turn_id: str | None = None  # set while Codex runs the turn
+        self._under_way = False  # Codex has told of the turn; until then it may refuse to interrupt it
         self._interrupt_wanted = False
         self._calls_since: float | None = None  # when a model response was complete whose calls are not told of yet
         self._asks_again = False  # the provider has failed during the current model response
@@ -131,6 +132,7 @@ class Exchange:
         self.begun = True
         thread.service_tier = turn.service_tier
         self._turn_id = self.turn_id = taken.turn.id
+        self._under_way = False
         if self._interrupt_wanted:
             await self._post_interrupt()
 
@@ -208,6 +210,8 @@ class Exchange:
                 if line.method == "rawResponseItem/completed":
                     self._translator.check_images(line.params)
                 continue
+            if addressed.turn_id is not None:
+                await self._gets_under_way()
             if self._opening.thread.tail is None or line.method.endswith(_DELTAS):
                 self._ready.append((line.method, line.params))
                 continue
@@ -219,6 +223,13 @@ class Exchange:
                 self._written.completed(wire.decode(line.params, wire.ItemKindNews).item.id or "")
                 self._ready.extend(self._written.due(everything=False))
         return self._ready.popleft()
+
+    async def _gets_under_way(self) -> None:
+        """Note that Codex tells of the turn, and interrupt it again if that was wanted too early (0.147.0 to 0.169.0)."""
+        if not self._under_way:
+            self._under_way = True
+            if self._interrupt_wanted:
+                await self._post_interrupt()
 
     async def _line(self) -> wire.Line | None:
         """The next of the connection; None: nothing for a moment, while calls wait to be told of."""

@@ -1,11 +1,18 @@
 """When a worker is used again and when it is replaced, on the real CLI."""
 
 import asyncio
+import functools
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
+import aiohttp
+import pytest
+
+from codex_proxy.codex.exchange import Exchange
+from codex_proxy.codex.opening import Opener
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import Proxy, ProxyStarter, children_of, ended, processes_with
@@ -77,6 +84,42 @@ async def test_a_worker_is_replaced_after_its_number_of_turns(
         async with asyncio.timeout(5):
             await ended(first)
         assert (await proxy.chat(prompt="say")).status == 200
+
+
+async def test_a_turn_that_is_cancelled_before_codex_is_at_it_costs_no_worker(
+    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(_: ModelRequest) -> AsyncIterator[Step]:
+        yield Say(words("on and on " * 100), 0.05)
+
+    model.script = script
+    environ["CODEX_MAX_PARALLEL_REQUESTS"] = "1"
+    async with start_proxy() as proxy:
+        first = await _the_one_worker(proxy)
+        for place, name in ((Opener, "open"), (Exchange, "_start")):  # Codex refuses an interrupt just after the latter
+            asking = asyncio.ensure_future(proxy.chat(prompt="say"))
+            with monkeypatch.context() as patch:
+                patch.setattr(place, name, _and_then(getattr(place, name), functools.partial(_leave, proxy, asking)))
+                async with asyncio.timeout(10):
+                    await asyncio.wait([asking])
+                    while proxy.server.jobs.open:
+                        await asyncio.sleep(0)
+            assert await _the_one_worker(proxy) == first
+
+
+def _and_then(step: Callable[..., Awaitable[Any]], then: Callable[[], Awaitable[None]]) -> Callable[..., Awaitable[Any]]:
+    async def both(*arguments: Any) -> Any:
+        done = await step(*arguments)
+        await then()
+        return done
+
+    return both
+
+
+async def _leave(proxy: Proxy, asking: asyncio.Future[aiohttp.ClientResponse]) -> None:
+    [job] = proxy.server.jobs.open
+    asking.cancel()
+    await job.interrupted.wait()
 
 
 async def test_a_process_that_a_command_left_behind_is_gone_two_seconds_after_the_turn(proxy: Proxy, model: ModelServer) -> None:
