@@ -159,8 +159,8 @@ class Supervisor:
                         await worker.interrupt()
         finally:
             job.begun = job.begun or worker.begun
+            workers.give_back(worker)  # first: what follows may be cancelled
             await see_out(interrupter)
-            workers.give_back(worker)
 
     def _serves(self, facts: Facts) -> bool:
         """Whether a worker with these facts can run a turn."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from codex_proxy.codex.worker import Worker
-from codex_proxy.errors import WorkerFailed
+from codex_proxy.errors import ProxyError, WorkerFailed
 from codex_proxy.tasks import see_out, spawn
 from codex_proxy.turns import Mode
 
@@ -88,7 +88,7 @@ class WarmWorkers:
         """Have every worker start its next thread in advance, and replace those that cannot."""
         for kept in list(self._kept.values()):
             if (worker := kept.at_hand) is not None and worker.unprepared:
-                with contextlib.suppress(WorkerFailed):
+                with contextlib.suppress(ProxyError):  # whatever of the last turn's recipe Codex refuses now
                     await worker.prepare()
                 self.give_back(worker)
 

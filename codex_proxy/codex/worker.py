@@ -174,12 +174,12 @@ class Worker:
         If `begun` is still false then, the turn may be run on another worker. Anything that ends this generator early leaves the
         worker spent.
         """
+        self._exchange = self.trace = None  # left from the previous turn
         if turn.mode == "agent":
             check_workspace(turn.cwd)
         if turn.keep == "disk" and not home.has_room(self._home):  # Codex would refuse the history, or lose new items
             turn = msgspec.structs.replace(turn, keep="memory", record=True)
         self._turns += 1
-        self._exchange = self.trace = None  # left from the previous turn
         self.spent = True  # until the turn has ended normally
         unguarded = turn.sandbox == "danger-full-access"  # its commands can tamper with the process itself
         self.ending = unguarded or self._turns >= self._settings.worker_max_turns
@@ -234,12 +234,12 @@ class Worker:
         """Whether the process answers; if not, the worker is spent. Call it only while the worker is idle."""
         try:
             await self._connection.request("account/read", {}, wire_facts.Account, _LIFE_TIMEOUT)
+            if self.facts.account == _WITH_LIMITS and not self._settings.local_only and self._quota.due(time.monotonic()):
+                await self._connection.post("account/rateLimits/read", {}, self._quota.hear)
         except WorkerFailed as error:
             _log.info("replacing an idle worker that does not answer: %s %s", error, error.detail)
             self.spent = True
             return False
-        if self.facts.account == _WITH_LIMITS and not self._settings.local_only and self._quota.due(time.monotonic()):
-            await self._connection.post("account/rateLimits/read", {}, self._quota.hear)
         return True
 
     async def _wake(self) -> None:

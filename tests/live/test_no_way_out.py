@@ -131,6 +131,7 @@ async def test_a_workspace_that_a_command_closes_fails_its_own_turns_and_no_othe
         async def ask(**members: object) -> tuple[int, str]:
             body = {"messages": [{"role": "user", "content": "go"}], **members}
             async with http.post(f"{running.base_url}/chat/completions", json=body) as answer:
+                assert "x-should-retry" not in answer.headers  # nothing was begun
                 return answer.status, await answer.text()
 
         try:

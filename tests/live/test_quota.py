@@ -56,7 +56,9 @@ async def test_the_operator_sees_the_windows_that_a_provider_tells_of_as_long_as
         assert await _told(proxy, bearers["anna"]) == []
 
 
-async def test_an_idle_worker_asks_a_chatgpt_account_now_and_then(environ: dict[str, str], home: Home, tmp_path: Path) -> None:
+async def test_an_idle_worker_asks_a_chatgpt_account_now_and_then(
+    environ: dict[str, str], home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with _backend(tmp_path) as (url, asked):
         config = (home.codex_home / "config.toml").read_text()
         (home.codex_home / "config.toml").write_text(f'chatgpt_base_url = "{url}"\n{config}requires_openai_auth = true\n')
@@ -72,7 +74,18 @@ async def test_an_idle_worker_asks_a_chatgpt_account_now_and_then(environ: dict[
             assert quota.windows == (Window(None, 42.0, 300, _LATER), Window(None, 84.0, 10080, _LATER + _HOUR))
             for _ in range(3):
                 assert await worker.lives()
-        assert asked.count("/backend-api/wham/usage") == 1
+            assert asked.count("/backend-api/wham/usage") == 1
+            write = worker._process.write_line
+
+            async def ends(line: bytes) -> None:
+                if b"rateLimits" in line:
+                    raise WorkerFailed("The Codex CLI closed its input.")
+                await write(line)
+
+            monkeypatch.setattr(worker._process, "write_line", ends)
+            monkeypatch.setattr(quota, "due", lambda _: True)
+            assert not await worker.lives()
+            assert worker.spent
 
 
 async def test_a_worker_that_cannot_check_its_login_says_so(environ: dict[str, str], home: Home, cli: Command) -> None:
