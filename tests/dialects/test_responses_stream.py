@@ -468,6 +468,8 @@ def test_only_waiting_is_known_from_everything_else_and_leaves_a_queued_response
     queued = ResponsesStream(msgspec.structs.replace(BLANK, status="queued"), show_waiting=True)
     assert queued.feed(Waiting("worker"), NOW) == []
     assert queued.response.status == "queued"
+    queued.cancel(NOW)
+    assert not queued.only_waits  # its reader waits for no more
 
 
 def test_reasoning_and_work_do_not_count_as_tokens_of_the_answer() -> None:

@@ -109,6 +109,7 @@ class ResponsesStream:
 
     def cancel(self, now: int, usage: Usage | None = None) -> list[StreamEvent]:
         """End a cancelled turn; returns its last events."""
+        self.only_waits = False
         closing = self._close_all()
         self._settle(usage, now)
         self.response = msgspec.structs.replace(self.response, status="cancelled", completed_at=None)
