@@ -70,6 +70,8 @@ async def _foreground(request: web.Request, who: Caller, run: Run, body: Body, h
 async def _background(request: web.Request, who: Caller, run: Run, body: Body, held: Held | None) -> web.StreamResponse:
     server, headers = request.app[SERVER], turn_headers(run.turn, run.asked.ignored)
     try:
+        if run.asked.stream:
+            server.followers.check(who.owner)
         await begin(server, who, run, body, held)
     except BaseException:
         run.leave()

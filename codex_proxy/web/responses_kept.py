@@ -96,6 +96,7 @@ async def told_again(request: web.Request, owner: str, kept: KeptAnswer, *, stre
                 for event, content in events:
                     await opened.send(content.decode(), event=event)
                 return opened
+    server.followers.check(owner)
     return await follow(request, owner, name, -1, kept.headers)
 
 

@@ -85,11 +85,18 @@ async def test_a_kept_response_that_waited_as_bytes_has_its_whole_conversation(s
 async def test_a_caller_follows_a_bounded_number_of_streams(small: Proxy) -> None:
     made = msgspec.json.decode(await (await post(small, {"input": "x", "background": True}, route="responses")).read())
     url = f"{small.base_url}/responses/{made['id']}?stream=true"
+
+    async def stream(key: str) -> aiohttp.ClientResponse:
+        body = {"input": "x", "background": True, "stream": True}
+        return await small.http.post(f"{small.base_url}/responses", json=body, headers={"Idempotency-Key": key})
+
+    assert (await stream("first")).status == 200
     with ExitStack() as others:
         for _ in range(32):
             others.enter_context(small.server.followers.one("anybody"))
-        answer = await small.http.get(url)
-        assert (answer.status, (await refusal(answer)).code) == (429, "rate_limit_exceeded")
+        for refused in (await small.http.get(url), await stream("first"), await stream("second")):
+            assert (refused.status, (await refusal(refused)).code) == (429, "rate_limit_exceeded")
+    assert (await stream("second")).status == 200  # its key is free
     answer = await small.http.get(url)
     assert answer.status == 200
     assert b"response.completed" in await answer.read()
