@@ -37,7 +37,7 @@ from codex_proxy.store.changes import set_within
 from codex_proxy.store.file_lock import HolderLocks
 from codex_proxy.store.rates import Hit
 from codex_proxy.store.sqlite_bounds import forget_surplus
-from codex_proxy.store.sqlite_file import Row, in_our_words, run
+from codex_proxy.store.sqlite_file import Row, in_our_words, run, turn
 
 EVENTS_AT_ONCE = 1000
 VACUUM_AT_ONCE = 1000  # pages
@@ -90,7 +90,7 @@ class SqliteStore:
                 await db.executemany(sql.ADD_PART, [(one.number, one.content, change.id) for one in change.parts])
                 gone = await forget_surplus(db, self._max_bytes)
         else:  # without either, the next create enforces the bound
-            async with self._writing:
+            async with turn(self._writing, self._in_our_words):
                 with self._in_our_words():
                     found = await run(self._writer, sql.UPDATE, *state)
             if not found:
@@ -216,6 +216,10 @@ class SqliteStore:
             now = time.monotonic()
             await run(db, "INSERT OR REPLACE INTO lease VALUES (?, ?, ?)", holder, now + lease, now + _SILENT_LEASES * lease)
 
+    async def alive(self, holder: str) -> bool:
+        lease = "SELECT 1 FROM lease WHERE holder = ? AND ends_at >= ?"
+        return bool(await self._read(lease, holder, time.monotonic())) or self._locks.held(holder)
+
     async def orphans(self) -> list[Record]:
         now = time.monotonic()
         no_lease = "NOT EXISTS (SELECT 1 FROM lease WHERE lease.holder = kept.holder AND ends_at >= ?)"
@@ -249,7 +253,7 @@ class SqliteStore:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        async with self._writing:
+        async with turn(self._writing, self._in_our_words):
             with self._in_our_words():
                 try:
                     await run(self._writer, "BEGIN IMMEDIATE")
@@ -261,7 +265,7 @@ class SqliteStore:
 
     async def _tidy(self, pragma: str) -> None:
         """Run a pragma as a script: vacuum yields a row per page, and `execute` stops at each row, so it would free one page."""
-        async with self._writing:
+        async with turn(self._writing, self._in_our_words):
             with self._in_our_words():
                 await self._writer.executescript(pragma)
 

@@ -15,7 +15,7 @@ import pytest
 
 from codex_proxy import tasks
 from codex_proxy.errors import StorageFull, StoreUnavailable
-from codex_proxy.store import sql
+from codex_proxy.store import sql, sqlite_file
 from codex_proxy.store.base import Amendment, Claim, Extent, StoredEvent
 from codex_proxy.store.sqlite import SqliteStore
 from codex_proxy.store.sqlite_file import MIGRATIONS
@@ -232,6 +232,21 @@ async def test_a_read_does_not_wait_for_a_writer(path: Path, open_store: Opener)
             other.execute("ROLLBACK")
             async with asyncio.timeout(LIMIT):
                 assert await write
+
+
+async def test_waits_for_a_locked_file_do_not_add_up(path: Path, open_store: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_store(TTL, ROOMY) as store:
+        assert isinstance(store, SqliteStore)
+        monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT", 0.2)
+        await store._writer.execute("PRAGMA busy_timeout = 200")
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            told = await asyncio.gather(*(put(store, a_record(f"resp_{n}")) for n in range(40)), return_exceptions=True)
+            assert time.monotonic() - began < 4  # one after the other, it takes 8 s
+            assert {type(one) for one in told} == {StoreUnavailable}
+            other.execute("ROLLBACK")
+        await put(store, a_record())
 
 
 async def test_a_newer_schema_is_refused_and_left_as_it_is(path: Path) -> None:
