@@ -48,8 +48,8 @@ class KeptAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 class Held:
     """A claim that this request holds: bound before its turn begins, closed when the request ends."""
 
-    def __init__(self, store: Store, outbox: Outbox, key: str) -> None:
-        self.holder = uuid.uuid4().hex
+    def __init__(self, store: Store, outbox: Outbox, key: str, instance: str) -> None:
+        self.holder = f"{instance}.{uuid.uuid4().hex}"
         self.job: Job | None = None  # the job started under the claim
         self.recorded = False  # the record of the response is the answer, also if its client has not heard of it
         self._store = store
@@ -100,10 +100,11 @@ class Held:
 
 
 class Claims:
-    """The claims of one instance. `patience` is how many seconds a repetition waits for the first request to end."""
+    """The claims of the instance of this name. `patience` is how many seconds a repetition waits for the first request to end."""
 
-    def __init__(self, store: Store, outbox: Outbox, patience: float) -> None:
+    def __init__(self, store: Store, outbox: Outbox, patience: float, instance: str) -> None:
         self._store = store
+        self._instance = instance
         self._outbox = outbox
         self._patience = patience
 
@@ -115,7 +116,7 @@ class Claims:
         if not _KEY.fullmatch(given):
             raise InvalidRequest("An Idempotency-Key must be 1 to 255 printable ASCII characters.", param="Idempotency-Key")
         key = hashlib.sha256(f"{owner}\n{path}\n{given}".encode()).hexdigest()
-        held = Held(self._store, self._outbox, key)
+        held = Held(self._store, self._outbox, key, self._instance)
         try:
             async with asyncio.timeout(self._patience):
                 found = await self._first_answer(held, key, owner, fingerprint)
@@ -147,6 +148,10 @@ class Claims:
                     late_at = late_at or clock() + _ANSWER_LATE
                     if clock() > late_at:
                         return KeptAnswer(follows=record.id)
+            elif claim.instance not in (None, self._instance) and not await self._store.alive(str(claim.instance)):
+                late_at = late_at or clock() + _LEASE  # by then it is free, unless its turn had begun
+                if clock() > late_at:
+                    return KeptAnswer(refused=_NO_ANSWER)
             await self._store.changed(key, _LOOKED_EVERY)
         return None
 

@@ -33,12 +33,16 @@ _RETRY_AFTER = 3.0  # seconds
 
 
 class Conversations:
-    """The conversations in a store. `lock_time` is how many seconds a response may hold one, including its wait in the queue."""
+    """The conversations in a store. `lock_time` is how many seconds a response may hold one, including its wait in the queue.
 
-    def __init__(self, store: Store, outbox: Outbox, lock_time: float, decoding: Decoding) -> None:
+    `instance` is the name of this one.
+    """
+
+    def __init__(self, store: Store, outbox: Outbox, lock_time: float, decoding: Decoding, instance: str) -> None:
         self.store = store
         self.outbox = outbox
         self.lock_time = lock_time
+        self.instance = instance
         self.decoding = decoding
         self._reading = asyncio.Semaphore(_READERS)
         self._fullness = Fullness(store, decoding)

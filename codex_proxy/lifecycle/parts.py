@@ -1,7 +1,7 @@
 """Parts: the hold of a response on its conversation, and what the response adds to it.
 
-Until the response is about to begin, the lock is a lease, which expires; then it is bound to the record, if there is one: a
-response that has ended elsewhere, as its server died, locks nobody out.
+Until the response is about to begin, the lock is a lease, which expires; then it is bound to the record, if there is one. A
+response that has ended elsewhere, or whose server has died, locks nobody out.
 """
 
 import functools
@@ -14,7 +14,7 @@ import msgspec
 from codex_proxy.dialects.responses import conversations as dialect
 from codex_proxy.dialects.responses.objects import Response
 from codex_proxy.errors import ConversationLocked, ConversationNotFound
-from codex_proxy.store.base import StoredEvent
+from codex_proxy.store.base import Claim, StoredEvent
 
 if TYPE_CHECKING:
     from codex_proxy.lifecycle.conversations import Conversations
@@ -31,7 +31,7 @@ class Part:
 
     def __init__(self, conversations: "Conversations", owner: str, name: str) -> None:
         self.key = f"conversation {name}"
-        self.holder = uuid.uuid4().hex
+        self.holder = f"{conversations.instance}.{uuid.uuid4().hex}"
         self.given: bytes | None = None  # the input items, for a response that is not stored
         self._conversations = conversations
         self._owner = owner
@@ -43,14 +43,21 @@ class Part:
         """Lock the conversation. Raises ConversationLocked while another response is being made in it."""
         store = self._conversations.store
         for _ in range(2):
-            claim = await store.claim(self.key, self._owner, self.holder, self.holder, _LEASE)
+            claim = await store.claim(self.key, self._owner, "", self.holder, _LEASE)
             if claim is None:
                 return
-            record = None if claim.response_id is None else await store.get(self._owner, claim.response_id)
-            if claim.response_id is None or (record is not None and record.running):
+            if await self._holds(claim):
                 break
-            await store.release(self.key, claim.fingerprint)  # that of a lock is its holder
+            await store.release(self.key, claim.holder)
         raise _locked("Another response is being made in this conversation. Try again.")
+
+    async def _holds(self, claim: Claim) -> bool:
+        """Return whether the response that has the lock may still be generated."""
+        store = self._conversations.store
+        if claim.response_id is not None:
+            record = await store.get(self._owner, claim.response_id)
+            return record is not None and record.running
+        return claim.instance in (None, self._conversations.instance) or await store.alive(str(claim.instance))
 
     async def bind(self, response_id: str | None) -> None:
         """Keep the lock for as long as the response, whose record exists, may take. Raises ConversationLocked if it has expired."""

@@ -136,12 +136,20 @@ class Listed(msgspec.Struct, frozen=True):
 class Claim(msgspec.Struct, frozen=True):
     """An idempotency key in use: the hash of its request body, and the answer once there is one.
 
-    `response_id` names the record that tells how the request went; an answer of b"" means that it is no longer stored.
+    `response_id` names the record that tells how the request went; an answer of b"" means that it is no longer stored. A `holder`
+    that an instance has named is the instance's name, a point, and what is the request's alone.
     """
 
     fingerprint: str
     answer: bytes | None = None
     response_id: str | None = None
+    holder: str = ""
+
+    @property
+    def instance(self) -> str | None:
+        """The name of the instance that holds it; None if its holder does not tell."""
+        name, point, _ = self.holder.partition(".")
+        return name if point else None
 
 
 class StoredTrace(msgspec.Struct, frozen=True):
@@ -245,6 +253,9 @@ class Store(Protocol):
 
     async def renew(self, holder: str, lease: float) -> None:
         """Renew an instance's lease for `lease` seconds from now."""
+
+    async def alive(self, holder: str) -> bool:
+        """Return False if an instance has no lease, and nothing of it is there: it has died, and does not only sleep."""
 
     async def orphans(self) -> list[Record]:
         """Return the running records whose holder is dead. The caller fails them with `update`."""

@@ -179,7 +179,7 @@ class MemoryStore:
         now = time.monotonic()
         for old in [old for old, claimed in self._claims.items() if claimed.ends_at < now]:
             self._bytes[self._claims[old].owner] -= self._claims.pop(old).size
-        claimed = self._claims.setdefault(key, _Claimed(owner, holder, now + lease, Claim(fingerprint)))
+        claimed = self._claims.setdefault(key, _Claimed(owner, holder, now + lease, Claim(fingerprint, holder=holder)))
         return None if claimed.holder == holder else claimed.claim
 
     async def bind(self, key: str, holder: str, ttl: float, response_id: str | None) -> bool:
@@ -215,6 +215,9 @@ class MemoryStore:
 
     async def renew(self, holder: str, lease: float) -> None:
         self._leases[holder] = time.monotonic() + lease
+
+    async def alive(self, holder: str) -> bool:
+        return self._leases.get(holder, 0.0) >= time.monotonic()
 
     async def orphans(self) -> list[Record]:
         now = time.monotonic()

@@ -155,10 +155,7 @@ class RedisStore:
 
     async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
         found = await self._run_with_room(redis_claims.CLAIM, key, owner, fingerprint, holder, _milliseconds(lease))
-        if not found:
-            return None
-        fingerprint_of_it, answer, response_id = found
-        return Claim(fingerprint_of_it.decode(), answer, None if response_id is None else response_id.decode())
+        return redis_claims.claim(*found) if found else None
 
     async def bind(self, key: str, holder: str, ttl: float, response_id: str | None) -> bool:
         more = () if response_id is None else (response_id,)
@@ -184,6 +181,9 @@ class RedisStore:
                 await self._news.subscribe(redis_scripts.ALIVE + holder)
         self._holder, self._lease = holder, _milliseconds(lease)
         await self._run(redis_scripts.RENEW, holder, self._lease)
+
+    async def alive(self, holder: str) -> bool:
+        return bool(await self._run(redis_scripts.IS_ALIVE, holder))
 
     async def orphans(self) -> list[Record]:
         return self._readable.records(await self._run(redis_scripts.ORPHANS))

@@ -1,11 +1,13 @@
 """The Lua scripts of the Redis store for idempotency keys; `redis_scripts` has the others and what all of them share."""
 
+from codex_proxy.store.base import Claim
+
 CLAIM = """
 local key, owner, fingerprint, holder, lease = unpack(ARGV)
 local claim = P .. 'claim:' .. key
 if redis.call('EXISTS', claim) == 1 then
     if redis.call('HGET', claim, 'holder') == holder then return false end
-    return redis.call('HMGET', claim, 'fingerprint', 'answer', 'response_id')
+    return redis.call('HMGET', claim, 'fingerprint', 'answer', 'response_id', 'holder')
 end
 redis.call('HSET', claim, 'owner', owner, 'fingerprint', fingerprint, 'holder', holder)
 redis.call('PEXPIRE', claim, lease)
@@ -48,3 +50,9 @@ end
 """
 
 ALL = (CLAIM, BIND, ANSWER, RELEASE)
+
+
+def claim(fingerprint: bytes, answer: bytes | None, response_id: bytes | None, holder: bytes | None) -> Claim:
+    """Build a claim from the result of CLAIM."""
+    named = None if response_id is None else response_id.decode()
+    return Claim(fingerprint.decode(), answer, named, (holder or b"").decode())

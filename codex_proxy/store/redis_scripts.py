@@ -166,15 +166,21 @@ return 1
 
 # The DEL needs no memory, and after it nothing is refused: a full server does not make live holders look dead. `pulse` exists while
 # any holder renews. If it is missing, the server may have been away and live holders' leases may have expired: `calm` then keeps
-# everyone from looking for dead holders until all have had time to renew.
+# everyone from looking for dead holders until all have had time to renew, and `back` lets those of claims count as alive.
 RENEW = """
 local holder, length = unpack(ARGV)
 redis.call('DEL', lease(holder))
 hold(holder, length)
-if redis.call('EXISTS', P .. 'pulse') == 0 and redis.call('SCARD', RUNNING) > 0 then
-    redis.call('SET', P .. 'calm', '', 'PX', length)
+if redis.call('EXISTS', P .. 'pulse') == 0 then
+    redis.call('SET', P .. 'back', '', 'PX', length)
+    if redis.call('SCARD', RUNNING) > 0 then redis.call('SET', P .. 'calm', '', 'PX', length) end
 end
 redis.call('SET', P .. 'pulse', '', 'PX', math.ceil(length / 2))
+"""
+
+IS_ALIVE = """
+if redis.call('EXISTS', P .. 'back') == 1 or alive(ARGV[1]) then return 1 end
+return redis.call('PUBLISH', P .. 'alive:' .. ARGV[1], '')
 """
 
 ORPHANS = """
@@ -258,4 +264,4 @@ return bytes - tonumber(redis.call('HGET', TOTALS, 'bytes') or 0)
 """
 
 ALL: tuple[str, ...] = (PING, GET, INPUT_ITEMS, CONVERSATION, CREATE, UPDATE, DELETE, WANT_CANCEL)
-ALL += (RENEW, ORPHANS, HELD, HIT, SWEEP, MAKE_ROOM)
+ALL += (RENEW, IS_ALIVE, ORPHANS, HELD, HIT, SWEEP, MAKE_ROOM)

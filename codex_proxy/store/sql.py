@@ -110,9 +110,9 @@ async def claim(db: aiosqlite.Connection, key: str, owner: str, fingerprint: str
     """Claim an idempotency key, inside of a transaction."""
     now = time.time()
     await run(db, "DELETE FROM claim WHERE ends_at < ?", now)
-    if found := await run(db, "SELECT holder, fingerprint, answer, response_id FROM claim WHERE key = ?", key):
-        [(held_by, *claimed)] = found
-        return None if held_by == holder else Claim(*claimed)
+    if rows := await run(db, "SELECT fingerprint, answer, response_id, holder FROM claim WHERE key = ?", key):
+        found = Claim(*rows[0])
+        return None if found.holder == holder else found
     await run(
         db,
         "INSERT INTO claim (key, owner, fingerprint, holder, ends_at, changed_at) VALUES (?, ?, ?, ?, ?, ?)",

@@ -79,8 +79,9 @@ class Server:
         self.instance = Instance(store)
         self.backgrounds = Backgrounds(store)
         turn_time = settings.queue_timeout + settings.turn_timeout
-        self.claims = Claims(store, self.instance.outbox, turn_time)
-        self.conversations = Conversations(store, self.instance.outbox, turn_time + _TO_WRITE, self.decoding)
+        self.claims = Claims(store, self.instance.outbox, turn_time, self.instance.name)
+        outbox, name = self.instance.outbox, self.instance.name
+        self.conversations = Conversations(store, outbox, turn_time + _TO_WRITE, self.decoding, name)
         self.systemd = Systemd(settings.environ)
         self.leaving = False  # still serving, but not ready: clients should go elsewhere
         self.hurried = asyncio.Event()  # stopping without waiting for anything

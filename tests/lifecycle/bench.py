@@ -52,9 +52,10 @@ class Bench:
         self.jobs = JobQueue(64, 60.0, 1)
         self.instance = Instance(self.store.as_store)
         self.backgrounds = Backgrounds(self.store.as_store)
-        self.claims = Claims(self.store.as_store, self.instance.outbox, 180.0)
+        self.claims = Claims(self.store.as_store, self.instance.outbox, 180.0, self.instance.name)
         self.decoding = Decoding()
-        self.conversations = Conversations(self.store.as_store, self.instance.outbox, 240.0, self.decoding)
+        outbox, name = self.instance.outbox, self.instance.name
+        self.conversations = Conversations(self.store.as_store, outbox, 240.0, self.decoding, name)
         self.turns = 0
         self.runs: list[Run] = []
 

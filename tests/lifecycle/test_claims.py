@@ -1,4 +1,6 @@
-"""Claims of idempotency keys that the store loses before the turn begins."""
+"""Claims of idempotency keys: those that the store loses before the turn begins, and those whose instance has died."""
+
+import asyncio
 
 import pytest
 
@@ -6,6 +8,7 @@ from codex_proxy.errors import IdempotencyConflict
 from codex_proxy.lifecycle.claims import Claims, Held
 from codex_proxy.lifecycle.outbox import Outbox
 from codex_proxy.store.memory import MemoryStore
+from tests.support import virtual_time
 
 
 async def _entered(claims: Claims) -> Held:
@@ -17,7 +20,7 @@ async def _entered(claims: Claims) -> Held:
 async def test_a_claim_that_is_lost_before_it_is_bound_is_made_again_unless_another_has_it() -> None:
     """As after a flush, or a lease that has expired: nobody came first, so nothing says so."""
     store = MemoryStore(3600, 1_000_000)
-    claims = Claims(store, Outbox(), 0.05)
+    claims = Claims(store, Outbox(), 0.05, "here")
     first = await _entered(claims)
     [key] = store._claims
     await store.release(key, first.holder)
@@ -29,3 +32,18 @@ async def test_a_claim_that_is_lost_before_it_is_bound_is_made_again_unless_anot
     with pytest.raises(IdempotencyConflict, match="came first"):
         await first.bind(None)
     await second.bind(None)
+
+
+def test_a_key_whose_instance_died_is_told_so_soon() -> None:
+    """Nobody waits for as long as a turn may take."""
+
+    async def main() -> None:
+        store = MemoryStore(3600, 1_000_000)
+        first = await _entered(Claims(store, Outbox(), 3600, "dead"))
+        await first.bind(None)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(IdempotencyConflict, match="left no answer"):
+            await _entered(Claims(store, Outbox(), 3600, "here"))
+        assert asyncio.get_running_loop().time() - began < 80
+
+    virtual_time.run(main())

@@ -1,6 +1,7 @@
 """Conversations in a store: what is read of one, and how many are read at once."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import ParamSpec, TypeVar
 
@@ -58,7 +59,7 @@ async def decoding() -> AsyncIterator[Noted]:
 
 
 def _conversations(store: Store, decoding: Decoding) -> Conversations:
-    return Conversations(store, Outbox(), 60.0, decoding)
+    return Conversations(store, Outbox(), 60.0, decoding, "here")
 
 
 async def _filled(conversations: Conversations) -> str:
@@ -183,3 +184,9 @@ async def test_a_lock_is_that_of_a_response_that_is_being_made(decoding: Decodin
             await conversations.enter("anna", name)
         await second.close(None)
         assert len(await conversations.items("anna", name)) == _ITEMS
+    for instance, given_up in (("there", True), ("here", False)):
+        elsewhere = Conversations(store, Outbox(), 60.0, decoding, instance)
+        await elsewhere.enter("anna", name)
+        with contextlib.nullcontext() if given_up else pytest.raises(ConversationLocked):
+            third, _ = await conversations.enter("anna", name)
+            await third.close(None)

@@ -92,8 +92,9 @@ def some_events(first: int, last: int) -> list[StoredEvent]:
 
 
 async def claim(store: Store, key: str, holder: str, fingerprint: str = "hash", *, lease: float = TTL) -> Claim | None:
-    """Claim a key of "anna"."""
-    return await store.claim(key, "anna", fingerprint, holder, lease)
+    """Claim a key of "anna"; the claim of another is given back without its holder."""
+    found = await store.claim(key, "anna", fingerprint, holder, lease)
+    return found and msgspec.structs.replace(found, holder="")
 
 
 async def until(fact: Callable[[], Awaitable[object]]) -> None:
@@ -418,6 +419,7 @@ class Contract:
         assert sorted(await store.orphans(), key=lambda record: record.id) == [here, nobodys]
         await store.renew("here", TTL)
         assert await store.orphans() == [nobodys]
+        assert await store.alive("here")
 
     async def test_a_lease_ends_unless_it_is_renewed(self, store: Store) -> None:
         record = a_record()

@@ -51,10 +51,12 @@ async def test_a_stopped_holder_lives_and_a_killed_one_does_not(place: Path | st
         assert await line_of(process) == "ready"
         process.send_signal(signal.SIGSTOP)
         assert await _orphans_for(store, 3 * LEASE) == []
+        assert await store.alive("sleeper")
         process.send_signal(signal.SIGCONT)
         assert await _orphans_for(store, LEASE) == []
         process.kill()
         assert [orphan.id for orphan in await _orphans_for(store, LIMIT)] == ["sleeper"]
+        assert not await store.alive("sleeper")
 
 
 async def test_a_holder_that_sleeps_for_ever_is_dead_in_the_end(place: Path | str) -> None:

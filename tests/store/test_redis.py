@@ -220,7 +220,7 @@ async def test_everything_expires_by_itself(server: RedisServer, store: RedisSto
     await store.renew("here", 60)
     async with Redis.from_url(server.url) as redis:
         keys = await redis.keys("*")
-        assert len(keys) == 12
+        assert len(keys) == 13
         assert [key for key in keys if await redis.pttl(key) < 0] == []
 
 
