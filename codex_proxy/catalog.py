@@ -39,6 +39,13 @@ class Model(msgspec.Struct, frozen=True):
     context_length: int | None = None  # tokens
     manifest: dict[str, Any] | None = None  # Any: the CLI's own format
 
+    @property
+    def may_script(self) -> bool:
+        """Whether the CLI may offer its tools to the model in code mode: in a language to call them in, not one by one."""
+        if self.manifest is None:
+            return bool(self.efforts)  # newer than the CLI
+        return str(self.manifest.get("tool_mode")).startswith("code_mode")
+
 
 class Choice(msgspec.Struct, frozen=True):
     """What a model name asks for; None for what it does not specify."""

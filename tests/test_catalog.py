@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 
 from codex_proxy.catalog import Catalog, Choice, Model, effort_for, with_extras
@@ -181,3 +182,17 @@ def test_extras_are_added_once_and_never_replace_what_the_cli_lists() -> None:
     assert models == (_BIG, _OLD, Model("configured"), Model("extra"))
     assert with_extras((_BIG,), None, ()) == (_BIG,)
     assert with_extras((_BIG,), "big-5", ()) == (_BIG,)
+
+
+@pytest.mark.parametrize(
+    ("model", "may"),
+    [
+        (msgspec.structs.replace(_BIG, manifest={"tool_mode": "code_mode_only"}), True),
+        (msgspec.structs.replace(_BIG, manifest={"tool_mode": None}), False),
+        (msgspec.structs.replace(_BIG, manifest={}), False),
+        (_BIG, True),  # the CLI knows it from its provider only
+        (_LOCAL, False),
+    ],
+)
+def test_a_model_may_script_its_tools_by_its_entry_or_without_one(model: Model, may: bool) -> None:
+    assert model.may_script is may

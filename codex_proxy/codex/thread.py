@@ -19,6 +19,9 @@ from codex_proxy.whole_file import Version
 
 _CHAT_INSTRUCTIONS = "You are a helpful assistant."
 PROFILE = "proxy"
+# Otherwise scripts of the model call the client's tools, and wait for the output in the middle of the turn. The key is one word: a
+# table would replace all features of the command line (0.147.0 to 0.171.0).
+_CALLED_DIRECTLY = "features.code_mode.direct_only_tool_namespaces"
 _LONGEST_CALL_ID = 64  # characters, the limit of the API
 _DIGEST = 32  # characters
 
@@ -49,6 +52,7 @@ class Recipe(msgspec.Struct, frozen=True):
     raw_reasoning: bool
     tools: tuple[Tool, ...]
     mcp_servers: tuple[str, ...]  # names from the user's configuration, switched off in chat mode
+    in_code_mode: bool = False  # whether the CLI may put the tools out of the model's direct reach
     on_disk: bool = False  # keep a rollout, so that the thread can be resumed
 
     def start_params(self) -> dict[str, Any]:
@@ -78,6 +82,8 @@ class Recipe(msgspec.Struct, frozen=True):
             config["model_verbosity"] = self.verbosity
         if self.raw_reasoning:
             config["show_raw_agent_reasoning"] = True
+        if self.tools and self.in_code_mode:
+            config[_CALLED_DIRECTLY] = ["functions", *dict.fromkeys(tools.groups(self.tools))]
         config["projects"] = _untrusted(self.cwd)
         return config
 

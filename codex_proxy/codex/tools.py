@@ -7,7 +7,7 @@ long is shortened; calls come back under the client's name. Names stay distinct:
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -24,9 +24,15 @@ AGENTS_OWN = frozenset(
         *("exec_command", "write_stdin", "shell", "shell_command", "local_shell", "apply_patch", "view_image", "web_search"),
         *("update_plan", "request_user_input", "tool_search", "get_goal", "create_goal", "update_goal"),
         *("spawn_agent", "send_input", "resume_agent", "wait_agent", "close_agent", "list_mcp_resources", "read_mcp_resource"),
+        "list_mcp_resource_templates",
     )
 )
-_TAKEN = frozenset(("exec_command", "shell_command", "request_user_input", "apply_patch", "mcp"))  # in pure-model mode too
+_TAKEN = frozenset(  # in pure-model mode too
+    (
+        *("exec_command", "shell_command", "request_user_input", "apply_patch", "mcp"),
+        *("exec", "wait", "list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource"),  # of code mode
+    )
+)
 _TAKEN_GROUPS = frozenset(
     (
         *("mcp", "functions", "multi_tool_use", "web", "browser", "python", "computer", "container", "file_search"),
@@ -86,6 +92,11 @@ def _seen(name: str, taken: frozenset[str]) -> str:
         return seen
     digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
     return f"{seen[: _LONGEST - _DIGEST - 1]}_{digest}"
+
+
+def groups(tools: Iterable[Tool]) -> Iterator[str]:
+    """The names under which the model sees the namespaces of the tools."""
+    return (group_to_model(tool.namespace) for tool in tools if tool.namespace is not None)
 
 
 def dynamic_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:

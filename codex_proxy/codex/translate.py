@@ -183,7 +183,7 @@ class Translator:
             return []
         whole = _whole_item.decode(params).item
         whole.pop(wire.PRIVATE, None)
-        clients = (item.namespace, item.name) in self._clients_tools
+        clients = (item.group, item.name) in self._clients_tools
         if clients and self._turn.one_call and self.calls:
             return []  # not reported either
         calls = item.call_id if item.type == "function_call" and clients else None
@@ -192,7 +192,7 @@ class Translator:
     def _told(self, item: wire.RawItem) -> list[TurnEvent]:
         if item.type == "reasoning" and item.id is not None:
             return self._reasoning_completed(item.id, item)
-        if item.type == "function_call" and (tool := self._clients_tools.get((item.namespace, item.name))):
+        if item.type == "function_call" and (tool := self._clients_tools.get((item.group, item.name))):
             self._note_call(tool, item)
             return []
         self.own_calls.note(item, behind_clients=bool(self.calls))

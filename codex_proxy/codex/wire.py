@@ -228,6 +228,11 @@ class RawItem(msgspec.Struct, frozen=True):
     encrypted_content: str | None = None
     output: Any = None  # Any: a string, or a list of parts
 
+    @property
+    def group(self) -> str | None:
+        """The namespace of a call, if it has one: some models see all tools without in one of this name."""
+        return None if self.namespace == "functions" else self.namespace
+
 
 class SummaryText(msgspec.Struct, frozen=True):
     text: str = ""

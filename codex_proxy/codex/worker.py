@@ -270,6 +270,7 @@ class Worker:
             verbosity=turn.verbosity,
             raw_reasoning=turn.raw_reasoning,
             tools=turn.tools,
+            in_code_mode=any(model.may_script for model in self.facts.catalog.models if model.id == turn.model),
             on_disk=turn.keep == "disk",
         )
 

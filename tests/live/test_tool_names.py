@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from codex_proxy.codex.tools import AGENTS_OWN
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import Proxy
@@ -14,7 +15,7 @@ from tests.live.test_tools import function
 
 Json = dict[str, Any]  # Any: any JSON
 
-_KEPT = ("mcp", "mcp__a__b", "client_mcp", "shell_command", "client_shell_command")
+_KEPT = ("mcp", "mcp__a__b", "client_mcp", "shell_command", "client_shell_command", "exec", "wait", "read_mcp_resource")
 _LONG = ("x" * 65, "x" * 128, "x" * 129)
 _GROUPS = (
     *("mcp", "functions", "multi_tool_use", "web", "browser", "python", "computer", "container", "file_search", "image_gen"),
@@ -25,7 +26,8 @@ _GROUPS = (
 def _calls_all(request: ModelRequest) -> list[Call]:
     """A call of every tool of the client's that the model sees: they are all described as "The …"."""
     calls: list[Call] = []
-    for tool in request.body["tools"]:
+    later = [tool for item in request.input if item["type"] == "additional_tools" for tool in item["tools"]]  # as in code mode
+    for tool in [*request.body.get("tools", []), *later]:
         for inner in tool.get("tools", [tool]):
             if re.fullmatch(r"The \S+\.", inner.get("description") or ""):
                 group = tool["name"] if tool["type"] == "namespace" else None
@@ -41,11 +43,11 @@ async def _script(request: ModelRequest) -> AsyncIterator[Step]:
             yield call
 
 
-@pytest.mark.parametrize("model_name", ["gpt-5.5", "gpt-5.5 chat"])
+@pytest.mark.parametrize("model_name", ["gpt-5.5", "gpt-5.5 chat", "gpt-5.6-sol", "gpt-5.6-sol chat"])
 async def test_a_tool_of_a_kept_or_long_name_is_called_by_its_own_name_and_its_history_is_understood(
     proxy: Proxy, model: ModelServer, model_name: str
 ) -> None:
-    names = [*_KEPT, *_LONG] if model_name.endswith("chat") else [name for name in (*_KEPT, *_LONG) if name != "shell_command"]
+    names = [*_KEPT, *_LONG] if model_name.endswith("chat") else [name for name in (*_KEPT, *_LONG) if name not in AGENTS_OWN]
     model.script = _script
     tools = [function(name) for name in names]
     answer = await proxy.chat(prompt="go", model=model_name, tools=tools)
@@ -61,11 +63,12 @@ async def test_a_tool_of_a_kept_or_long_name_is_called_by_its_own_name_and_its_h
     assert [item["name"] for item in model.requests[-1].input if item["type"] == "function_call"] == seen
 
 
-async def test_a_group_of_a_kept_or_long_name_is_called_by_its_own_name(proxy: Proxy, model: ModelServer) -> None:
+@pytest.mark.parametrize("model_name", ["gpt-5.5 chat", "gpt-5.6-sol chat"])
+async def test_a_group_of_a_kept_or_long_name_is_called_by_its_own_name(proxy: Proxy, model: ModelServer, model_name: str) -> None:
     model.script = _script
     inner: Json = {"type": "function", "name": "look", "description": "The look.", "parameters": {"type": "object"}}
     groups = [{"type": "namespace", "name": name, "description": "A group.", "tools": [inner]} for name in _GROUPS]
-    body = {"model": "gpt-5.5 chat", "input": "go", "tools": groups}
+    body = {"model": model_name, "input": "go", "tools": groups}
     async with proxy.http.post(f"{proxy.base_url}/responses", json=body) as answer:
         assert answer.status == 200, await answer.text()
         output = (await answer.json())["output"]
