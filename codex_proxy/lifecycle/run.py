@@ -35,7 +35,7 @@ _WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: 
 _NO_TOKENS = Usage(0, 0, 0, 0)
 _BOUNDARIES = (MessageCompleted, ReasoningCompleted)  # where a turn may end for a steering input; also after work
 
-Remember = Callable[[Job, tuple[History, ...]], None]
+Remember = Callable[[Job, tuple[History, ...], bool], None]
 
 
 class State(msgspec.Struct, frozen=True):
@@ -62,7 +62,10 @@ class Run:
         remember: Remember,
         part: Part | None = None,
     ) -> None:
-        """`remember` is called with an answer before the reader gets the last of it; `part` is the hold on a conversation."""
+        """`remember` is called with an answer, and whether it is whole, before the reader gets the last of it.
+
+        `part` is the hold on a conversation.
+        """
         self.id = f"resp_{uuid.uuid4().hex}"
         self.owner = owner
         self.asked = asked
@@ -176,8 +179,9 @@ class Run:
             if self.stream.enough or self.stream.steered:
                 self.job.interrupt()
             if self.job.read:
-                if self.stream.response.status == "completed" and not self.stream.enough and not self.asked.compacts:
-                    self._remember(self.job, repeated(self.stream.response.output))
+                if self.stream.response.status in ("completed", "incomplete") and not self.asked.compacts:
+                    whole = self.stream.response.status == "completed" and not self.stream.enough
+                    self._remember(self.job, repeated(self.stream.response.output), whole)
                 self._end(f"its turn ended: {self.stream.response.status}")
         if self.state.ended and (self.asked.prewarm or not self.asked.background):
             await self._be_written()

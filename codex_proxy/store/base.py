@@ -245,7 +245,7 @@ class Store(Protocol):
     async def keep_trace(self, owner: str, name: str, identity: str, content: bytes, ttl: float, instead: str) -> None:
         """Keep the trace of a conversation under `name` for `ttl` seconds, and drop the one under `instead`.
 
-        A trace under `name` with another identity is another conversation: the name is then ambiguous.
+        A trace under `name` with another identity is another conversation: the name is then ambiguous, as it is with an empty one.
         """
 
     async def trace(self, owner: str, names: Sequence[str]) -> StoredTrace:

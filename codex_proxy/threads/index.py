@@ -1,7 +1,7 @@
 """An in-memory index, bounded in size, that finds a conversation's trace in Codex by the history that a client sends.
 
 A branch is one line of a conversation, with the trace it has left in Codex; a point is a position in it where an answer of ours
-ended. A digest that belongs to two different points is ambiguous and finds neither.
+ended. A digest that belongs to two different points is ambiguous and finds neither; so is one of a turn that has left no trace.
 """
 
 import asyncio
@@ -113,11 +113,20 @@ class Threads:
             self._points[digest] = _Point(branch, without_content(trace), len(trace.content))
             branch.points.add(digest)
             self._bytes[owner] += _POINT_BYTES
-        elif self._points[digest] is not None:
+        else:
+            self._make_ambiguous(owner, digest)
+        self._evict()
+
+    def rule_out(self, owner: str, digest: bytes) -> None:
+        """Have the digest find nothing: it belongs to a conversation without a trace, and may belong to another one with one."""
+        self._make_ambiguous(owner, digest)
+        self._evict()
+
+    def _make_ambiguous(self, owner: str, digest: bytes) -> None:
+        if not self.is_ambiguous(digest):
             self._points[digest] = None
             self._ambiguous.append((self._clock(), owner, digest))
             self._bytes[owner] += _POINT_BYTES
-        self._evict()
 
     async def compress(self, trace: Trace) -> None:
         """Compress the branch that ends there if `remember` has not."""
@@ -155,13 +164,15 @@ class Threads:
             self._drop_ambiguous(self._ambiguous[0])
 
     def _evict(self) -> None:
-        while self._bytes.total() > self._most_bytes and len(self._branches) > 1:
+        while self._bytes.total() > self._most_bytes:
             [(owner, _)] = self._bytes.most_common(1)
             oldest = next((branch for branch in self._branches if branch.owner == owner), None)
-            if oldest is not None:
+            if oldest is not None and len(self._branches) > 1:
                 self._drop(oldest)
+            elif (mark := next((one for one in self._ambiguous if one[1] == owner), None)) is not None:
+                self._drop_ambiguous(mark)
             else:
-                self._drop_ambiguous(next(one for one in self._ambiguous if one[1] == owner))
+                break  # one conversation alone may be larger
 
     def _drop(self, branch: _Branch) -> None:
         del self._branches[branch]

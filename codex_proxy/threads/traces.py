@@ -36,15 +36,16 @@ _QUICKLY_READ = 65_536  # bytes; larger contents are decompressed in a thread
 
 
 class _Write(msgspec.Struct, frozen=True):
-    """A pending write to the store. `instead` is the name of a trace to be removed, or ""."""
+    """A pending write to the store: a trace, or None if its name is to find none. `instead`: the name of a trace to be removed."""
 
     owner: str
-    trace: Trace
-    instead: str
+    name: str
+    trace: Trace | None
+    instead: str = ""
 
     @property
     def size(self) -> int:
-        return len(self.trace.content) + sum(map(len, self.trace.items))
+        return len(self.trace.content) + sum(map(len, self.trace.items)) if self.trace is not None else 0
 
 
 class Traces:
@@ -99,15 +100,24 @@ class Traces:
             return turn
 
     def remember(self, owner: str, turn: Turn, answer: tuple[History, ...], trace: Trace | None) -> None:
-        """Keep the trace of a turn that has ended with this answer to the client."""
-        if trace is None or not answer:
+        """Keep the trace of a turn that has ended with this answer to the client.
+
+        Without a trace, its history is not to find that of another conversation, which would be the same word for word.
+        """
+        if not answer or turn.keep == "nowhere":
             return
         digest = rolling(turn.digest, answer)[-1]
+        if trace is None:
+            self.threads.rule_out(owner, digest)
+            if turn.keep == "disk":
+                self._write_later(_Write(owner, digest.hex(), None))
+            return
         before = turn.trace.kept_as[:1] if turn.trace else ()
         trace = msgspec.structs.replace(trace, kept_as=(digest.hex(), *before) if turn.keep == "disk" else ())
         self.threads.remember(owner, digest, turn.trace, trace)
         if turn.keep == "disk":
-            self._write_later(owner, trace, turn.trace)
+            former = turn.trace.kept_as[1:2] if turn.trace else ()
+            self._write_later(_Write(owner, digest.hex(), trace, *former))
 
     async def settled(self) -> None:
         """Wait a short while until other instances can find what has been remembered."""
@@ -137,9 +147,7 @@ class Traces:
             self._asked_again = time.monotonic() + _NOT_ASKED_FOR
             return None
 
-    def _write_later(self, owner: str, trace: Trace, before: Trace | None) -> None:
-        instead = before.kept_as[1] if before and len(before.kept_as) > 1 else ""
-        write = _Write(owner, trace, instead)
+    def _write_later(self, write: _Write) -> None:
         if self._bytes + write.size <= _MOST_UNWRITTEN:
             self._bytes += write.size
             self._unwritten.append(write)
@@ -156,11 +164,12 @@ class Traces:
             self._settled.set()
 
     async def _write(self, write: _Write) -> None:
-        await self.threads.compress(write.trace)
-        content = await asyncio.to_thread(_packed, write.trace)
-        name, identity = write.trace.kept_as[0], write.trace.id
+        identity, content = "", b""
+        if write.trace is not None:
+            await self.threads.compress(write.trace)
+            identity, content = write.trace.id, await asyncio.to_thread(_packed, write.trace)
         try:
-            await self._store.keep_trace(write.owner, name, identity, content, self._lifetime, write.instead)
+            await self._store.keep_trace(write.owner, write.name, identity, content, self._lifetime, write.instead)
         except (StorageFull, StoreUnavailable) as error:
             _log.info("a conversation is kept in memory only: %s %s", error, error.detail)
 

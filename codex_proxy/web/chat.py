@@ -75,9 +75,9 @@ class _Exchange:
     """A request and the job that answers it."""
 
     def __init__(
-        self, request: web.Request, form: Form, asked: ChatRequest, job: Job, remember: Callable[[tuple[History, ...]], None]
+        self, request: web.Request, form: Form, asked: ChatRequest, job: Job, remember: Callable[[tuple[History, ...], bool], None]
     ) -> None:
-        """`remember` is called with an answer before the client gets the last of it."""
+        """`remember` is called with an answer, and whether it is whole, before the client gets the last of it."""
         self._form = form
         self._request = request
         self._remember = remember
@@ -147,8 +147,8 @@ class _Exchange:
                 self._job.interrupt()
             for delta in found:
                 self._given.add(delta)
-            if self._given.whole and not self._deltas.enough:
-                self._remember(self._given.as_history())
+            if self._given.ended:
+                self._remember(self._given.as_history(), self._given.whole and not self._deltas.enough)
             if found:
                 return found
 

@@ -178,9 +178,9 @@ class Server:
             held.job = job
         return job
 
-    def remember(self, who: Caller, job: Job, answer: tuple[History, ...]) -> None:
-        """Save where a job's conversation stands, including the answer given to the client."""
-        self.traces.remember(who.owner, job.turn, answer, job.trace)
+    def remember(self, who: Caller, job: Job, answer: tuple[History, ...], whole: bool) -> None:
+        """Save where a job's conversation stands, including the answer given to the client, `whole` if it was not cut off."""
+        self.traces.remember(who.owner, job.turn, answer, job.trace if whole else None)
 
     def decide(self, wish: Wish, who: Caller) -> Turn:
         """Return the turn for a wish. Raises what `policy.decide` and `tools.check` do, and NotReady."""

@@ -106,7 +106,7 @@ class Bench:
         asked = responses_request.decode(raw).continuing(())
         turn = Turn("t", "m", None, "agent", "read-only", False, "/", (), (Text("go"),))
         part = None if asked.conversation_id is None else (await self.conversations.enter(OWNER, asked.conversation_id))[0]
-        run = Run(self.instance, self.jobs, OWNER, asked, turn, lambda _, __: None, part)
+        run = Run(self.instance, self.jobs, OWNER, asked, turn, lambda *_: None, part)
         self.runs.append(run)
         events = [] if asked.background else run.first()
         try:

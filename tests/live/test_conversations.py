@@ -227,6 +227,23 @@ async def test_a_service_tier_is_that_of_the_turns_that_name_it(proxy: Proxy, ta
                 assert talking.requests[-1].body.get("service_tier") == tier
 
 
+async def test_an_answer_that_was_cut_off_is_not_taken_for_the_same_one_of_another_conversation(
+    proxy: Proxy, model: ModelServer
+) -> None:
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        if "exec_command" in request.tool_names and not request.outputs:
+            yield Call("exec_command", '{"cmd": "echo hidden work"}', f"call_{len(request.input)}")
+        else:
+            yield Say(("Yes", ", or no." if "high" in str(request.body.get("text")) else ""))
+
+    model.script = script
+    cut = Chat(proxy, stop=[","], verbosity="high")
+    await Chat(proxy).say("Well?")
+    await cut.say("Well?")
+    await cut.say("And?")
+    assert [item["type"] for item in model.requests[-1].input].count("function_call") == 1  # that of the turn itself
+
+
 async def test_turns_that_continue_the_same_answer_at_once_go_each_its_own_way(proxy: Proxy, talking: ModelServer) -> None:
     """Over and over: their thread is live, being closed, or being resumed elsewhere."""
     chat, fork = Chat(proxy), Chat(proxy)

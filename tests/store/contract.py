@@ -708,7 +708,9 @@ class Contract:
             ambiguous = (await store.trace("anna", ["same"])).ambiguous
             assert ambiguous == ({"same"} if identity == "2" or ambiguous else frozenset())
         await store.keep_trace("anna", "other", "3", b"y", TTL, "same")
-        assert await store.trace("anna", ["same", "other"]) == StoredTrace("other", b"y", frozenset(["same"]))
+        for identity in ("", "4"):
+            await store.keep_trace("anna", "none", identity, b"", TTL, "")
+        assert await store.trace("anna", ["none", "same", "other"]) == StoredTrace("other", b"y", frozenset(["none", "same"]))
 
     async def test_a_trace_ends_with_its_time(self, store: Store) -> None:
         await store.keep_trace("anna", "short", "1", b"x", 0.05, "")

@@ -175,6 +175,14 @@ def test_places_count_for_their_owner_also_those_that_belong_to_no_conversation(
     assert len(threads) < 10
 
 
+def test_places_that_belong_to_no_conversation_make_room_too(threads: Threads) -> None:
+    for number in range(10):
+        for thread in ("one", "two"):
+            begin(threads, f"Hi {number}.", trace("1", thread=f"{thread} {number}"))
+    first, last = (rolling(go_on(threads, prompt=f"Hi {number}.").digest, ANSWER)[-1] for number in (0, 9))
+    assert (threads.is_ambiguous(first), threads.is_ambiguous(last)) == (False, True)
+
+
 async def test_a_long_conversation_is_compressed_later_and_found_all_the_while(clock: Clock) -> None:
     threads = Threads(60.0, most_bytes=500_000, clock=clock)
     left = [trace("word " * 40_000 * length) for length in (1, 2)]

@@ -110,9 +110,10 @@ class Completion:
 
 
 class GivenAnswer:
-    """The part of an answer that the client will replay, complete once `whole` is true."""
+    """The part of an answer that the client will replay. `ended`: it has all of it; `whole`: which is all that the model said."""
 
     def __init__(self) -> None:
+        self.ended = False
         self.whole = False
         self._texts: list[str] = []
         self._calls: list[Called] = []
@@ -124,8 +125,9 @@ class GivenAnswer:
             case Call():
                 arguments = freeform.argument(delta.arguments) if delta.freeform else delta.arguments
                 self._calls.append(Called(delta.call_id, delta.name, arguments))
-            case Finish(reason="stop" | "tool_calls"):
-                self.whole = True
+            case Finish():
+                self.ended = True
+                self.whole = delta.reason in ("stop", "tool_calls")
             case _:
                 pass
 
