@@ -244,8 +244,8 @@ class Worker:
 
     async def _wake(self) -> None:
         """Make sure that an idle process has not been stopped; otherwise a turn would wait 30 s for its thread to start."""
-        if self._connection.idle_for > _IDLE:
-            await self._connection.request("account/read", {}, wire_facts.Account, _LIFE_TIMEOUT)
+        if self._connection.idle_for > _IDLE:  # account/read takes three times as long, and may ask ChatGPT
+            await self._connection.request("thread/loaded/list", {"limit": 1}, Any, _LIFE_TIMEOUT)
 
     async def sandbox_trouble(self) -> str | None:
         """What is wrong with Codex's sandbox on this machine; None when it works."""

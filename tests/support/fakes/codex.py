@@ -188,6 +188,7 @@ class AppServer:
             "model/list": lambda _: {"data": [self._model("gpt-5.5"), self._model("gpt-5.4")], "nextCursor": None},
             "command/exec": lambda _: {"exitCode": 0, "stdout": "ran\n", "stderr": ""},
             "thread/start": self._start_thread,
+            "thread/loaded/list": lambda _: {"data": [], "nextCursor": None},
             "thread/inject_items": lambda _: {},
             "turn/start": lambda _: {"turn": {"id": "turn", "status": "inProgress", "items": []}},
             "turn/interrupt": lambda _: {},
