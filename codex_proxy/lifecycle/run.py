@@ -269,8 +269,8 @@ class Run:
             async with asyncio.timeout(_WRITTEN_WITHIN):
                 await self._written.wait()
         except TimeoutError:
-            message = f"The turn has ended, but its response could not be stored yet. Retrieve it later: {self.id}"
-            raise self._failed(message) from None
+            later = f"stored yet. Retrieve it later: {self.id}" if self.asked.store else "added to its conversation yet. Read that later."
+            raise self._failed(f"The turn has ended, but its response could not be {later}") from None
         if self._lost is not None:
             raise self._failed(f"The record of the response {self.id} was ended by another server: {self._lost}.")
 

@@ -112,6 +112,7 @@ class Bench:
         try:
             await run.create(*run.given())
             await run.bind_part()
+            run.give_part()
             if held is not None:
                 await held.bind(run.stored_id)
             run.start(self.jobs.submit(turn, OWNER))

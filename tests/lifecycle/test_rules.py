@@ -244,6 +244,22 @@ def test_what_ended_elsewhere_adds_nothing_to_its_conversation(elsewhere: str) -
     virtual_time.run(main())
 
 
+def test_what_is_not_stored_cannot_be_retrieved_later_but_is_in_its_conversation() -> None:
+    async def main() -> None:
+        async with Bench.at_work() as bench:
+            name = await _conversation(bench)
+            bench.store.broken.add("amend")
+            told = await bench.ask(conversation=name, store=False)
+            bench.store.broken.clear()
+            assert told.error is not None
+            assert told.error.begun
+            assert ("conversation" in told.error.message, "resp_" in told.error.message) == (True, False)
+            await _settled()
+            assert await _roles(bench, name) == ["user", "assistant"]
+
+    virtual_time.run(main())
+
+
 def _assert_begun_is_told(told: Told) -> None:
     if told.error is not None and not isinstance(told.error, IdempotencyConflict):
         assert told.error.begun == told.began, told.error
