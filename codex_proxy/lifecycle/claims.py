@@ -21,6 +21,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_FOR = 24 * 3600.0  # seconds
 _LEASE = 60.0  # seconds: fetching images takes up to 30, then the record is created
 _LOOKED_EVERY = 0.5  # seconds, while the first request with this key is still running
+_RELEASE_LATE = 9.0  # seconds within which the outbox has tried twice
 _ANSWER_LATE = 3.0  # seconds within which an answer should follow the end of its record
 LARGEST = 16 * 1024 * 1024  # bytes: the largest answer that is stored
 
@@ -140,11 +141,13 @@ class Claims:
                 return msgspec.json.decode(claim.answer, type=KeptAnswer) if claim.answer else KeptAnswer(refused=_NOT_KEPT)
             if claim.response_id is not None:
                 record = await self._store.get(owner, claim.response_id)
-                if record is None:
-                    return KeptAnswer(refused=_NOT_KEPT)
-                if stored.is_background(record.body):
+                if record is None:  # perhaps refused before its turn began: then the key is freed soon
+                    late_at = late_at or clock() + _RELEASE_LATE
+                    if clock() > late_at:
+                        return KeptAnswer(refused=_NOT_KEPT)
+                elif record.status != "queued" and stored.is_background(record.body):
                     return KeptAnswer(follows=record.id)
-                if record.status not in RUNNING:  # its answer follows shortly, unless its server died
+                elif record.status not in RUNNING:  # its answer follows shortly, unless its server died
                     late_at = late_at or clock() + _ANSWER_LATE
                     if clock() > late_at:
                         return KeptAnswer(follows=record.id)

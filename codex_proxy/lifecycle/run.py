@@ -269,7 +269,7 @@ class Run:
             async with asyncio.timeout(_WRITTEN_WITHIN):
                 await self._written.wait()
         except TimeoutError:
-            later = f"stored yet. Retrieve it later: {self.id}" if self.asked.store else "added to its conversation yet. Read that later."
+            later = f"stored yet. Retrieve it later: {self.id}" if self.asked.store else "added to its conversation yet."
             raise self._failed(f"The turn has ended, but its response could not be {later}") from None
         if self._lost is not None:
             raise self._failed(f"The record of the response {self.id} was ended by another server: {self._lost}.")

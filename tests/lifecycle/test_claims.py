@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from codex_proxy import tasks
 from codex_proxy.errors import IdempotencyConflict
 from codex_proxy.lifecycle.claims import Claims, Held
 from codex_proxy.lifecycle.outbox import Outbox
+from codex_proxy.store.base import Record
 from codex_proxy.store.memory import MemoryStore
 from tests.support import virtual_time
 
@@ -32,6 +34,28 @@ async def test_a_claim_that_is_lost_before_it_is_bound_is_made_again_unless_anot
     with pytest.raises(IdempotencyConflict, match="came first"):
         await first.bind(None)
     await second.bind(None)
+
+
+@pytest.mark.parametrize("background", [None, True])
+def test_a_key_of_a_turn_that_was_refused_after_all_is_free_and_not_answered_by_its_record(background: bool | None) -> None:
+    """Nobody told the first request that the key was bound; the record is there a while longer than the key, or the other way."""
+
+    async def main() -> None:
+        store = MemoryStore(3600, 1_000_000)
+        claims = Claims(store, Outbox(), 3600, "here")
+        first = await _entered(claims)
+        await first.bind("resp_1")
+        if background:
+            body = b'{"background":true}'
+            await store.create(Record(id="resp_1", owner="anna", created_at=0, status="queued", body=body), b"[]", b"[]")
+        again = tasks.spawn("repetition", _entered(claims))
+        await asyncio.sleep(4)
+        assert not again.done()
+        [key] = store._claims
+        await store.release(key, first.holder)
+        await again
+
+    virtual_time.run(main())
 
 
 def test_a_key_whose_instance_died_is_told_so_soon() -> None:

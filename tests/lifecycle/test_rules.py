@@ -20,9 +20,11 @@ from codex_proxy.store.base import CONVERSATION, RUNNING, Change, Record
 from tests.lifecycle.bench import OWNER, Bench, Told
 from tests.support import virtual_time
 from tests.support.failing_store import How
+from tests.support.long_run import often
 
 MINUTE = 60.0
 MOST = 12  # calls from the first one of a scenario on: later ones are the heart's
+SEEDS = (129, *range(often(3, 500)))  # 129: a key is bound and its record deleted, and its release fails
 SETTLED = 20.0  # seconds after the end of the fault
 LAST = ("response.completed", "response.incomplete", "response.failed")
 Scenario = Callable[[Bench], Awaitable[None]]
@@ -191,6 +193,20 @@ def test_the_rules_hold_whatever_call_of_the_store_fails(scenario: Scenario, how
             if over:
                 assert number > 3
                 return
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_the_rules_hold_while_calls_of_the_store_fail_at_random(scenario: Scenario) -> None:
+    async def main() -> None:
+        for seed in SEEDS:
+            async with Bench.at_work() as bench:
+                bench.store.fail_at_random(seed)
+                try:
+                    await scenario(bench)
+                except AssertionError as error:
+                    raise AssertionError(f"seed {seed}: {bench.store.calls}") from error
 
     virtual_time.run(main())
 

@@ -1,8 +1,9 @@
 """A store that fails when it is told to: at one call, or for some time from one call on."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from codex_proxy.errors import StoreUnavailable
 from codex_proxy.store.base import Store
@@ -28,10 +29,17 @@ class FailingStore:
         self._from = 0
         self._lasts = 0.0
         self._over_at: float | None = None
+        self._chances: tuple[random.Random, float, float] | None = None  # how often, until when
 
     def fail(self, number: int, how: How, lasts: float = 0.0) -> None:
         """Fail at this call; where it `lasts`, at all calls of so many seconds from then on."""
         self._from, self._how, self._lasts = len(self.calls) + number, how, lasts
+
+    def fail_at_random(self, seed: int) -> None:
+        """Fail at some calls, for 5 s to a minute from now on; how often and how is the seed's."""
+        chance = random.Random(seed)
+        until = asyncio.get_running_loop().time() + chance.choice([5.0, 20.0, 60.0])
+        self._chances = chance, chance.choice([0.1, 0.3, 0.5, 0.7]), until
 
     @property
     def failed(self) -> bool:
@@ -59,6 +67,10 @@ class FailingStore:
 
     def _fails(self, name: str) -> How | None:
         now = asyncio.get_running_loop().time()
+        if self._chances is not None:
+            chance, share, until = self._chances
+            if now < until and chance.random() < share:
+                return chance.choice(get_args(How))
         if len(self.calls) == self._from:
             self._over_at = now + self._lasts
             return self._how
