@@ -1,10 +1,12 @@
-"""Replace files atomically, so that nobody reads a partial one, and detect changes of files."""
+"""Replace files atomically, so that nobody reads a partial one, read regular ones only, and detect changes of files."""
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 Version = tuple[int, int, int]
 
@@ -16,6 +18,15 @@ def version(file: Path | str) -> Version | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def opened(file: Path) -> BinaryIO:
+    """Open a file to read it. No link is followed, and nobody waited for, like the writer of a FIFO. Raises OSError."""
+    number = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "not a regular file", str(file))
+    return os.fdopen(number, "rb")
 
 
 def put(file: Path, content: bytes, like: os.stat_result | None = None) -> None:

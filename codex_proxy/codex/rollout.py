@@ -76,18 +76,18 @@ def cut_after(rollout: bytes, call_ids: Collection[str]) -> bytes | None:
 
 def numbered(rollout: bytes) -> bool:
     """Whether the lines are numbered. CLIs that do so (0.163.0 and newer) also record where a model response ends."""
-    return _decode(rollout.splitlines()[-1]).ordinal is not None
+    return _decode(_last(rollout)).ordinal is not None
 
 
 def has_ended(rollout: bytes, turn_id: str) -> bool:
     """Whether the latest turn is recorded to its end; a full disk cuts it off."""
-    last = rollout[rollout.rfind(b"\n", 0, -1) + 1 :]
+    last = _last(rollout)
     return last.endswith(b"\n") and turn_id.encode() in last
 
 
 def with_items(rollout: bytes, items: Sequence[dict[str, Any]]) -> bytes:
     """The rollout with raw Responses API items appended."""
-    last = _decode(rollout.splitlines()[-1])
+    last = _decode(_last(rollout))
     lines = []
     for number, item in enumerate(items, 1):
         numbered = {} if last.ordinal is None else {"ordinal": last.ordinal + number}
@@ -125,6 +125,11 @@ def tokens(rollout: bytes) -> wire.Tokens:
         if b'"token_count"' in raw and (info := _decode(raw).payload.info) is not None:
             return info.total_token_usage.as_told()
     return wire.Tokens()
+
+
+def _last(rollout: bytes) -> bytes:
+    """The last line, with its end: a rollout may be long."""
+    return rollout[rollout.rfind(b"\n", 0, -1) + 1 :]
 
 
 def _decode(raw: bytes) -> _Line:

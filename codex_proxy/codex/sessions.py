@@ -5,11 +5,11 @@ Others stay: those of the user's own CLI, and recent ones, which may belong to a
 
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+from codex_proxy import whole_file
 from codex_proxy.codex.handshake import CLIENT_NAME
 
 _log = logging.getLogger(__name__)
@@ -39,6 +39,5 @@ def _rollouts(sessions: Path) -> Iterator[Path]:
 
 
 def _is_ours(file: Path) -> bool:
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as stream:
+    with whole_file.opened(file) as stream:
         return _OURS in stream.read(_HEAD).replace(b'": "', b'":"')

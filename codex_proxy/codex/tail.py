@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from codex_proxy import whole_file
 from codex_proxy.codex import rollout, wire
 
 _RESPONSE_ENDS = "token_usage_record"  # since 0.163.0; it precedes the outputs of the response's calls
@@ -44,7 +45,7 @@ class Tail:
 
     def read(self, turn_id: str | None) -> list[tuple[str, msgspec.Raw]]:
         """The notifications since the last read; method "" marks an item that was given to the thread. Raises OSError."""
-        with open(self._path, "rb") as stream:
+        with whole_file.opened(self._path) as stream:
             stream.seek(self._position)
             new = stream.read()
         whole = new[: new.rfind(b"\n") + 1]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from codex_proxy import whole_file
 from codex_proxy.codex import rollout
 from codex_proxy.codex.exchange import Exchange
 from codex_proxy.codex.open_threads import OpenThread
@@ -28,7 +29,8 @@ def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trac
     if thread.path is None:
         return msgspec.structs.replace(trace, items=_items(turn, exchange))
     try:
-        content = thread.path.read_bytes()
+        with whole_file.opened(thread.path) as stream:
+            content = stream.read()
         place = str(thread.path.relative_to(home))
     except (OSError, ValueError) as error:
         _log.warning("a conversation cannot be kept: %s", error)

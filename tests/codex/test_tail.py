@@ -1,11 +1,13 @@
 """The lines that a resumed thread writes, as the notifications that it does not send."""
 
 import asyncio
+import os
 from collections import deque
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from codex_proxy.codex import methods, wire
 from codex_proxy.codex.connection import Connection
@@ -35,6 +37,16 @@ def test_the_end_of_a_model_response_has_its_tokens(tmp_path: Path) -> None:
     rollout.write_bytes(b"\n".join(lines) + b'\n{"type":"token_us')
     told = [(method, msgspec.json.decode(params)) for method, params in Tail(rollout, 0).read("t1")]
     assert told == [("rawResponse/completed", {"usage": used}) for used in (_TOLD, None, None)]
+
+
+def test_a_rollout_that_is_no_file_is_not_read(tmp_path: Path) -> None:
+    """A FIFO in its place held up the whole server."""
+    (tmp_path / "file").write_bytes(b"{}\n")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("link", "fifo"):
+        with pytest.raises(OSError, match=r"regular file|symbolic links"):
+            Tail(tmp_path / name, 0).read("t1")
 
 
 def test_an_item_that_is_read_ahead_of_its_deltas_waits_for_its_completion() -> None:
