@@ -44,8 +44,13 @@ class CodexProcess:
 
     @classmethod
     @asynccontextmanager
-    async def started(cls, argv: Sequence[str], environ: Mapping[str, str], cwd: str) -> AsyncIterator["CodexProcess"]:
-        """Start the child under a warden, in a session of its own. Raises WorkerFailed when it cannot be started."""
+    async def started(
+        cls, argv: Sequence[str], environ: Mapping[str, str], cwd: str, *, may_gain: bool = False
+    ) -> AsyncIterator["CodexProcess"]:
+        """Start the child under a warden (for `may_gain` see there), in a session of its own.
+
+        Raises WorkerFailed when it cannot be started.
+        """
         loop = asyncio.get_running_loop()
         pipe = asyncio.subprocess.PIPE
         if not os.access(argv[0], os.X_OK):
@@ -55,7 +60,7 @@ class CodexProcess:
             with orphans.starting():
                 transport, protocol = await loop.subprocess_exec(
                     lambda: _Protocol(limit=_READ_AHEAD_BYTES, loop=loop),
-                    *warden.argv(argv),
+                    *warden.argv(argv, may_gain=may_gain),
                     stdin=pipe,
                     stdout=pipe,
                     stderr=pipe,

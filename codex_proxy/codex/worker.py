@@ -104,8 +104,9 @@ class Worker:
         login = home.login_versions(settings)  # before the process can read the files
         async with AsyncExitStack() as stack:
             async with starting:
+                argv, directory = cli.argv(mode, local_only=settings.local_only), str(home.codex_home(settings))
                 process = await stack.enter_async_context(
-                    CodexProcess.started(cli.argv(mode, local_only=settings.local_only), environ, str(home.codex_home(settings)))
+                    CodexProcess.started(argv, environ, directory, may_gain=settings.allow_danger)
                 )
                 connection = Connection(process)
                 stack.push_async_callback(threads.close_all, connection)
