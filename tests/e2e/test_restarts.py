@@ -82,7 +82,8 @@ async def test_a_stored_stream_and_a_background_turn_read_failed_after_kill_9_an
         assert frames[-1]["type"] == "response.failed"
         assert [frame["sequence_number"] for frame in frames] == list(range(len(frames)))
         assert model.calls == 2
-        await _post(http, running, input="go on", background=True, conversation=conversation)  # it is not locked
+        next_one = await _post(http, running, input="go on", background=True, conversation=conversation)  # it is not locked
+        assert (await http.post(f"{running.base_url}/responses/{next_one['id']}/cancel")).status == 200
     assert _database_is_whole(home)
     assert await running.stop(signal.SIGTERM) == 0
 
