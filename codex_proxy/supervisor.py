@@ -28,6 +28,7 @@ _FIRST_BACKOFF, _LAST_BACKOFF = 0.1, 30.0  # seconds between failing starts
 _LOGIN_CHECKED_EVERY = 2.0  # seconds, while no turn can run because the login is missing
 _LOOKED_AFTER_EVERY = 15.0  # seconds between checks of an idle worker: a stopped or stuck one would only show at the next turn
 _STEP_LIMIT = 300.0  # seconds for anything but a turn and the wait for one; starts of workers queue up
+_INTERRUPTED_EVERY = 0.05  # seconds, until the end of the turn
 _INTERRUPT_GRACE = 2.0  # seconds from turn/interrupt to the end of the turn, which usually takes 2 to 50 ms
 
 
@@ -155,8 +156,6 @@ class Supervisor:
                     await job.publish(event)
                     if worker.ending:
                         workers.start_successor(worker)
-                    if job.interrupted.is_set():  # perhaps while its thread was opened, when there was no turn to interrupt
-                        await worker.interrupt()
         finally:
             job.begun = job.begun or worker.begun
             workers.give_back(worker)  # first: what follows may be cancelled
@@ -190,7 +189,9 @@ async def _interrupt_when_asked(job: Job, worker: Worker, limit: asyncio.Timeout
     grace_over = asyncio.get_running_loop().time() + _INTERRUPT_GRACE
     limit.reschedule(min(grace_over, limit.when() or grace_over))
     with contextlib.suppress(WorkerFailed):  # the reader of the worker's events gets this error too
-        await worker.interrupt()
+        while True:  # its thread may still be being opened, or Codex not be at it yet
+            await worker.interrupt()
+            await asyncio.sleep(_INTERRUPTED_EVERY)
 
 
 class Supervisors:

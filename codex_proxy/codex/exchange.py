@@ -6,6 +6,7 @@ breaks off in the middle of an answer, the turn fails instead of starting the an
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -18,9 +19,10 @@ from codex_proxy.codex.connection import PROMPT_TIMEOUT, Brought, Connection
 from codex_proxy.codex.failures import failure
 from codex_proxy.codex.model_response import ModelResponse
 from codex_proxy.codex.opening import Opening
+from codex_proxy.codex.running_turn import RunningTurn
 from codex_proxy.codex.tail import InOrder, Tail
 from codex_proxy.codex.thread import history_items, turn_params
-from codex_proxy.codex.translate import Translator
+from codex_proxy.codex.translate import WORK_TYPES, Translator
 from codex_proxy.errors import UpstreamFailed, WorkerFailed
 from codex_proxy.history import History, Text
 from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
@@ -32,7 +34,9 @@ _BEHIND_ALL_ITEMS = (methods.CLIENTS_TOOL, "turn/completed")  # sent when the it
 _LOOKS, _BETWEEN_LOOKS = 500, 0.002  # seconds; the end of the response is written before its calls are reported
 _BEGINS_WITHIN = 1.0  # seconds, or a call of the agent's waits for one of the client's
 _MOMENT = 0.05  # seconds
+_WOUND_UP_WITHIN = 2.0  # seconds; it takes 30 ms
 _NOTHING = msgspec.Raw(b"{}")
+_NO_LINE = wire.Line()
 _SWALLOWED = "The model's answer is not one that Codex passes on: the model may have refused. Ask in another way."
 
 
@@ -61,9 +65,7 @@ class Exchange:
         self._written = InOrder()  # what a resumed thread has written to its rollout
         self._last: ModelResponse | None = None  # the latest complete response
         self._response = ModelResponse()
-        self._turn_id: str | None = None  # set while Codex runs the turn
-        self._under_way = False  # Codex has told of the turn; until then it may refuse to interrupt it
-        self._interrupt_wanted = False
+        self._running = RunningTurn(connection, opening.thread.id)
         self._calls_since: float | None = None  # when a model response was complete whose calls are not told of yet
         self._asks_again = False  # the provider has failed during the current model response
 
@@ -88,7 +90,7 @@ class Exchange:
     @property
     def cut_off(self) -> bool:
         """Whether an interrupt was requested, so that the thread may differ from what the client has."""
-        return self._interrupt_wanted
+        return self._running.interrupt_wanted
 
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
         """All events of the turn, ending with TurnCompleted or TurnFailed. Raises WorkerFailed, ContextTooLong, InvalidRequest."""
@@ -101,9 +103,9 @@ class Exchange:
         demand = demands.of(self._turn)
         async with aclosing(self._until_end()) as events:
             async for event in events:
-                if isinstance(event, TurnCompleted) and not self._interrupt_wanted:
+                if isinstance(event, TurnCompleted) and not self._running.interrupt_wanted:
                     reminder = await demand.unmet(called=bool(self._translator.calls))
-                    if reminder is not None and not self._interrupt_wanted:
+                    if reminder is not None and not self._running.interrupt_wanted:
                         break
                 for shown in demand.feed(event):
                     yield shown
@@ -118,11 +120,24 @@ class Exchange:
                     yield shown
 
     async def interrupt(self) -> None:
-        """End the turn early; `events` still yields its end. Callable from any task, and more than once."""
-        if not self._interrupt_wanted:
-            self._interrupt_wanted = True
-            if self._turn_id is not None:
-                await self._post_interrupt()
+        """End the turn early; `events` still yields its end. Callable from any task, and again until then: Codex may refuse it."""
+        await self._running.want_interrupt()
+
+    async def wound_up(self) -> bool:
+        """Interrupt the turn if Codex runs it, and wait for its end. False if that is late, or the agent has begun any work."""
+        ended = self._running.id is None or any(method == "turn/completed" for method, _ in self._ready)
+        with contextlib.suppress(TimeoutError, WorkerFailed):
+            async with asyncio.timeout(_WOUND_UP_WITHIN):
+                while not ended:
+                    await self.interrupt()
+                    line = await self._line(patient=False) or _NO_LINE
+                    addressed = wire.decode(line.params, wire.Addressed)
+                    if addressed.thread_id == self._thread_id and addressed.turn_id in (None, self._running.id):
+                        if line.method == "item/started" and wire.decode(line.params, wire.ItemKindNews).item.type in WORK_TYPES:
+                            return False
+                        await self._running.tell()
+                        ended = line.method == "turn/completed"
+        return ended
 
     async def _start(self, turn: Turn) -> None:
         thread = self._opening.thread
@@ -131,10 +146,8 @@ class Exchange:
         taken = await self._connection.request("turn/start", params, wire.TurnNews, _TAKEN_TIMEOUT, brought)
         self.begun = True
         thread.service_tier = turn.service_tier
-        self._turn_id = self.turn_id = taken.turn.id
-        self._under_way = False
-        if self._interrupt_wanted:
-            await self._post_interrupt()
+        self.turn_id, self.clean = taken.turn.id, False
+        await self._running.begin(taken.turn.id)
 
     async def _until_end(self) -> AsyncGenerator[TurnEvent, None]:
         while True:
@@ -175,7 +188,7 @@ class Exchange:
                 self._calls_since = None
                 for call in self._translator.tell_calls():
                     yield call
-                await self._post_interrupt()
+                await self._running.interrupt()
 
     def _translated(self, method: str, params: msgspec.Raw) -> list[TurnEvent]:
         try:
@@ -195,7 +208,7 @@ class Exchange:
         While calls wait to be reported, it may be "": nothing for a moment.
         """
         while not self._ready:
-            line = await self._line()
+            line = await self._line(patient=self._calls_since is None)
             if line is None:
                 if self._opening.thread.tail is not None:
                     await self._look_at(self._opening.thread.tail, until_whole=None)
@@ -206,12 +219,12 @@ class Exchange:
             addressed = wire.decode(line.params, wire.Addressed)
             if addressed.thread_id != self._thread_id:
                 continue
-            if addressed.turn_id not in (None, self._turn_id):
+            if addressed.turn_id not in (None, self._running.id):
                 if line.method == "rawResponseItem/completed":
                     self._translator.check_images(line.params)
                 continue
             if addressed.turn_id is not None:
-                await self._gets_under_way()
+                await self._running.tell()
             if self._opening.thread.tail is None or line.method.endswith(_DELTAS):
                 self._ready.append((line.method, line.params))
                 continue
@@ -224,16 +237,9 @@ class Exchange:
                 self._ready.extend(self._written.due(everything=False))
         return self._ready.popleft()
 
-    async def _gets_under_way(self) -> None:
-        """Note that Codex tells of the turn, and interrupt it again if that was wanted too early (0.147.0 to 0.169.0)."""
-        if not self._under_way:
-            self._under_way = True
-            if self._interrupt_wanted:
-                await self._post_interrupt()
-
-    async def _line(self) -> wire.Line | None:
-        """The next of the connection; None: nothing for a moment, while calls wait to be told of."""
-        if self._calls_since is None:
+    async def _line(self, *, patient: bool) -> wire.Line | None:
+        """The next of the connection; None: nothing for a moment."""
+        if patient:
             return await self._connection.notification()
         try:
             async with asyncio.timeout(_MOMENT):
@@ -248,7 +254,7 @@ class Exchange:
         """
         for _ in range(_LOOKS):
             try:
-                found = tail.read(self._turn_id)
+                found = tail.read(self._running.id)
             except (OSError, msgspec.MsgspecError) as error:
                 raise WorkerFailed("The Codex CLI wrote an unknown form.", detail=str(error)) from error
             for method, params in found:
@@ -261,17 +267,14 @@ class Exchange:
             await asyncio.sleep(_BETWEEN_LOOKS)
 
     def _end(self, state: wire.TurnState) -> TurnEvent:
-        self._turn_id = None
+        self._running.id = None
         usage = self._translator.usage
         if state.status == "failed":
             return TurnFailed(failure(state.error or wire.TurnError("no reason given")), usage)
         self.clean = True
-        interrupted = self._interrupt_wanted and state.status == "interrupted"
+        interrupted = self._running.interrupt_wanted and state.status == "interrupted"
         if interrupted and (self._response.said or self._response.thought):
             usage = counted.usage(self._whole, usage, said=self._response.said, thought=self._response.thought)
         if not interrupted and self._last is not None and self._last.swallowed(self._translator.latest):
             return TurnFailed(UpstreamFailed(_SWALLOWED), usage)
         return TurnCompleted(usage, interrupted=interrupted)
-
-    async def _post_interrupt(self) -> None:
-        await self._connection.post("turn/interrupt", {"threadId": self._thread_id, "turnId": self._turn_id})

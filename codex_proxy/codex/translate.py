@@ -49,7 +49,7 @@ _EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
 
 # Calls by the model that leave nothing behind in the process. Any other may leave a shell, a changed file or a running MCP server.
 _HARMLESS_CALLS = frozenset(("update_plan",))
-_WORK_TYPES = frozenset(("commandExecution", "fileChange", "mcpToolCall"))
+WORK_TYPES = frozenset(("commandExecution", "fileChange", "mcpToolCall"))
 _CALL_TYPES = frozenset(("function_call", "custom_tool_call", "local_shell_call", "mcp_call"))
 _NONE_YET = wire.Tokens()
 _OUTPUT_TYPES = frozenset(("function_call_output", "custom_tool_call_output"))
@@ -118,7 +118,7 @@ class Translator:
 
     def _item_completed(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _item.decode(params).item
-        if self._calls_told and item.type in _WORK_TYPES:
+        if self._calls_told and item.type in WORK_TYPES:
             return []  # cut off by the interrupt: it stays open, and is reported as incomplete
         if item.type == "agentMessage":
             rest = item.text[self._passed_on.pop(item.id, 0) :]

@@ -194,8 +194,9 @@ class Worker:
                     async for event in events:
                         yield event
                 await self._look_back(opening.thread, before, unguarded=unguarded)
-        except (InvalidRequest, ContextTooLong):  # Codex refused the client's content and is unchanged
-            self.spent = self.ending or self._too_large()
+        except (InvalidRequest, ContextTooLong):  # the client's content is refused: by Codex, which is unchanged, or by us
+            ended = self._exchange is None or await self._exchange.wound_up()
+            self.spent = not ended or self.ending or self._too_large()
             raise
         self._last = recipe
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,8 +11,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import ModelRequest, Say, Step
+from codex_proxy.demo.steps import Call, ModelRequest, Say, Step
 from tests.conftest import TURN_LIMIT, Proxy, ProxyStarter
 from tests.support.picture_host import NAME, PictureHost
 from tests.support.pictures import DAMAGED, PIXEL
@@ -65,16 +67,28 @@ async def _refused(response: aiohttp.ClientResponse) -> _Json:
 
 
 @pytest.mark.parametrize("mode", ["agent", "chat"])
-async def test_an_image_that_codex_cannot_decode_is_a_400_before_the_model_has_said_anything(
-    proxy: Proxy, model: ModelServer, mode: str
+async def test_an_image_that_codex_cannot_decode_is_a_400_before_the_model_has_said_anything_and_nothing_goes_on(
+    proxy: Proxy, model: ModelServer, mode: str, home: Home
 ) -> None:
-    answer = model.script
+    answer, go_on = model.script, asyncio.Event()
+
+    async def work(request: ModelRequest) -> AsyncIterator[Step]:
+        name = "wanted" if request.prompt == "work" else "unwanted"
+        await (asyncio.sleep(0) if name == "wanted" else go_on.wait())
+        if not request.outputs:
+            yield Call("exec_command", json.dumps({"cmd": f"touch {name}"}), f"call_{len(request.input)}")
+        yield Say(("done",))
+
+    model.script = work
+    writes = {"mode": mode} if mode == "chat" else {"mode": mode, "sandbox": "workspace-write"}
     for where, messages in _DAMAGED_SOMEWHERE.items():
         for stream in (False, True):
-            model.script = _think_for_ever
             async with asyncio.timeout(TURN_LIMIT):
-                error = await _refused(await proxy.chat(messages=messages, stream=stream, x_codex={"mode": mode}))
+                error = await _refused(await proxy.chat(messages=messages, stream=stream, x_codex=writes))
             assert "could not be decoded" in error["message"], where
+    go_on.set()
+    assert (await proxy.chat(prompt="work", x_codex={"mode": "agent", "sandbox": "workspace-write"})).status == 200
+    assert [path.name for path in home.workdir.iterdir()] == ["wanted"]
     model.script = answer
     assert (await proxy.chat(prompt="hi", x_codex={"mode": mode})).status == 200
 
