@@ -31,6 +31,7 @@ class Rest(msgspec.Struct, frozen=True):
     temporary: list[str]
     waiting: int
     running: int
+    bodies: int  # bytes
     ready: bool
 
 
@@ -46,6 +47,7 @@ def rest(server: Server, temporary: Path, stray: str) -> Rest:
         strays=processes_with(stray),
         temporary=sorted(path.name for path in temporary.iterdir()),
         waiting=server.jobs.waiting,
+        bodies=server.bodies.held,
         running=server.supervisors.running,
         ready=server.supervisors.ready,
     )
