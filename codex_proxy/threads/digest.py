@@ -13,6 +13,8 @@ import msgspec
 from codex_proxy.history import Answered, Called, History, Image, Message, Part, Reasoned, Text, Verbatim
 from codex_proxy.turns import Turn
 
+_Told = str | tuple[str, str]  # a text, or an image
+
 
 def of_turn(turn: Turn, owner: str, apart: tuple[str, ...]) -> list[bytes]:
     """The digest before the first item of a turn's history, after each item, and after the input.
@@ -35,7 +37,7 @@ def rolling(identity: bytes, history: Iterable[History]) -> list[bytes]:
     return digests
 
 
-def _told(item: History) -> tuple[str, ...] | None:
+def _told(item: History) -> tuple[_Told, ...] | None:
     """The part of an item that counts; None when it is ignored."""
     match item:
         case Message():
@@ -52,22 +54,22 @@ def _told(item: History) -> tuple[str, ...] | None:
             assert_never(item)
 
 
-def _message(role: str, parts: tuple[str, ...]) -> tuple[str, ...] | None:
+def _message(role: str, parts: tuple[_Told, ...]) -> tuple[_Told, ...] | None:
     return ("message", role, *parts) if parts else None
 
 
-def _parts(parts: Iterable[Part]) -> tuple[str, ...]:
-    """The joined text, and the digest of each image."""
-    texts, images = "", []
+def _parts(parts: Iterable[Part]) -> tuple[_Told, ...]:
+    """The texts between the images, and the digest of each image, in order."""
+    found: list[_Told] = [""]
     for part in parts:
         match part:
             case Text():
-                texts += part.text
+                found[-1] = f"{found[-1]}{part.text}"
             case Image():
-                images.append(hashlib.sha256(part.url.encode()).hexdigest())
+                found += [("image", hashlib.sha256(part.url.encode()).hexdigest()), ""]
             case _:
                 assert_never(part)
-    return tuple(filter(None, (texts.strip(), *images)))
+    return tuple(stripped for one in found if (stripped := one.strip() if isinstance(one, str) else one))
 
 
 def _arguments(text: str) -> str:
@@ -93,7 +95,7 @@ class _Piece(msgspec.Struct):
     text: str = ""
 
 
-def _verbatim(item: Verbatim) -> tuple[str, ...] | None:
+def _verbatim(item: Verbatim) -> tuple[_Told, ...] | None:
     if item.calls is None and '"message"' not in item.item:
         return None
     spoken = msgspec.json.decode(item.item, type=_Spoken)

@@ -1,18 +1,20 @@
 """The index of conversations: found by what a client repeats, and never by anybody else."""
 
 import asyncio
+import hashlib
 import os
 import random
 
 import msgspec
 import pytest
 
-from codex_proxy.history import Answered, Called, History, Message, Reasoned, Text
+from codex_proxy.history import Answered, Called, History, Image, Message, Part, Reasoned, Text
 from codex_proxy.threads.digest import of_turn, rolling
 from codex_proxy.threads.index import Threads
 from codex_proxy.turns import Trace, Turn
 
 ANSWER = (Message("assistant", (Text("Hello."),)),)
+IMAGE = Image("data:image/png;base64,AAAA")
 _DEEP = "[" * 3000 + "]" * 3000
 
 
@@ -100,6 +102,23 @@ def test_what_clients_change_without_meaning_anything_does_not_count(threads: Th
 def test_another_history_is_another_conversation(threads: Threads, other: tuple[History, ...]) -> None:
     begin(threads)
     assert go_on(threads, *other, prompt="And?").trace is None
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (Text("Left:right:"), IMAGE),
+        (Text("Left:"), Text("right:"), IMAGE),
+        (IMAGE, Text("Left:right:")),
+        (Text("Left:"), Text(hashlib.sha256(IMAGE.url.encode()).hexdigest()), Text("right:")),
+    ],
+)
+def test_the_place_of_an_image_in_a_message_counts(threads: Threads, parts: tuple[Part, ...]) -> None:
+    told = (Text("Left:"), IMAGE, Text("right:"))
+    remember(threads, "anna", continued(threads, msgspec.structs.replace(turn(), input=told)), ANSWER, trace("1"))
+    same = (Text("Le"), Text("ft: "), IMAGE, Text("right:\n"))
+    assert go_on(threads, Message("user", same), *ANSWER, prompt="And?").trace == trace("1")
+    assert go_on(threads, Message("user", parts), *ANSWER, prompt="And?").trace is None
 
 
 def test_nobody_goes_on_with_the_conversation_of_another_key_person_model_or_directory(threads: Threads) -> None:
