@@ -65,8 +65,7 @@ class _Stream(EventSourceResponse):
         if len(data) <= _PIECE or "\n" in data or "\r" in data or id is not None or retry is not None:
             return await super().send(data, id, event, retry)
         try:
-            async with asyncio.timeout(self._send_timeout):
-                await self._send_in_pieces(data, event)
+            await self._send_in_pieces(data, event)
         except ConnectionResetError:
             self.stop_streaming()
             raise
@@ -79,13 +78,17 @@ class _Stream(EventSourceResponse):
         """Send a large frame, each piece when the client has read most of those before, so that others come in between."""
         self._in_frame = True
         try:
-            await self.write(f"event: {event}\ndata: ".encode() if event is not None else b"data: ")
+            await self._in_time(f"event: {event}\ndata: ".encode() if event is not None else b"data: ")
             for start in range(0, len(data), _PIECE):
-                await self.write(data[start : start + _PIECE].encode())
+                await self._in_time(data[start : start + _PIECE].encode())
                 await asyncio.sleep(0)
-            await self.write(b"\n\n")
+            await self._in_time(b"\n\n")
         finally:
             self._in_frame = False
+
+    async def _in_time(self, data: bytes) -> None:
+        async with asyncio.timeout(self._send_timeout):
+            await self.write(data)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

@@ -9,6 +9,7 @@ from aiohttp import ClientSession, web
 
 from codex_proxy.web import sse
 from tests.conftest import TURN_LIMIT, Proxy
+from tests.support import virtual_time
 
 _CHAT = ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}], "stream": True}, "data: [DONE]\n\n")
 _ITEMS = ("/v1/responses", {"input": "hi", "stream": True}, "\n\n")
@@ -63,3 +64,14 @@ async def test_a_comment_has_no_blank_line_after_it_and_is_in_no_frame() -> None
     assert lines[:3] == [b": ping\n"] * 3
     frames = ["event: large\n", f"data: {large}\n", "\n", "data: end\n", "\n"]
     assert [line for line in rest if line != ": ping\n"] == frames
+
+
+class _Slow(sse._Stream):
+    """A stream whose client takes half a minute for each piece."""
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        await asyncio.sleep(30.0 - 1.0)
+
+
+def test_a_slow_reader_has_as_much_time_for_each_piece_of_a_large_frame_as_for_a_small_one() -> None:
+    virtual_time.run(_Slow(send_timeout=sse.STALL_TIMEOUT).send("x" * 1_000_000, event="large"))
