@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -25,6 +25,7 @@ LEASE = 15.0  # seconds of silence after which an instance counts as dead
 BEAT = 4.0  # seconds
 _SWEPT_EVERY = 15  # beats
 _LAST_WRITES = 10.0  # seconds that shutdown waits for writes that the store has not accepted
+_Reason = tuple[str, str]  # code, message
 _RESTARTED = ("server_restarted", "The server was restarted while it was generating this response.")
 _LOST = ("server_error", "The response store failed while this response was being generated.")
 
@@ -44,6 +45,7 @@ class Instance:
         self.store = store
         self.outbox = Outbox()
         self.live: dict[str, Live] = {}
+        self._unended = set[str]()  # records that could not be failed when last tried
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[None]:
@@ -56,7 +58,7 @@ class Instance:
             await self.outbox.close(_LAST_WRITES)
             await see_out(heart)
             with contextlib.suppress(StorageFull, StoreUnavailable, *UNREADABLE):  # left to the next instance
-                await self._fail_lost()
+                await self._fail_each(await self._lost())
 
     def stop(self, response_id: str, reason: str) -> None:
         """End a run of this instance early; a no-op for an unknown id."""
@@ -80,14 +82,29 @@ class Instance:
     async def _beat(self) -> None:
         await self.store.renew(self.name, LEASE)
         self.outbox.beat()
-        for orphan in await self.store.orphans():
-            await self._fail(orphan, *_RESTARTED)
-        await self._fail_lost()
+        orphans = [(record, _RESTARTED) for record in await self.store.orphans()]
+        await self._fail_each([*orphans, *await self._lost()])
 
-    async def _fail_lost(self) -> None:
-        for record in await self.store.held(self.name):
-            if record.id not in self.live:
-                await self._fail(record, *_LOST)
+    async def _lost(self) -> list[tuple[Record, _Reason]]:
+        """Return the records of this instance that no live run owns."""
+        return [(record, _LOST) for record in await self.store.held(self.name) if record.id not in self.live]
+
+    async def _fail_each(self, found: Sequence[tuple[Record, _Reason]]) -> None:
+        """Fail records. One that cannot be failed stops no other, and comes last next time; a beat's time must suffice."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + BEAT
+        self._unended &= {record.id for record, _ in found}
+        for record, reason in sorted(found, key=lambda one: one[0].id in self._unended):
+            if clock() > until:
+                break
+            try:
+                await self._fail(record, *reason)
+            except (StorageFull, StoreUnavailable, *UNREADABLE):
+                if record.id not in self._unended:
+                    _log.warning("response %s could not be failed, trying again with every beat", record.id, exc_info=True)
+                self._unended.add(record.id)
+            else:
+                self._unended.discard(record.id)
 
     async def _fail(self, record: Record, code: str, message: str) -> None:
         after, number = record.last_event, record.last_event + 1

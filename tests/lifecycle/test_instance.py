@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 
+from codex_proxy.errors import StoreUnavailable
 from codex_proxy.lifecycle.background import follow
 from codex_proxy.lifecycle.instance import BEAT, Instance
 from codex_proxy.store.base import Change, Record, StoredEvent
@@ -68,5 +69,33 @@ def test_the_end_of_an_orphan_comes_after_all_its_events() -> None:
             seen = [event async for event in follow(store, "ann", "r", -1)]
         assert [event.number for event in seen] == [0, 1, 2, 3, 4]
         assert [event.type for event in seen[-2:]] == ["response.output_text.delta", "response.failed"]
+
+    virtual_time.run(main())
+
+
+class _Stuck(MemoryStore):
+    """Never takes the ends of some records, and takes its time for that."""
+
+    async def update(self, change: Change) -> bool:
+        if change.id.startswith("stuck"):
+            await asyncio.sleep(3)
+            raise StoreUnavailable("It cannot be written.") if change.id == "stuck 0" else TypeError("cannot unpack")
+        return await super().update(change)
+
+
+def test_orphans_whose_end_always_fails_stop_neither_the_others_nor_the_heart() -> None:
+    async def main() -> None:
+        store = _Stuck(3600, 1_000_000)
+        instance = Instance(store)
+        async with instance.alive():
+            for name in (*(f"stuck {number}" for number in range(4)), "r 0", "r 1"):
+                holder = instance.name if name == "r 1" else "gone"
+                record = Record(id=name, owner="ann", created_at=0, status="in_progress", body=_BODY, holder=holder)
+                await store.create(record, b"[]", b"[]")
+            for _ in range(10):
+                await asyncio.sleep(BEAT)
+                assert await store.alive(instance.name)
+            found = [await store.get("ann", f"r {number}") for number in range(2)]
+        assert [record and record.status for record in found] == ["failed", "failed"]
 
     virtual_time.run(main())
