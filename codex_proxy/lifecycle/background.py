@@ -9,10 +9,12 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import NoReturn
 
+import msgspec
+
 from codex_proxy.dialects.responses.events import Completed, Failed, Incomplete, StreamEvent, TextDelta
 from codex_proxy.errors import RecordEnded, ResponseNotFound, StorageFull, StoreUnavailable
 from codex_proxy.lifecycle.run import Run
-from codex_proxy.store.base import Record, Store, StoredEvent
+from codex_proxy.store.base import UNREADABLE, Record, Store, StoredEvent
 from codex_proxy.tasks import see_out, spawn
 
 _log = logging.getLogger(__name__)
@@ -27,6 +29,10 @@ _FOLLOW_WAIT = 15.0  # seconds; then the record is read again
 _TERMINAL = frozenset(str(kind.__struct_config__.tag) for kind in (Completed, Failed, Incomplete))
 _PAUSE = 0.5  # seconds after a store failure; the job's channel is bounded, so in the end the CLI waits
 FOLLOW_PATIENCE = 20.0  # seconds that a follower waits for a failing store
+
+
+class _Content(msgspec.Struct):
+    """Any JSON object."""
 
 
 class Backgrounds:
@@ -110,8 +116,8 @@ async def _keep(run: Run) -> None:
 async def follow(store: Store, owner: str, response_id: str, after: int) -> AsyncGenerator[StoredEvent]:
     """Yield the events of a background response after number `after`, each once and in order, up to its end.
 
-    Raises ResponseNotFound if the record disappears before then, and StoreUnavailable if the store fails for too long or has lost
-    events.
+    Raises ResponseNotFound if the record disappears before then, and StoreUnavailable if the store fails for too long, or has lost
+    or damaged events.
     """
     failing_since: float | None = None
     ended: Record | None = None  # as read before the last events were
@@ -126,11 +132,14 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
                 raise
             await asyncio.sleep(_PAUSE)
             continue
+        except UNREADABLE as error:
+            raise _damaged(response_id, error) from error
         failing_since = None
         if events:
-            after, ends = events[-1].number, events[-1].type in _TERMINAL
+            ends = events[-1].type in _TERMINAL
             events.reverse()
             while events:
+                after = _checked(response_id, events[-1], after + 1)
                 yield events.pop()  # its reader may take long: it alone holds the event
             if ends:
                 return  # regardless of what has become of the record
@@ -139,13 +148,34 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
             _gone(response_id)
         if record is ended:
             if after < record.last_event:
-                raise StoreUnavailable("The store has lost some events of this response. Retrieve the response itself instead.")
+                raise _lost()
             return
         if not record.running:
             ended = record
             continue
         with contextlib.suppress(StorageFull, StoreUnavailable):
             await store.changed(response_id, _FOLLOW_WAIT)
+
+
+def _checked(response_id: str, event: StoredEvent, number: int) -> int:
+    """Return the number of an event. Raises StoreUnavailable if it is not this one, or is no JSON text."""
+    if event.number != number:
+        raise _lost()
+    try:
+        msgspec.json.decode(event.content.decode(), type=_Content)
+    except UNREADABLE as error:
+        raise _damaged(response_id, error) from error
+    return number
+
+
+def _lost() -> StoreUnavailable:
+    return StoreUnavailable("The store has lost some events of this response. Retrieve the response itself instead.")
+
+
+def _damaged(response_id: str, error: Exception) -> StoreUnavailable:
+    _log.error("what is stored of the events of %s is damaged: %s", response_id, error)
+    problem = "What is stored of the events of this response is damaged. Retrieve the response itself instead."
+    return StoreUnavailable(problem, detail=f"{response_id}: {error}")
 
 
 async def cancelled(store: Store, owner: str, record: Record) -> Record:

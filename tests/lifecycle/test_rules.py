@@ -16,7 +16,7 @@ import pytest
 
 from codex_proxy.errors import IdempotencyConflict, ProxyError, StoreUnavailable
 from codex_proxy.lifecycle import background
-from codex_proxy.store.base import CONVERSATION, RUNNING, Change, Record
+from codex_proxy.store.base import CONVERSATION, RUNNING, Change, Record, StoredEvent
 from tests.lifecycle.bench import OWNER, Bench, Told
 from tests.support import virtual_time
 from tests.support.failing_store import How
@@ -220,6 +220,24 @@ async def _until_final(bench: Bench, key: str | None = None, **members: object) 
             return told
         await asyncio.sleep(1)
     raise AssertionError("never answered")
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"{", b"[]", None], ids=["no text", "half", "no object", "missing"])
+def test_a_follower_is_told_of_an_event_that_is_damaged_or_missing(content: bytes | None) -> None:
+    """And gets those before it."""
+
+    async def main() -> None:
+        async with Bench.at_work() as bench:
+            told = await bench.ask(background=True)
+            await asyncio.sleep(10)
+            events = bench.memory._kept[str(told.response_id)].events
+            events[3:4] = [] if content is None else [StoredEvent(3, events[3].type, content)]
+            seen: list[tuple[int, str]] = []
+            error = await _follow(bench, str(told.response_id), seen)
+            assert isinstance(error, StoreUnavailable)
+            assert [number for number, _ in seen] == [0, 1, 2]
+
+    virtual_time.run(main())
 
 
 def test_a_follower_that_has_the_last_event_needs_the_record_no_more() -> None:
