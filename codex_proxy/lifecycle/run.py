@@ -28,7 +28,7 @@ from codex_proxy.jobs import JobQueue
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.lifecycle.parts import Part
 from codex_proxy.store.base import Change, Record, StoredEvent, StoredPart
-from codex_proxy.turns import MessageCompleted, ReasoningCompleted, Turn, TurnCompleted, Usage, WorkCompleted
+from codex_proxy.turns import MessageCompleted, ReasoningCompleted, Turn, TurnCompleted, TurnEnd, Usage, WorkCompleted
 
 _WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: one beat, and one store call that hangs
 
@@ -167,7 +167,7 @@ class Run:
             assert self.job is not None
             event = await self.job.next_event()
             if self._stopped and self.job.read:
-                self._ready += self._noted(self.stream.cancel(_now()))
+                self._ready += self._noted(self.stream.cancel(_now(), event.usage if isinstance(event, TurnEnd) else None))
                 self._end(self._stopped)
                 break
             if self.state.phase == "queued" and self.job.begun:

@@ -21,11 +21,12 @@ from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.lifecycle.run import Run
 from codex_proxy.store.memory import MemoryStore
 from codex_proxy.tasks import see_out, spawn
-from codex_proxy.turns import MessageCompleted, MessageDelta, MessageStarted, Turn, TurnCompleted, TurnStarted
+from codex_proxy.turns import MessageCompleted, MessageDelta, MessageStarted, Turn, TurnCompleted, TurnStarted, Usage
 from tests.support.failing_store import FailingStore
 
 OWNER = "anna"
 PIECES = tuple(f"piece{number} " for number in range(5))
+COUNTED = Usage(7, 0, 3, 0)  # of a turn that is interrupted
 PACE = 0.5  # seconds between two of them
 
 
@@ -141,7 +142,7 @@ class Bench:
         await job.publish(MessageStarted("m1", None))
         for piece in PIECES:
             if job.interrupted.is_set():
-                job.end(TurnCompleted(None, interrupted=True))
+                job.end(TurnCompleted(COUNTED, interrupted=True))
                 return
             await job.publish(MessageDelta("m1", piece))
             await asyncio.sleep(PACE)

@@ -222,6 +222,20 @@ async def _until_final(bench: Bench, key: str | None = None, **members: object) 
     raise AssertionError("never answered")
 
 
+def test_a_cancel_keeps_the_usage_that_was_counted() -> None:
+    async def main() -> None:
+        async with Bench.at_work() as bench:
+            told = await bench.ask(background=True)
+            await asyncio.sleep(1)
+            record = await bench.memory.get(OWNER, str(told.response_id))
+            assert record is not None
+            record = await background.cancelled(bench.memory, OWNER, record)
+            usage = msgspec.json.decode(record.body)["usage"]
+            assert (record.status, usage["input_tokens"], usage["output_tokens"]) == ("cancelled", 7, 3)
+
+    virtual_time.run(main())
+
+
 @pytest.mark.parametrize("content", [b"\xff", b"{", b"[]", None], ids=["no text", "half", "no object", "missing"])
 def test_a_follower_is_told_of_an_event_that_is_damaged_or_missing(content: bytes | None) -> None:
     """And gets those before it."""
