@@ -240,7 +240,9 @@ async def _at_work(cli: Command, chosen: Settings, program: str) -> AsyncIterato
             told = 2
             trouble = await worker.sandbox_trouble()
             told = 3
-            if trouble is None:
+            if trouble is None and (as_root := command.trouble_as_root()) is not None:
+                yield Finding("sandbox", "warning", f"it works, but {as_root}.", "Run the server as another user.")
+            elif trouble is None:
                 yield Finding("sandbox", "ok", "commands can run in it, and cannot write outside it")
             else:
                 yield Finding("sandbox", "failed", f"Codex's sandbox does not work here: {trouble}.", _FOR_A_SANDBOX)

@@ -23,7 +23,8 @@ from codex_proxy.turns import Mode
 _log = logging.getLogger(__name__)
 
 OLDEST = (0, 147, 0)  # the first version with rawResponse/completed
-_SAFE_AS_ROOT = (0, 163, 0)  # run as root, the commands of 0.147.0 keep CAP_SYS_ADMIN
+_HIDES_AS_ROOT = (0, 163, 0)  # run as root, the commands of 0.147.0 keep CAP_SYS_ADMIN
+_KERNEL_SETTING = "/proc/sys/kernel/core_pattern"  # names a program that the kernel runs as root
 NEWEST_TESTED = (0, 171, 0)
 _PIP_INSTALL = f"{shlex.quote(sys.executable)} -m pip install"
 _VERSION_TIMEOUT = 20.0  # seconds, for a cold 300 MB binary on a slow disk
@@ -92,11 +93,22 @@ def find(settings: Settings) -> Command:
         )
     if version > NEWEST_TESTED:
         _log.warning("codex %s is newer than the newest tested version, %s", _dotted(version), _dotted(NEWEST_TESTED))
-    if version < _SAFE_AS_ROOT and os.geteuid() == 0:
+    if version < _HIDES_AS_ROOT and os.geteuid() == 0:
         _log.warning("codex %s run as root lets commands unmount what hides secrets from them: update it", _dotted(version))
     listed = _run(path, ["-c", _NO_LOGIN, "features", "list"], settings)
     features = frozenset(line.split()[0] for line in listed.splitlines() if line.split())
     return Command(path, version, features, _bundled_models(path, settings))
+
+
+def trouble_as_root() -> str | None:
+    """Why this server must not run as root; None if it does not, or if /proc/sys is read-only here, as in most containers.
+
+    Each command has a /proc of its own, of which bubblewrap does not cover /proc/sys, where root may write without any capability
+    (0.147.0 to 0.171.0). No rule of the permission profile helps: /proc is mounted over it.
+    """
+    if os.geteuid() == 0 and os.access(_KERNEL_SETTING, os.W_OK):
+        return "run as root, commands in any sandbox can change the kernel's settings in /proc/sys, and so take over the machine"
+    return None
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -100,6 +100,8 @@ async def _serve_with(chosen: Settings, warnings: list[str], sockets: Sequence[s
     for warning in roots.unusable(chosen.workspaces):
         _log.warning(warning)
     cli = command.find(chosen)
+    if not demo and (as_root := command.trouble_as_root()) is not None:
+        _log.warning("%s: run the server as another user", as_root)
     _log.info("codex %s at %s", cli.dotted_version, cli.path, extra={"terminal": ""})
     try:
         return await serving.serve(chosen, cli, functools.partial(banner.show, cli=cli, demo=demo), sockets)

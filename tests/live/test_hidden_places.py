@@ -91,6 +91,14 @@ _USUAL = [
     ".Xauthority",
     ".ICEauthority",
 ]
+_SEND = """
+import socket, sys
+for place in sys.argv[1:]:
+    try:
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendmsg([b"x"], [], 0, place)
+    except OSError as error:
+        print(error)
+"""
 _TOOLS = (".cargo/bin/cargo", ".rustup/toolchains/x", ".nvm/versions/node", ".pyenv/shims/python", ".local/bin/tool", "bin/own")
 
 
@@ -185,11 +193,18 @@ async def test_with_network_a_command_reaches_ports_and_none_of_the_usual_socket
         listener.listen()
     tries = "; ".join(f"curl -s -m 1 --unix-socket {place} http://x; [ $? = 28 ] && echo connected" for place in places)
     port = f"curl -s -m 2 {model.base_url}/none -o /dev/null -w '%{{http_code}}'"
+    mailboxes = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in places]
+    for mailbox, place in zip(mailboxes, places, strict=True):
+        mailbox.bind(f"{place}-d")
+    (home.workdir / "send.py").write_text(_SEND)  # which needs no network, as the sandbox has it
+    send = f"python3 send.py {' '.join(f'{place}-d' for place in places)}"
     environ |= {"CODEX_SANDBOX_MODE": "workspace-write", "CODEX_WORKSPACE_NETWORK_ACCESS": "1"}
     async with start_proxy() as proxy:
-        said = await outputs(proxy, model, runs(tries, port, "ls -A /tmp /var/tmp /run /var/run /var/lib"))
-    for listener in listeners:
-        listener.close()
+        said = await outputs(proxy, model, runs(tries, port, "ls -A /tmp /var/tmp /run /var/run /var/lib", send))
+        [sent] = await outputs(proxy, model, runs(send), network_access=False)
+    for one in (*listeners, *mailboxes):
+        one.close()
+    assert (said[3].count("No such file"), sent.count("No such file")) == (2, 2)
     assert "connected" not in said[0]
     assert "404" in said[1]
     assert "systemd" not in said[2]
