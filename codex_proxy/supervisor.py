@@ -75,6 +75,7 @@ class Supervisor:
                 if (job := await self._next_job(idle)) is not None:
                     with logs.about(job.course.about):
                         await self._see_to_its_end(job, workers)
+                    del job  # its trace may be large
                 elif not self._serves(idle.facts) and idle.outdated:  # the login or configuration has changed
                     workers.discard(idle)
                 else:

@@ -68,14 +68,15 @@ class Worker:
         self._settings = settings
         self._home = home.codex_home(settings)
         self._views = Views(settings, process.programs())
-        self.trace: Trace | None = None  # of the latest turn, for the turn that continues its conversation
+        self.trace: Trace | None = None  # of the turn that has just ended, for the one that continues its conversation
         self._threads = threads
         self._quota = quota
         connection.hears[methods.LIMITS] = quota.hear
         self.opener = Opener(connection, settings, threads)
         self._last: Recipe | None = None
         self._turns = 0
-        self._exchange: Exchange | None = None  # of the latest turn
+        self._exchange: Exchange | None = None  # of the running turn
+        self._begun = self._broken_off = False  # what became of the latest turn
 
     def __repr__(self) -> str:
         state = "gone" if self.gone.is_set() else "spent" if self.spent else "idle"
@@ -135,7 +136,7 @@ class Worker:
     @property
     def begun(self) -> bool:
         """Whether Codex has accepted the latest turn."""
-        return self._exchange is not None and self._exchange.begun
+        return self._begun if self._exchange is None else self._exchange.begun
 
     @property
     def unprepared(self) -> bool:
@@ -151,7 +152,7 @@ class Worker:
         """Why a spent worker is spent: a label for the metrics."""
         if self._left_something:
             return "left_something"
-        if self._exchange is not None and not self._exchange.clean:
+        if self._broken_off:
             return "broken_off"
         if self._turns >= self._settings.worker_max_turns:
             return "turn_limit"
@@ -175,7 +176,7 @@ class Worker:
         If `begun` is still false then, the turn may be run on another worker. Anything that ends this generator early leaves the
         worker spent.
         """
-        self._exchange = self.trace = None  # left from the previous turn
+        self._begun = self._broken_off = False
         if turn.mode == "agent":
             check_workspace(turn.cwd)
         if turn.keep == "disk" and not home.has_room(self._home):  # Codex would refuse the history, or lose new items
@@ -198,6 +199,10 @@ class Worker:
             ended = self._exchange is None or await self._exchange.wound_up()
             self.spent = not ended or self.ending or self._too_large()
             raise
+        finally:
+            if self._exchange is not None:
+                self._begun, self._broken_off = self._exchange.begun, not self._exchange.clean
+            self._exchange = self.trace = None  # they hold the whole conversation
         self._last = recipe
 
     async def _events(self, turn: Turn, recipe: Recipe, opening: Opening) -> AsyncGenerator[TurnEvent, None]:
@@ -214,9 +219,8 @@ class Worker:
     async def _look_back(self, thread: OpenThread, before: frozenset[int], *, unguarded: bool) -> None:
         """Decide after a turn whether the process may run another one."""
         assert self._exchange is not None
-        ran, clean = self._exchange.ran_something, self._exchange.clean
-        self._left_something = unguarded or (ran and not await self._cleaned(thread, before))
-        self.spent = not clean or self.ending or self._left_something or self._too_large()
+        self._left_something = unguarded or (self._exchange.ran_something and not await self._cleaned(thread, before))
+        self.spent = not self._exchange.clean or self.ending or self._left_something or self._too_large()
 
     async def _cleaned(self, thread: OpenThread, before: frozenset[int]) -> bool:
         """End the processes that a turn's commands left running; False when some remain, so that the worker must be replaced."""
@@ -265,9 +269,8 @@ class Worker:
 
     def _recipe(self, turn: Turn) -> Recipe:
         view = self._view(writes=turn.sandbox == "workspace-write", root=turn.root, network=turn.network)
-        recipe = self._recipe_for(turn.model, turn.cwd, view)
         return msgspec.structs.replace(
-            recipe,
+            self._recipe_for(turn.model, turn.cwd, view),
             web_search=turn.web_search,
             verbosity=turn.verbosity,
             raw_reasoning=turn.raw_reasoning,

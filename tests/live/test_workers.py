@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import json
 import os
 import signal
@@ -80,6 +81,9 @@ async def test_a_worker_is_replaced_after_its_number_of_turns(
         first = await _the_one_worker(proxy)
         assert (await proxy.chat(prompt="say")).status == 200
         assert await _the_one_worker(proxy) == first
+        gc.collect()
+        held = [one for one in gc.get_objects() if type(one) is Exchange]
+        assert held == []  # an idle worker has nothing of the conversation, which may be large
         assert (await proxy.chat(prompt="say")).status == 200
         async with asyncio.timeout(5):
             await ended(first)
