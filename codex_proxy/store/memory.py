@@ -50,13 +50,14 @@ class _Claimed(msgspec.Struct):
 
 
 class MemoryStore:
-    """A store in memory. Beyond `ttl` seconds or `max_bytes`, the oldest records of the largest owner go first."""
+    """A store in memory. Beyond `max_bytes`, what ended first of the largest owner goes first; after `ttl` seconds, any."""
 
     def __init__(self, ttl: float, max_bytes: int) -> None:
         self.failures = Counter[str]()
         self._ttl = ttl
         self._max_bytes = max_bytes
         self._kept: dict[str, Kept] = {}  # oldest first
+        self._ended: dict[str, Kept] = {}  # those that are not running, in the order in which they ended
         self._claims: dict[str, _Claimed] = {}
         self._leases: dict[str, float] = {}  # holder -> end of its lease
         self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # by record or claim that someone waits for
@@ -69,6 +70,8 @@ class MemoryStore:
             return
         self._kept[record.id] = kept = Kept(record, input_items, conversation, next(self._numbers))
         self._bytes[record.owner] += kept.size
+        if not record.running:
+            self._ended[record.id] = kept
         self._shrink()
 
     async def update(self, change: Change) -> bool:
@@ -84,7 +87,11 @@ class MemoryStore:
         kept.take(change)
         self._bytes[kept.record.owner] += kept.size - before
         self._tell(change.id)
-        self._shrink()
+        if kept.record.running:
+            self._shrink()
+        else:  # makes no room at once: its own readers have yet to see the end
+            kept.ended = next(self._numbers)
+            self._ended[change.id] = kept
         return True
 
     async def amend(self, owner: str, amendment: Amendment) -> bool:
@@ -94,7 +101,8 @@ class MemoryStore:
         before = kept.size
         kept.amend(amendment, next(self._numbers))
         self._bytes[owner] += kept.size - before
-        self._kept[amendment.id] = self._kept.pop(amendment.id)
+        for records in (self._kept, self._ended):
+            records[amendment.id] = records.pop(amendment.id)
         self._tell(amendment.id)
         self._shrink()
         return True
@@ -235,9 +243,11 @@ class MemoryStore:
         for record in [kept.record for kept in self._kept.values()]:
             if record.created_at < now - self._ttl and not record.running:
                 self._forget(record.id)
+        self._shrink()
 
     async def close(self) -> None:
         self._kept.clear()
+        self._ended.clear()
 
     def _tell(self, name: str) -> None:
         if change := self._changes.pop(name, None):
@@ -260,6 +270,7 @@ class MemoryStore:
 
     def _forget(self, record_id: str) -> None:
         kept = self._kept.pop(record_id)
+        self._ended.pop(record_id, None)
         self._bytes[kept.record.owner] -= kept.size
         self._tell(record_id)
 
@@ -273,10 +284,10 @@ class MemoryStore:
         """Forget a trace of an owner, or else an ended record or an answer. Returns False if there is none."""
         if self._traces.forget_oldest(owner):
             return True
-        kept = next((one for one in self._kept.values() if one.record.owner == owner and not one.record.running), None)
+        kept = next((one for one in self._ended.values() if one.record.owner == owner), None)
         answered = (one for one in self._claims.values() if one.owner == owner and one.claim.answer)
         claimed = min(answered, key=lambda one: one.number, default=None)
-        if claimed is not None and (kept is None or claimed.number < kept.number):
+        if claimed is not None and (kept is None or claimed.number < kept.ended):
             self._replace_answer(claimed, b"")
         elif kept is not None:
             self._forget(kept.record.id)

@@ -13,7 +13,7 @@ class Kept:
 
     def __init__(self, record: Record, input_items: bytes, conversation: bytes, number: int) -> None:
         self.record = record
-        self.number = number  # order of arrival
+        self.number = self.ended = number  # order of arrival, and of the end
         self.input_items = input_items
         self.conversation = conversation
         self.parts: list[StoredPart] = []  # sorted by number, like the events
@@ -29,7 +29,7 @@ class Kept:
         self.size += sum(_put(self.events, event) for event in change.events)
 
     def amend(self, amendment: Amendment, number: int) -> None:
-        self.number = number
+        self.number = self.ended = number
         body = self.record.body if amendment.body is None else amendment.body
         self.size += len(body) - len(self.record.body)
         changed = {"created_at": amendment.at, "body": body, "last_event": amendment.last_event}

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class RedisStore:
-    """A store in Redis. Beyond `ttl` seconds or `max_bytes`, the oldest records of the largest owner go first.
+    """A store in Redis. Beyond `max_bytes`, what ended first of the largest owner goes first; after `ttl` seconds, any.
 
     All instances must have the same bounds.
     """

@@ -27,7 +27,7 @@ local function each(id, what)
 end
 """
 
-# Its score in `ages` becomes that of a new record, so `keep` puts it last among what may be forgotten.
+# Its score in `ages` becomes that of a new record, and `keep` puts it last among what may be forgotten.
 AMEND = (
     _SHARED
     + """

@@ -10,7 +10,7 @@ ALIVE = "codex-proxy:alive:"  # followed by the holder: a silent channel; a hold
 # Keys: `record:ID` a hash; `events:ID` a sorted set by number; `ages` ids by created_at and, within a second, in order of arrival;
 # `sizes` bytes by id, events included; `totals` total bytes and number created; `running` ids. Entries that count are records (by
 # id), answers (by `claim:KEY`) and traces (by `trace:NAME`): `whose` has the owner of each, `owners` the bytes of each owner,
-# `surplus:OWNER` what may be forgotten, traces first, then by age; `answers` when answers and traces expire.
+# `surplus:OWNER` what may be forgotten, traces first, then by its end; `answers` when answers and traces expire.
 SHARED = """
 local P = 'codex-proxy:'; local AGES, SIZES, TOTALS, RUNNING = P .. 'ages', P .. 'sizes', P .. 'totals', P .. 'running'
 local OWNERS, WHOSE, ANSWERS = P .. 'owners', P .. 'whose', P .. 'answers'
@@ -90,7 +90,8 @@ local function keep(id, growth, life, most)
         redis.call('SADD', RUNNING, id)
     else
         redis.call('SREM', RUNNING, id)
-        redis.call('ZADD', surplus(owner), redis.call('ZSCORE', AGES, id) or 0, id)
+        local clock = redis.call('TIME')
+        redis.call('ZADD', surplus(owner), clock[1] + clock[2] / 1000000, id)
     end
     extend(life, {record(id), events(id), items(id), surplus(owner), AGES, SIZES, TOTALS, RUNNING, OWNERS, WHOSE})
     tell(id)
@@ -147,7 +148,7 @@ for i = 11 + parts, #ARGV, 2 do
     redis.call('ZREMRANGEBYSCORE', events(id), ARGV[i], ARGV[i])
     redis.call('ZADD', events(id), ARGV[i], ARGV[i + 1])
 end
-keep(id, growth, life, most)
+keep(id, growth, life, running(status) and most or math.huge) -- an end makes no room at once: its own readers have yet to see it
 return 1
 """
 

@@ -58,7 +58,7 @@ SELECT_SURPLUS = """
     SELECT * FROM (SELECT 'record', id FROM record WHERE NOT running AND created_at < ? ORDER BY created_at, number LIMIT 1)
     UNION ALL SELECT * FROM (SELECT iif(trace IS NULL, 'record', 'trace'), coalesce(trace, oldest) FROM (SELECT owner, bytes,
             (SELECT name FROM trace WHERE owner = share.owner AND length(content) > 0 ORDER BY ends_at LIMIT 1) AS trace,
-            (SELECT id FROM record WHERE owner = share.owner AND NOT running ORDER BY created_at, number LIMIT 1) AS oldest
+            (SELECT id FROM record WHERE owner = share.owner AND NOT running ORDER BY changed_at, number LIMIT 1) AS oldest
             FROM bound CROSS JOIN share WHERE is_over) AS share
         WHERE trace NOT NULL OR oldest NOT NULL OR EXISTS (SELECT 1 FROM claim WHERE owner = share.owner AND length(answer) > 0)
         ORDER BY bytes DESC LIMIT 1)"""

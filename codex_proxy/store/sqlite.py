@@ -46,7 +46,7 @@ POLL_INTERVAL = 0.2  # seconds between checks for changes by other processes
 
 
 class SqliteStore:
-    """A store in an SQLite file. Beyond `ttl` seconds or about `max_bytes`, the oldest records of the largest owner go first.
+    """A store in an SQLite file. Beyond about `max_bytes`, what ended first of the largest owner goes first.
 
     Create with `opened`.
     """
@@ -88,7 +88,8 @@ class SqliteStore:
                     return await self._is_end(change)
                 await db.executemany(sql.ADD_EVENT, [(one.number, one.type, one.content, change.id) for one in change.events])
                 await db.executemany(sql.ADD_PART, [(one.number, one.content, change.id) for one in change.parts])
-                gone = await forget_surplus(db, self._max_bytes)
+                if change.status in RUNNING:  # an end makes no room at once: its own readers have yet to see it
+                    gone = await forget_surplus(db, self._max_bytes)
         else:  # without either, the next create enforces the bound
             async with turn(self._writing, self._in_our_words):
                 with self._in_our_words():

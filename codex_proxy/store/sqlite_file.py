@@ -142,6 +142,10 @@ MIGRATIONS: list[tuple[str, ...]] = [
             WHERE status = 'conversation'""",
         "CREATE INDEX event_item ON event (record, type) WHERE type NOT GLOB 'response.*'",
     ),
+    (  # what ended first makes room first: what has ended just now has readers, however long ago it was created
+        "DROP INDEX record_of_owner",
+        "CREATE INDEX record_of_owner ON record (owner, changed_at, number) WHERE NOT running",
+    ),
 ]
 
 Row = tuple[Any, ...]  # Any: whatever the statement selects

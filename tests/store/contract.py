@@ -481,6 +481,21 @@ class Contract:
             assert kept == list(range(200 - len(kept), 200))
             assert NARROW // 2 < len(kept) * 20_000 <= NARROW
 
+    @pytest.mark.parametrize("size", [100_000, 2 * NARROW])
+    async def test_what_has_just_ended_goes_last_however_old_it_is(self, open_store: Opener, size: int) -> None:
+        """Its readers have yet to hear of its end. What alone is too large is there until something else comes."""
+        record = a_record("long", age=300)
+        end = msgspec.structs.replace(record, status="completed", body=b"x" * size)
+        async with open_store(TTL, NARROW) as store:
+            await put(store, record)
+            for number in range(12):
+                await put(store, ended(a_record(str(number), age=200 - number)), b"x" * 100_000)
+            assert await store.update(change(end, some_events(0, 3)))
+            assert await store.get("anna", "long") == msgspec.structs.replace(end, last_event=3)
+            await put(store, ended(a_record("next")), b"x" * 100_000)
+            assert (await store.get("anna", "long") is None) == (size > NARROW)
+            assert await store.get("anna", "next") is not None
+
     async def test_what_one_owner_has_too_much_of_costs_nobody_else(self, open_store: Opener) -> None:
         async with open_store(TTL, NARROW) as store:
             for number in range(10):

@@ -335,6 +335,12 @@ _HELD = [
         "INSERT INTO input VALUES (1, x'5b5d', x'5b5d')",
         _EVENT,
     ),
+    (
+        "INSERT INTO record VALUES (1, 'resp_1', 'anna', 1, 'completed', FALSE, NULL, FALSE, 1, 0, 8, 0)",
+        "INSERT INTO body VALUES (1, x'7b7d')",
+        "INSERT INTO input VALUES (1, x'5b5d', x'5b5d')",
+        _EVENT,
+    ),
 ]
 
 
