@@ -196,6 +196,16 @@ class Conversations:
                 return record
         raise _too_busy()
 
+    async def withdraw(self, owner: str, name: str, added: Sequence[StoredEvent]) -> None:
+        """Remove those items that are still there as they were added. Raises ConversationNotFound."""
+        for _ in range(_TRIES):
+            record = await self.get(owner, name)
+            found = await self._find(owner, name, [one.type for one in added])
+            there = [one for one in found if one in added]
+            if not there or await self.store.amend(owner, _amendment(record, removed=there)):
+                return
+        raise _too_busy()
+
     async def delete(self, owner: str, name: str) -> None:
         """Delete a conversation. Raises ConversationNotFound."""
         await self.get(owner, name)

@@ -64,14 +64,26 @@ class Part:
         if not await self._conversations.store.bind(self.key, self.holder, self._conversations.lock_time, response_id):
             raise _locked("The input took so long to read that another response may have been made in its conversation. Try again.")
 
-    async def close(self, response: Response | None) -> None:
-        """Add the items of an ended response, unless it failed or was cancelled, and release the lock. Idempotent.
+    async def add(self, response: Response) -> None:
+        """Add the items of an ended response, unless it failed or was cancelled. Idempotent.
 
         Raises StorageFull and StoreUnavailable.
         """
-        if response is not None and response.status in _ENDED_WELL and not self._added:
+        if response.status in _ENDED_WELL and not self._added:
             await self._add(response)
             self._added = True
+
+    async def withdraw(self) -> None:
+        """Remove what was added, as the record had ended otherwise by then. Idempotent; raises StorageFull and StoreUnavailable."""
+        if not self._tried:
+            return
+        try:
+            await self._conversations.withdraw(self._owner, self._name, self._tried)
+        except ConversationNotFound:
+            _log.info("the conversation %s was deleted before its response ended", self._name)
+
+    async def release(self) -> None:
+        """Release the lock. Idempotent; raises StoreUnavailable."""
         await self._conversations.store.release(self.key, self.holder)
 
     async def _add(self, response: Response) -> None:

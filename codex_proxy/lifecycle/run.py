@@ -245,8 +245,8 @@ class Run:
         self._written.set()
 
     async def _write_end(self) -> None:
-        if self._part is not None:
-            await self._part.close(None if self.asked.prewarm or await self._ended_elsewhere() else self.stream.response)
+        if self._part is not None and not self.asked.prewarm:
+            await (self._part.withdraw() if await self._ended_elsewhere() else self._part.add(self.stream.response))
         reason = self.state.reason
         try:
             if self.asked.store:
@@ -255,6 +255,10 @@ class Run:
             record = await self._instance.store.get(self.owner, self.id)
             self._lost = "deleted" if record is None else record.status
             reason = f"its record had ended before: {self._lost}"
+            if self._part is not None:
+                await self._part.withdraw()
+        if self._part is not None:
+            await self._part.release()
         self._over(reason)
 
     async def _ended_elsewhere(self) -> bool:

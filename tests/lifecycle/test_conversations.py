@@ -120,7 +120,8 @@ async def test_a_conversation_with_too_many_values_takes_no_more_and_is_read_onc
     assert store.calls.count("page") == 1  # counted on
     part, _ = await conversations.enter("anna", name)
     part.given = one
-    await part.close(msgspec.structs.replace(BLANK, status="completed"))
+    await part.add(msgspec.structs.replace(BLANK, status="completed"))
+    await part.release()
     await conversations.add("anna", name, one)
     with pytest.raises(InvalidRequest, match="may have 510 values"):
         await conversations.add("anna", name, one)
@@ -136,7 +137,7 @@ async def test_what_a_response_adds_is_joined_in_the_thread_and_comes_in_order(d
     part.given = msgspec.json.encode([{"type": "message", "id": "given", "role": "user", "content": "x" * 100_000}])
     decoding.sizes.clear()
     answer = OutputMessage("said", "completed", ())
-    await part.close(msgspec.structs.replace(BLANK, status="completed", output=(answer,)))
+    await part.add(msgspec.structs.replace(BLANK, status="completed", output=(answer,)))
     assert [one.type for one in (await conversations.page("anna", name, 3, "asc", "msg_28")).items] == ["msg_29", "given", "said"]
     whole = len(part.given) + len(msgspec.json.encode(answer))
     assert (len(items), decoding.sizes) == (_ITEMS, [whole, whole + 1, whole + 1])  # joined, its ids read, its items made
@@ -179,14 +180,15 @@ async def test_a_lock_is_that_of_a_response_that_is_being_made(decoding: Decodin
         second, _ = await conversations.enter("anna", name)
         with pytest.raises(ConversationLocked):
             await first.bind(record.id)
-        await first.close(msgspec.structs.replace(BLANK, id="resp_1", status="completed"))
+        await first.add(msgspec.structs.replace(BLANK, id="resp_1", status="completed"))
+        await first.release()
         with pytest.raises(ConversationLocked):
             await conversations.enter("anna", name)
-        await second.close(None)
+        await second.release()
         assert len(await conversations.items("anna", name)) == _ITEMS
     for instance, given_up in (("there", True), ("here", False)):
         elsewhere = Conversations(store, Outbox(), 60.0, decoding, instance)
         await elsewhere.enter("anna", name)
         with contextlib.nullcontext() if given_up else pytest.raises(ConversationLocked):
             third, _ = await conversations.enter("anna", name)
-            await third.close(None)
+            await third.release()

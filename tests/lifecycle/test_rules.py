@@ -270,7 +270,7 @@ def test_a_follower_that_has_the_last_event_needs_the_record_no_more() -> None:
     virtual_time.run(main())
 
 
-@pytest.mark.parametrize("elsewhere", ["failed", "deleted"])
+@pytest.mark.parametrize("elsewhere", ["failed", "deleted", "failed while it is added"])
 def test_what_ended_elsewhere_adds_nothing_to_its_conversation(elsewhere: str) -> None:
     """Another instance took this one for dead, or a client deleted the response there."""
 
@@ -280,7 +280,11 @@ def test_what_ended_elsewhere_adds_nothing_to_its_conversation(elsewhere: str) -
             asking = asyncio.ensure_future(bench.ask(conversation=name))
             await asyncio.sleep(1)
             [record] = await bench.memory.held(bench.instance.name)
-            if elsewhere == "failed":
+            if elsewhere == "failed while it is added":
+                bench.store.slow.add("amend")
+                while await _roles(bench, name) == []:
+                    await asyncio.sleep(0.1)
+            if elsewhere != "deleted":
                 await bench.memory.update(Change(id=record.id, status="failed"))
             else:
                 await bench.memory.delete(OWNER, record.id)
