@@ -3,11 +3,10 @@
     queued -> running -> unwritten -> written        a state says why it is what it is
        `---------------------^                       left, cancelled or refused before Codex was told of the turn
 
-The only way out is `_end`: however the run ended, its end goes to the outbox and stays there until the store accepts it.
-Completion is written before it is reported.
+The only way out is `_end`: however the run ended, its end goes to the outbox and stays there until the store accepts it; `ending`
+is what is written. Completion is written before it is reported.
 """
 
-import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -21,16 +20,14 @@ from codex_proxy.dialects.responses.events import StreamEvent
 from codex_proxy.dialects.responses.replay import repeated
 from codex_proxy.dialects.responses.request import ResponsesRequest
 from codex_proxy.dialects.responses.stream import ResponsesStream
-from codex_proxy.errors import ProxyError, RecordEnded, StoreUnavailable
 from codex_proxy.history import History
 from codex_proxy.job import Job
 from codex_proxy.jobs import JobQueue
+from codex_proxy.lifecycle.ending import Ending
 from codex_proxy.lifecycle.instance import Instance
 from codex_proxy.lifecycle.parts import Part
 from codex_proxy.store.base import Change, Record, StoredEvent, StoredPart
 from codex_proxy.turns import MessageCompleted, ReasoningCompleted, Turn, TurnCompleted, TurnEnd, Usage, WorkCompleted
-
-_WRITTEN_WITHIN = 8.0  # seconds that a reader waits for the end to be written: one beat, and one store call that hangs
 
 _NO_TOKENS = Usage(0, 0, 0, 0)
 _BOUNDARIES = (MessageCompleted, ReasoningCompleted)  # where a turn may end for a steering input; also after work
@@ -91,8 +88,7 @@ class Run:
         self._ready: list[StreamEvent] = []
         self._unkept: list[StoredEvent] = []  # events not yet stored
         self._kept_items = 0  # number of recorded items that are stored
-        self._written = asyncio.Event()
-        self._lost: str | None = None  # how the record ended instead
+        self._ending: Ending | None = None
 
     def __repr__(self) -> str:
         return f"<Run {self.id} {self.state.phase}: {self.state.reason}>"
@@ -183,8 +179,8 @@ class Run:
                     whole = self.stream.response.status == "completed" and not self.stream.enough
                     self._remember(self.job, repeated(self.stream.response.output), whole)
                 self._end(f"its turn ended: {self.stream.response.status}")
-        if self.state.ended and (self.asked.prewarm or not self.asked.background):
-            await self._be_written()
+        if self._ending is not None and (self.asked.prewarm or not self.asked.background):
+            await self._ending.written()
         ready, self._ready = self._ready, []
         return ready
 
@@ -235,55 +231,19 @@ class Run:
         """End the run."""
         if self.asked.store or self._part is not None:
             self.state = State("unwritten", reason)
-            self._instance.outbox.put(f"the end of {self.id}", self._write_end)
+            change = self._change(self._unkept) if self.asked.store else None
+            self._ending = ending = Ending(self._instance.store, self.owner, self.stream, change, self._part)
+            self._instance.outbox.put(f"the end of {self.id}", lambda: self._write(ending))
         else:
             self._over(reason)
+
+    async def _write(self, ending: Ending) -> None:
+        await ending.write(adds=not self.asked.prewarm)
+        self._over(self.state.reason if ending.lost is None else f"its record had ended before: {ending.lost}")
 
     def _over(self, reason: str) -> None:
         self.state = State("written", reason)
         self._instance.live.pop(self.id, None)
-        self._written.set()
-
-    async def _write_end(self) -> None:
-        if self._part is not None and not self.asked.prewarm:
-            await (self._part.withdraw() if await self._ended_elsewhere() else self._part.add(self.stream.response))
-        reason = self.state.reason
-        try:
-            if self.asked.store:
-                await self._instance.store.update(self._change(self._unkept))
-        except RecordEnded:
-            record = await self._instance.store.get(self.owner, self.id)
-            self._lost = "deleted" if record is None else record.status
-            reason = f"its record had ended before: {self._lost}"
-            if self._part is not None:
-                await self._part.withdraw()
-        if self._part is not None:
-            await self._part.release()
-        self._over(reason)
-
-    async def _ended_elsewhere(self) -> bool:
-        """Return whether the record has been deleted, or has ended otherwise: then nothing of it belongs in the conversation."""
-        if not self.asked.store:
-            return False
-        record = await self._instance.store.get(self.owner, self.id)
-        return record is None or not (record.running or record.status == self.stream.response.status)
-
-    async def _be_written(self) -> None:
-        try:
-            async with asyncio.timeout(_WRITTEN_WITHIN):
-                await self._written.wait()
-        except TimeoutError:
-            later = f"stored yet. Retrieve it later: {self.id}" if self.asked.store else "added to its conversation yet."
-            raise self._failed(f"The turn has ended, but its response could not be {later}") from None
-        if self._lost is not None:
-            raise self._failed(f"The record of the response {self.id} was ended by another server: {self._lost}.")
-
-    def _failed(self, message: str) -> ProxyError:
-        if self.stream.failure is not None:
-            return self.stream.failure
-        error = StoreUnavailable(message)
-        error.begun = True
-        return error
 
     def _noted(self, events: Sequence[StreamEvent]) -> list[StreamEvent]:
         """Return the events; those of a background response are also queued for the store."""
