@@ -11,8 +11,8 @@ import os
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -187,21 +187,6 @@ def check(path: Path) -> None:
 async def run(db: aiosqlite.Connection, statement: str, *values: object) -> list[Row]:
     """Run one statement to its end: an unfinished SELECT would keep the WAL from being copied."""
     return [tuple(row) for row in await db.execute_fetchall(statement, values)]
-
-
-@asynccontextmanager
-async def turn(writing: asyncio.Lock, words: Callable[[], AbstractContextManager[None]]) -> AsyncIterator[None]:
-    """Hold the lock of the only writer. Raises StoreUnavailable when others take too long: waits in vain would add up."""
-    with words():
-        try:
-            async with asyncio.timeout(BUSY_TIMEOUT):
-                await writing.acquire()
-        except TimeoutError:
-            raise TimeoutError("earlier writes take too long") from None
-    try:
-        yield
-    finally:
-        writing.release()
 
 
 @contextmanager

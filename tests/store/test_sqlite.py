@@ -238,7 +238,7 @@ async def test_waits_for_a_locked_file_do_not_add_up(path: Path, open_store: Ope
     async with open_store(TTL, ROOMY) as store:
         assert isinstance(store, SqliteStore)
         monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT", 0.2)
-        await store._writer.execute("PRAGMA busy_timeout = 200")
+        await store._db._writer.execute("PRAGMA busy_timeout = 200")
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             began = time.monotonic()
