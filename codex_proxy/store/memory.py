@@ -4,6 +4,7 @@ import asyncio
 import bisect
 import contextlib
 import itertools
+import math
 import time
 import weakref
 from collections import Counter
@@ -28,25 +29,12 @@ from codex_proxy.store.base import (
     StoredEvent,
     StoredTrace,
 )
+from codex_proxy.store.memory_claims import MemoryClaims
 from codex_proxy.store.memory_records import Kept, number_of
 from codex_proxy.store.memory_traces import MemoryTraces
 from codex_proxy.store.rates import Hit
 
 EVENTS_AT_ONCE = 1000
-
-
-class _Claimed(msgspec.Struct):
-    """A claim with its owner, its holder, and its end on the monotonic clock."""
-
-    owner: str
-    holder: str
-    ends_at: float
-    claim: Claim
-    number: int = 0  # order of arrival of the answer
-
-    @property
-    def size(self) -> int:
-        return len(self.claim.answer or b"")
 
 
 class MemoryStore:
@@ -58,10 +46,10 @@ class MemoryStore:
         self._max_bytes = max_bytes
         self._kept: dict[str, Kept] = {}  # oldest first
         self._ended: dict[str, Kept] = {}  # those that are not running, in the order in which they ended
-        self._claims: dict[str, _Claimed] = {}
         self._leases: dict[str, float] = {}  # holder -> end of its lease
         self._changes = weakref.WeakValueDictionary[str, asyncio.Event]()  # by record or claim that someone waits for
         self._bytes = Counter[str]()  # by owner
+        self._claims = MemoryClaims(self._bytes)
         self._traces = MemoryTraces(self._bytes)
         self._numbers = itertools.count(1)
 
@@ -184,35 +172,21 @@ class MemoryStore:
                 await change.wait()
 
     async def claim(self, key: str, owner: str, fingerprint: str, holder: str, lease: float) -> Claim | None:
-        now = time.monotonic()
-        for old in [old for old, claimed in self._claims.items() if claimed.ends_at < now]:
-            self._bytes[self._claims[old].owner] -= self._claims.pop(old).size
-        claimed = self._claims.setdefault(key, _Claimed(owner, holder, now + lease, Claim(fingerprint, holder=holder)))
-        return None if claimed.holder == holder else claimed.claim
+        return self._claims.claim(key, owner, fingerprint, holder, lease)
 
     async def bind(self, key: str, holder: str, ttl: float, response_id: str | None) -> bool:
-        if (claimed := self._claimed(key, holder)) is None:
-            return False
-        claimed.ends_at = time.monotonic() + ttl
-        claimed.claim = msgspec.structs.replace(claimed.claim, response_id=response_id)
-        self._tell(key)
-        return True
+        if bound := self._claims.bind(key, holder, ttl, response_id):
+            self._tell(key)
+        return bound
 
     async def answer(self, key: str, holder: str, answer: bytes) -> None:
-        if (claimed := self._claimed(key, holder)) is not None:
-            claimed.number = next(self._numbers)
-            self._replace_answer(claimed, answer)
+        if self._claims.answer(key, holder, answer, next(self._numbers)):
             self._tell(key)
             self._shrink()
 
     async def release(self, key: str, holder: str) -> None:
-        if (claimed := self._claimed(key, holder)) is not None and claimed.claim.answer is None:
-            del self._claims[key]
+        if self._claims.release(key, holder):
             self._tell(key)
-
-    def _claimed(self, key: str, holder: str) -> "_Claimed | None":
-        claimed = self._claims.get(key)
-        return claimed if claimed is not None and claimed.holder == holder else None
 
     async def keep_trace(self, owner: str, name: str, identity: str, content: bytes, ttl: float, instead: str) -> None:
         self._traces.keep(owner, name, identity, content, ttl, instead)
@@ -264,10 +238,6 @@ class MemoryStore:
     def _running(self) -> list[Record]:
         return [kept.record for kept in self._kept.values() if kept.record.running]
 
-    def _replace_answer(self, claimed: _Claimed, answer: bytes) -> None:
-        self._bytes[claimed.owner] += len(answer) - claimed.size
-        claimed.claim = msgspec.structs.replace(claimed.claim, answer=answer)
-
     def _forget(self, record_id: str) -> None:
         kept = self._kept.pop(record_id)
         self._ended.pop(record_id, None)
@@ -285,13 +255,11 @@ class MemoryStore:
         if self._traces.forget_oldest(owner):
             return True
         kept = next((one for one in self._ended.values() if one.record.owner == owner), None)
-        answered = (one for one in self._claims.values() if one.owner == owner and one.claim.answer)
-        claimed = min(answered, key=lambda one: one.number, default=None)
-        if claimed is not None and (kept is None or claimed.number < kept.ended):
-            self._replace_answer(claimed, b"")
-        elif kept is not None:
+        if self._claims.forget_oldest(owner, math.inf if kept is None else kept.ended):
+            return True
+        if kept is not None:
             self._forget(kept.record.id)
-        return kept is not None or claimed is not None
+        return kept is not None
 
 
 def _fitting(sizes: Iterable[int], most: int) -> int:

@@ -24,7 +24,7 @@ async def test_a_claim_that_is_lost_before_it_is_bound_is_made_again_unless_anot
     store = MemoryStore(3600, 1_000_000)
     claims = Claims(store, Outbox(), 0.05, "here")
     first = await _entered(claims)
-    [key] = store._claims
+    [key] = store._claims._all
     await store.release(key, first.holder)
     await first.bind(None)
     with pytest.raises(IdempotencyConflict, match="not run again"):
@@ -51,7 +51,7 @@ def test_a_key_of_a_turn_that_was_refused_after_all_is_free_and_not_answered_by_
         again = tasks.spawn("repetition", _entered(claims))
         await asyncio.sleep(4)
         assert not again.done()
-        [key] = store._claims
+        [key] = store._claims._all
         await store.release(key, first.holder)
         await again
 
