@@ -79,7 +79,7 @@ class Backgrounds:
     async def _stop_when_wanted(self, run: Run) -> None:
         """Stop the run once it is cancelled, on any instance, or its record is deleted."""
         while True:
-            with contextlib.suppress(StorageFull, StoreUnavailable):  # retried in the next round
+            with contextlib.suppress(StorageFull, StoreUnavailable, *UNREADABLE):  # retried in the next round
                 record = await self._store.get(run.owner, run.id)
                 if record is None or record.cancel_wanted:
                     return run.stop("it was cancelled" if record else "it was deleted")
@@ -111,6 +111,9 @@ async def _keep(run: Run) -> None:
     except (StorageFull, StoreUnavailable) as error:
         _log.warning("the events of %s have to wait: %s %s", run.id, error, error.detail)
         await asyncio.sleep(_PAUSE)
+    except UNREADABLE:  # the response itself is well
+        _log.exception("the events of %s have to wait", run.id)
+        await asyncio.sleep(_PAUSE)
 
 
 async def follow(store: Store, owner: str, response_id: str, after: int) -> AsyncGenerator[StoredEvent]:
@@ -126,6 +129,7 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
         try:
             events = await store.events(owner, response_id, after)
             record = None if events else ended or await store.get(owner, response_id)
+            whole = not events and ended is not None and await _is_whole(store, ended, after)
         except (StorageFull, StoreUnavailable):
             failing_since = failing_since or clock()
             if clock() - failing_since > FOLLOW_PATIENCE:
@@ -146,15 +150,21 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
             continue
         if record is None:
             _gone(response_id)
-        if record is ended:
-            if after < record.last_event:
-                raise _lost()
+        if whole:
             return
+        if record is ended:
+            raise _lost()
         if not record.running:
             ended = record
             continue
         with contextlib.suppress(StorageFull, StoreUnavailable):
             await store.changed(response_id, _FOLLOW_WAIT)
+
+
+async def _is_whole(store: Store, record: Record, after: int) -> bool:
+    """Return whether an ended response has no events after this number, and has a last one: not so if its body was damaged."""
+    last = await store.events(record.owner, record.id, record.last_event - 1)
+    return after >= record.last_event and last != [] and last[-1].type in _TERMINAL
 
 
 def _checked(response_id: str, event: StoredEvent, number: int) -> int:

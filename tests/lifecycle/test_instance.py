@@ -3,6 +3,7 @@
 import asyncio
 
 import msgspec
+import pytest
 
 from codex_proxy.errors import StoreUnavailable
 from codex_proxy.lifecycle.background import follow
@@ -42,6 +43,8 @@ def test_the_heart_beats_on_after_nonsense_and_ends_a_record_whose_body_is_damag
             await asyncio.sleep(3.5 * BEAT)
             assert store.beats == 4
             found = [await store.get("ann", name) for name in damaged]
+            with pytest.raises(StoreUnavailable):  # there is no last event
+                _ = [event async for event in follow(store, "ann", "resp_0", -1)]
         assert [record and record.status for record in found] == ["failed"] * len(bodies)
 
     virtual_time.run(main())

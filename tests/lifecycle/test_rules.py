@@ -236,6 +236,21 @@ def test_a_cancel_keeps_the_usage_that_was_counted() -> None:
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("cancels", [False, True])
+def test_an_answer_that_cannot_be_read_neither_cancels_a_background_response_nor_a_cancel(cancels: bool) -> None:
+    async def main() -> None:
+        async with Bench.at_work() as bench:
+            bench.store.nonsense |= {"update", "get", "changed"}
+            told = await bench.ask(background=True)
+            await asyncio.sleep(1)
+            if cancels:
+                await bench.memory.want_cancel(OWNER, str(told.response_id))
+            await asyncio.sleep(10)
+            assert await bench.status(told.response_id) == ("cancelled" if cancels else "completed")
+
+    virtual_time.run(main())
+
+
 @pytest.mark.parametrize("content", [b"\xff", b"{", b"[]", None], ids=["no text", "half", "no object", "missing"])
 def test_a_follower_is_told_of_an_event_that_is_damaged_or_missing(content: bytes | None) -> None:
     """And gets those before it."""

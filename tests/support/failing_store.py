@@ -16,13 +16,15 @@ SLOW = 1.0  # seconds
 class FailingStore:
     """Stands before a store. `calls` are counted from 1 on, those of the heart too.
 
-    Calls that fail by name: `broken` are refused, of those `lost` only the answer is; `slow` ones take a second more.
+    Calls that fail by name: `broken` are refused, of those `lost` only the answer is; `slow` ones take a second more. The next
+    answer of each of `nonsense` cannot be read.
     """
 
     def __init__(self, store: Store) -> None:
         self.broken: set[str] = set()
         self.lost: set[str] = set()
         self.slow: set[str] = set()
+        self.nonsense: set[str] = set()
         self.calls: list[str] = []
         self._store = store
         self._how: How = "refused"
@@ -54,6 +56,9 @@ class FailingStore:
 
         async def call(*arguments: Any) -> Any:
             self.calls.append(name)
+            if name in self.nonsense:
+                self.nonsense.remove(name)
+                raise TypeError("cannot unpack")
             how = self._fails(name)
             answer = None if how in ("refused", "hangs") else await method(*arguments)
             if how is None:
