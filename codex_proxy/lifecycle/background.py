@@ -163,7 +163,8 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
 
 async def _is_whole(store: Store, record: Record, after: int) -> bool:
     """Return whether an ended response has no events after this number, and has a last one: not so if its body was damaged."""
-    last = await store.events(record.owner, record.id, record.last_event - 1)
+    number = record.last_event if record.last_event >= 0 else after  # an earlier version's record does not have it
+    last = await store.events(record.owner, record.id, number - 1)
     return after >= record.last_event and last != [] and last[-1].type in _TERMINAL
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from codex_proxy.errors import IdempotencyConflict, ProxyError, StoreUnavailable
 from codex_proxy.lifecycle import background
+from codex_proxy.store import memory
 from codex_proxy.store.base import CONVERSATION, RUNNING, Change, Record, StoredEvent
 from tests.lifecycle.bench import OWNER, Bench, Told
 from tests.support import virtual_time
@@ -265,6 +266,24 @@ def test_a_follower_is_told_of_an_event_that_is_damaged_or_missing(content: byte
             error = await _follow(bench, str(told.response_id), seen)
             assert isinstance(error, StoreUnavailable)
             assert [number for number, _ in seen] == [0, 1, 2]
+
+    virtual_time.run(main())
+
+
+def test_a_record_of_an_earlier_version_ends_for_who_has_its_last_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not say which one that is."""
+    monkeypatch.setattr(memory, "EVENTS_AT_ONCE", 3)
+
+    async def main() -> None:
+        async with Bench.at_work() as bench:
+            told = await bench.ask(background=True)
+            await asyncio.sleep(10)
+            kept = bench.memory._kept[str(told.response_id)]
+            kept.record = msgspec.structs.replace(kept.record, last_event=-1)
+            seen: list[tuple[int, str]] = []
+            assert await _follow(bench, str(told.response_id), seen) is None
+            assert await _follow(bench, str(told.response_id), seen) is None
+            assert [number for number, _ in seen] == list(range(kept.events[-1].number + 1))
 
     virtual_time.run(main())
 
