@@ -49,7 +49,7 @@ def _calls(request: ModelRequest) -> Iterator[Step]:
     prompt, must_call = request.prompt, _MUST_CALL in request.prompt
     if must_call:
         prompt = next(iter(memory.said_before(request.said_by_user)[-1:]), "")
-    theirs = list(_client_tools(request.body.get("tools", ())))
+    theirs = list(_client_tools(request.tools))
     named = [tool for tool in theirs if _is_named(tool["name"], prompt)]
     for number, tool in enumerate(named or (theirs[:1] if must_call else [])):
         arguments = json.dumps(examples.fitting(tool.get("parameters") or {"type": "object"}, prompt))

@@ -22,8 +22,14 @@ class ModelRequest(msgspec.Struct, frozen=True):
         return items
 
     @property
+    def tools(self) -> list[dict[str, Any]]:
+        """The tools of the request; for most models Codex sends them as an item of the input, `additional_tools`."""
+        given = [item.get("tools", ()) for item in self.input if item.get("type") == "additional_tools"]
+        return [*self.body.get("tools", ()), *(tool for tools in given for tool in tools)]
+
+    @property
     def tool_names(self) -> list[str]:
-        return [str(tool.get("name", tool["type"])) for tool in self.body.get("tools", ())]
+        return [str(tool.get("name", tool["type"])) for tool in self.tools]
 
     @property
     def prompt(self) -> str:

@@ -91,7 +91,8 @@ def cached_share(requests: list[ModelRequest]) -> float:
 
 def told_once(requests: list[ModelRequest]) -> bool:
     """Whether the last request has what Codex tells of itself once, at its head, and no place that only one process has."""
-    told = [any(mark in str(item) for mark in _OF_ITSELF) for item in requests[-1].input]
+    items = [item for item in requests[-1].input if item["type"] != "additional_tools"]
+    told = [any(mark in str(item) for mark in _OF_ITSELF) for item in items]
     return sum(told) == len([*takewhile(bool, told)]) <= len(_OF_ITSELF) and "codex-arg0" not in str(requests[-1].body)
 
 

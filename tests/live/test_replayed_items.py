@@ -251,7 +251,7 @@ async def test_tools_of_items_join_those_of_the_request_for_the_rest_of_the_conv
     again = await post(proxy, body | {"input": "go on", "previous_response_id": first["id"]}, route=RESPONSES)
     assert again.status == 200, await again.text()
     for request in model.requests:
-        tools = {tool.get("name", tool["type"]): tool for tool in request.body["tools"]}
+        tools = {tool.get("name", tool["type"]): tool for tool in request.tools}
         assert tools["look"]["description"] == "Looks again."
         assert [tool["name"] for tool in tools["git"]["tools"]] == ["log"]
         assert "web_search" in tools

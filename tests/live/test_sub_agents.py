@@ -41,7 +41,7 @@ async def test_an_agent_cannot_start_another(start_proxy: ProxyStarter, home: Ho
             answer = await proxy.chat(prompt="spawn", model=name)
             assert answer.status == 200
             asked = model.requests[before:]
-            told = json.dumps([(request.body.get("tools"), request.input[:-2]) for request in asked])
+            told = json.dumps([(request.tools, request.input[:-2]) for request in asked])
             assert not [tool for tool in ("spawn_agent", "create_goal", "sub-agent") if tool in told]
             assert len(asked) == 2  # the call and its refusal, and no call of another agent
             assert {request.body["model"] for request in asked} == {name.removesuffix(" chat")}

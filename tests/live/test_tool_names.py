@@ -26,8 +26,7 @@ _GROUPS = (
 def _calls_all(request: ModelRequest) -> list[Call]:
     """A call of every tool of the client's that the model sees: they are all described as "The …"."""
     calls: list[Call] = []
-    later = [tool for item in request.input if item["type"] == "additional_tools" for tool in item["tools"]]  # as in code mode
-    for tool in [*request.body.get("tools", []), *later]:
+    for tool in request.tools:
         for inner in tool.get("tools", [tool]):
             if re.fullmatch(r"The \S+\.", inner.get("description") or ""):
                 group = tool["name"] if tool["type"] == "namespace" else None
@@ -81,7 +80,7 @@ async def test_a_tuple_in_a_schema_reaches_the_model_in_words_that_codex_underst
     tool["function"]["parameters"]["properties"] |= {"point": point, "level": {"enum": [1, 2]}, "any": True}
     answer = await proxy.chat(prompt="go", tools=[tool])
     assert answer.status == 200, await answer.text()
-    (seen,) = [tool for tool in model.requests[-1].body["tools"] if tool.get("name") == "plot"]
+    (seen,) = [tool for tool in model.requests[-1].tools if tool.get("name") == "plot"]
     properties = seen["parameters"]["properties"]
     assert properties["point"]["items"] == {"anyOf": [{"type": "string"}, {"type": "integer"}]}
     assert "item 2 fits" in properties["point"]["description"]

@@ -47,7 +47,7 @@ def _problems(request: ModelRequest) -> Iterator[str]:
     yield from _calls(request.input)
     named = Counter(str(item["id"]) for item in request.input if item.get("id"))
     yield from (f"Duplicate item found with id {name}." for name, times in named.items() if times > 1)
-    for tool in request.body.get("tools", ()):
+    for tool in request.tools:
         yield from _tool(tool)
 
 
