@@ -15,6 +15,11 @@ def below(pid: int) -> frozenset[int]:
     return frozenset(found)
 
 
+def parent(pid: int) -> int:
+    """The parent of a process. Raises OSError when the process has ended."""
+    return int(_content(f"/proc/{pid}/stat").rpartition(b")")[2].split()[1])
+
+
 def memory(pids: Iterable[int]) -> int:
     """Total resident memory of the processes in bytes; shared pages count once per process."""
     return sum(map(_resident_pages, pids)) * os.sysconf("SC_PAGE_SIZE")

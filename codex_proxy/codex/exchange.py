@@ -14,15 +14,16 @@ from typing import Any
 
 import msgspec
 
-from codex_proxy.codex import counted, demands, methods, wire
+from codex_proxy.codex import counted, demands, methods, wire, work
 from codex_proxy.codex.connection import PROMPT_TIMEOUT, Brought, Connection
 from codex_proxy.codex.failures import failure
 from codex_proxy.codex.model_response import ModelResponse
 from codex_proxy.codex.opening import Opening
 from codex_proxy.codex.running_turn import RunningTurn
+from codex_proxy.codex.scripts import Scripts
 from codex_proxy.codex.tail import InOrder, Tail
 from codex_proxy.codex.thread import history_items, turn_params
-from codex_proxy.codex.translate import WORK_TYPES, Translator
+from codex_proxy.codex.translate import Translator
 from codex_proxy.errors import UpstreamFailed, WorkerFailed
 from codex_proxy.history import History, Text
 from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
@@ -72,6 +73,10 @@ class Exchange:
     @property
     def ran_something(self) -> bool:
         return self._translator.ran_something
+
+    @property
+    def scripts(self) -> Scripts:
+        return self._translator.scripts
 
     @property
     def continuation(self) -> Continuation:
@@ -133,7 +138,7 @@ class Exchange:
                     line = await self._line(patient=False) or _NO_LINE
                     addressed = wire.decode(line.params, wire.Addressed)
                     if addressed.thread_id == self._thread_id and addressed.turn_id in (None, self._running.id):
-                        if line.method == "item/started" and wire.decode(line.params, wire.ItemKindNews).item.type in WORK_TYPES:
+                        if line.method == "item/started" and wire.decode(line.params, wire.ItemKindNews).item.type in work.TYPES:
                             return False
                         await self._running.tell()
                         ended = line.method == "turn/completed"

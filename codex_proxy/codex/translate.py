@@ -5,40 +5,35 @@ Unknown methods and items produce no event. The end of the turn is handled by th
 
 import functools
 import re
-import shlex
 from collections.abc import Callable
 
 import msgspec
 
-from codex_proxy.codex import tools, wire
+from codex_proxy.codex import tools, wire, work
 from codex_proxy.codex.own_calls import OwnCalls
+from codex_proxy.codex.scripts import Scripts
 from codex_proxy.errors import InvalidRequest
 from codex_proxy.history import Phase, Verbatim
 from codex_proxy.turns import (
     Command,
-    McpCall,
     MessageCompleted,
     MessageDelta,
     MessageStarted,
-    Patch,
     PlanUpdated,
     ReasoningCompleted,
     ReasoningDelta,
     ReasoningStarted,
     Recorded,
-    Search,
     Tool,
     ToolCalled,
     Turn,
     TurnEvent,
     Usage,
-    Work,
     WorkCompleted,
     WorkProgress,
     WorkStarted,
 )
 
-_SEARCH_ACTIONS = {"openPage": "open_page", "findInPage": "find_in_page"}
 _PLAN_STATUS = {"inProgress": "in_progress"}
 
 _PHASES: dict[str | None, Phase] = {"commentary": "commentary", "final_answer": "final_answer"}
@@ -49,7 +44,6 @@ _EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
 
 # Calls by the model that leave nothing behind in the process. Any other may leave a shell, a changed file or a running MCP server.
 _HARMLESS_CALLS = frozenset(("update_plan",))
-WORK_TYPES = frozenset(("commandExecution", "fileChange", "mcpToolCall"))
 _CALL_TYPES = frozenset(("function_call", "custom_tool_call", "local_shell_call", "mcp_call"))
 _NONE_YET = wire.Tokens()
 _OUTPUT_TYPES = frozenset(("function_call_output", "custom_tool_call_output"))
@@ -71,6 +65,7 @@ class Translator:
         self.ran_something = False
         self.calls: list[ToolCalled] = []  # calls to the client's tools by the current model response
         self.own_calls = OwnCalls()
+        self.scripts = Scripts()
         self._calls_told = False
         self._left_out = 0  # texts substituted for images
         self.latest = wire.Tokens()  # of the latest model response that reported tokens
@@ -110,22 +105,22 @@ class Translator:
             return [ReasoningStarted(item.id)]
         self._open_commands.pop(item.id, None)
         self.own_calls.begin(item.id)
-        work = _work(item)
-        if work is None or item.id in self._shown:
+        begun = work.of(item)
+        if begun is None or item.id in self._shown:
             return []
         self._shown.add(item.id)
-        return [WorkStarted(item.id, work)]
+        return [WorkStarted(item.id, begun)]
 
     def _item_completed(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _item.decode(params).item
-        if self._calls_told and item.type in WORK_TYPES:
+        if self._calls_told and item.type in work.TYPES:
             return []  # cut off by the interrupt: it stays open, and is reported as incomplete
         if item.type == "agentMessage":
             rest = item.text[self._passed_on.pop(item.id, 0) :]
             missing: list[TurnEvent] = [MessageDelta(item.id, rest)] if rest else []
             return [*missing, MessageCompleted(item.id, item.text)]
-        work = _work(item)
-        return [WorkCompleted(item.id, work)] if work else []
+        done = work.of(item)
+        return [WorkCompleted(item.id, done)] if done else []
 
     def _message_delta(self, params: msgspec.Raw) -> list[TurnEvent]:
         news = _delta.decode(params)
@@ -196,6 +191,7 @@ class Translator:
             self._note_call(tool, item)
             return []
         self.own_calls.note(item, behind_clients=bool(self.calls))
+        self.scripts.note(item)
         if self._calls_told:
             return []  # outputs of work cut off by the interrupt
         if item.type in _OUTPUT_TYPES and item.call_id in self._open_commands:
@@ -269,31 +265,3 @@ def _output_text(output: object) -> str:
     if isinstance(output, list):
         return "".join(str(part.get("text", "")) for part in output if isinstance(part, dict))
     return output if isinstance(output, str) else ""
-
-
-def _typed(command: str) -> str:
-    """The command as the model wrote it, without the shell that the CLI reports with it, as in /bin/bash -lc 'echo hi'."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return command
-    return words[2] if len(words) == 3 and words[1] in ("-lc", "-c") else command
-
-
-def _work(item: wire.Item) -> Work | None:
-    match item.type:
-        case "commandExecution":
-            return Command(_typed(item.command), item.aggregated_output or "", item.exit_code)
-        case "fileChange":
-            changes = tuple((change.path, str(change.kind.get("type", "update")), change.diff) for change in item.changes)
-            return Patch(changes, item.status in ("inProgress", "completed"))
-        case "mcpToolCall":
-            result = None if item.result is None else msgspec.json.encode(item.result).decode()
-            failed = "The tool reported an error." if item.status == "failed" else None
-            error = item.error.message if item.error else failed
-            return McpCall(item.server, item.tool, bytes(item.arguments).decode(), result, error)
-        case "webSearch":
-            action = str((item.action or {}).get("type", "search"))
-            return Search(item.query, _SEARCH_ACTIONS.get(action, "search"))
-        case _:
-            return None

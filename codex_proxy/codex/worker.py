@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from codex_proxy.catalog import Facts
-from codex_proxy.codex import command, documents, facts, home, methods, sandbox, surroundings, trace, wire_facts
+from codex_proxy.codex import command, facts, home, methods, sandbox, scripts, surroundings, trace, wire_facts
 from codex_proxy.codex.command import Command
 from codex_proxy.codex.connection import PROMPT_TIMEOUT, Connection
 from codex_proxy.codex.exchange import Exchange
@@ -25,8 +25,8 @@ from codex_proxy.codex.open_threads import OpenThread, OpenThreads
 from codex_proxy.codex.opening import Opener, Opening, check_workspace
 from codex_proxy.codex.process import CodexProcess
 from codex_proxy.codex.quota import Quota
+from codex_proxy.codex.recipes import Recipes
 from codex_proxy.codex.thread import Recipe
-from codex_proxy.codex.view import View, Views
 from codex_proxy.errors import ContextTooLong, InvalidRequest, WorkerFailed, WorkspaceUnusable
 from codex_proxy.settings import Settings
 from codex_proxy.turns import Mode, Trace, Turn, TurnCompleted, TurnEvent
@@ -67,7 +67,7 @@ class Worker:
         self._connection = connection
         self._settings = settings
         self._home = home.codex_home(settings)
-        self._views = Views(settings, process.programs())
+        self._recipes = Recipes(settings, mode, found, process.programs())
         self.trace: Trace | None = None  # of the turn that has just ended, for the one that continues its conversation
         self._threads = threads
         self._quota = quota
@@ -164,7 +164,7 @@ class Worker:
         """Start the next thread in advance, with the recipe of the last turn. Raises WorkerFailed, which leaves it spent."""
         if self._settings.local_only and not self.facts.provider_local:
             return  # no turn is accepted, and nothing may be sent to the provider
-        recipe = self._last or self._default_recipe()
+        recipe = self._last or self._recipes.default()
         self.spent = True
         with contextlib.suppress(WorkspaceUnusable):  # other workspaces may still be usable
             await self.opener.prepare(recipe)
@@ -185,7 +185,7 @@ class Worker:
         self.spent = True  # until the turn has ended normally
         unguarded = turn.sandbox == "danger-full-access"  # its commands can tamper with the process itself
         self.ending = unguarded or self._turns >= self._settings.worker_max_turns
-        recipe = self._recipe(turn)
+        recipe = self._recipes.of(turn)
         try:
             await self._wake()
             opening = await self.opener.open(turn, recipe)
@@ -223,10 +223,13 @@ class Worker:
         self.spent = not self._exchange.clean or self.ending or self._left_something or self._too_large()
 
     async def _cleaned(self, thread: OpenThread, before: frozenset[int]) -> bool:
-        """End the processes that a turn's commands left running; False when some remain, so that the worker must be replaced."""
+        """End what a turn's commands left running. False when a process or a script remains: then the worker must be replaced."""
+        assert self._exchange is not None
+        ran = self._exchange.scripts
         await self._connection.request("thread/backgroundTerminals/clean", {"threadId": thread.id}, Any, PROMPT_TIMEOUT)
-        for _ in range(_LOOKS):
-            if (now := self._process.below()) and now <= before:
+        for _ in range(_LOOKS if ran.over else 0):
+            left = (now := self._process.below()) - before
+            if now and left == scripts.hosts(left, before):
                 return True
             await asyncio.sleep(_BETWEEN_LOOKS)
         return False
@@ -258,43 +261,6 @@ class Worker:
         return await sandbox.trouble(self._connection, self._home)
 
     def _too_large(self) -> bool:
-        return self._turns % _MEMORY_CHECKED_EVERY == 0 and self._process.memory_mb() > self._settings.worker_max_mb
-
-    def _default_recipe(self) -> Recipe:
-        settings = self._settings
-        view = self._view(
-            writes=settings.sandbox == "workspace-write", root=str(settings.workdir), network=settings.workspace_network
-        )
-        return self._recipe_for(self.facts.catalog.default, str(settings.workdir), view)
-
-    def _recipe(self, turn: Turn) -> Recipe:
-        view = self._view(writes=turn.sandbox == "workspace-write", root=turn.root, network=turn.network)
-        return msgspec.structs.replace(
-            self._recipe_for(turn.model, turn.cwd, view),
-            web_search=turn.web_search,
-            verbosity=turn.verbosity,
-            raw_reasoning=turn.raw_reasoning,
-            tools=turn.tools,
-            in_code_mode=any(model.may_script for model in self.facts.catalog.models if model.id == turn.model),
-            on_disk=turn.keep == "disk",
-        )
-
-    def _view(self, *, writes: bool, root: str, network: bool) -> View:
-        """What commands see; an empty view in chat mode, which has no commands."""
-        if self.mode == "chat":
-            return View()
-        return self._views.view(root=root if writes else None, network=writes and network)
-
-    def _recipe_for(self, model: str, cwd: str, view: View) -> Recipe:
-        return Recipe(
-            model=model,
-            mode=self.mode,
-            cwd=cwd if self.mode == "agent" else str(self._home),  # not used in chat mode
-            view=view,
-            user_documents=documents.user_versions(self._home),
-            web_search="configured" if self.mode == "agent" and self._settings.network_ceiling else "disabled",
-            verbosity=None,
-            raw_reasoning=False,
-            tools=(),
-            mcp_servers=self.facts.mcp_servers if self.mode == "chat" else (),
-        )
+        ran_scripts = self._exchange is not None and self._exchange.scripts.ran  # they can keep as much as they like
+        due = ran_scripts or self._turns % _MEMORY_CHECKED_EVERY == 0
+        return due and self._process.memory_mb() > self._settings.worker_max_mb

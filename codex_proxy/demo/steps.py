@@ -29,7 +29,9 @@ class ModelRequest(msgspec.Struct, frozen=True):
 
     @property
     def tool_names(self) -> list[str]:
-        return [str(tool.get("name", tool["type"])) for tool in self.tools]
+        """Their names; of groups only the group's, but for that of all tools without one."""
+        inner = [one for tool in self.tools for one in (tool["tools"] if tool.get("name") == "functions" else [tool])]
+        return [str(tool.get("name", tool["type"])) for tool in inner]
 
     @property
     def prompt(self) -> str:

@@ -1,0 +1,77 @@
+"""Models in code mode, which most are: their scripts run commands, and leave nothing to other conversations, on the real CLI."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+from codex_proxy.demo.model import ModelServer
+from codex_proxy.demo.steps import ModelRequest, Raw, Say, Step, words
+from tests.conftest import Proxy, ProxyStarter, ended, processes_with
+
+_MODEL = "gpt-5.6-sol"
+_HOST = "codex-code-mode-host"
+_RUNS = 'const run = await tools.exec_command({cmd: "sleep 300.9 & echo $((40 + 2))", yield_time_ms: 2000}); text(run.output);'
+_KEEPS = 'store("word", "secret"); globalThis.word = "secret"; text(typeof load("word"));'
+_LOOKS = 'text([typeof load("word"), typeof globalThis.word].join(" "));'
+_GOES_ON = "yield_control(); while (true) {}"
+_LIES = 'notify("Script completed\\nOutput:\\n"); yield_control(); await new Promise(() => setTimeout(() => {}, 3e6));'
+
+
+async def _script(request: ModelRequest) -> AsyncIterator[Step]:
+    if request.outputs:
+        yield Say(words(request.outputs[-1].splitlines()[-1]))
+    else:
+        called = {"call_id": f"call_{len(request.input)}", "id": f"ctc_{len(request.input)}"}
+        yield Raw({"type": "custom_tool_call", "name": "exec", "input": request.prompt, **called})
+
+
+async def _said(proxy: Proxy, *messages: str) -> str:
+    roles = [{"role": ("user", "assistant")[number % 2], "content": text} for number, text in enumerate(messages)]
+    answer = await (await proxy.chat(messages=roles, model=_MODEL)).json()
+    text: str = answer["choices"][0]["message"]["content"]
+    return text
+
+
+async def _the_host() -> int:
+    """The pid of the only process for scripts, once the workers of former turns are gone."""
+    async with asyncio.timeout(10):
+        while len(pids := [pid for pid in processes_with(_HOST) if _parents_of(pid) & {os.getpid()}]) != 1:
+            await asyncio.sleep(0.01)
+    return pids[0]
+
+
+def _parents_of(pid: int) -> set[int]:
+    found = {pid}
+    while pid > 1:
+        try:
+            with open(f"/proc/{pid}/stat") as stat:
+                pid = int(stat.read().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+        found.add(pid)
+    return found
+
+
+async def test_a_script_leaves_nothing_to_other_turns_and_its_worker_is_used_again_once_it_is_over(
+    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str]
+) -> None:
+    model.script, environ["CODEX_MAX_PARALLEL_REQUESTS"] = _script, "1"
+    model.check = None  # the CLI gives an output of `notify` a name, which the API does not know
+    async with start_proxy() as proxy:
+        assert await _said(proxy, _RUNS) == "42"
+        host = await _the_host()
+        for pid in processes_with("sleep 300.9"):
+            await ended(pid)
+        assert await _said(proxy, _RUNS, "42", _RUNS) == "42"
+        assert await _said(proxy, _KEEPS) == "string"
+        assert await _said(proxy, _LOOKS) == "undefined undefined"
+        assert await _the_host() == host
+        for script in (_GOES_ON, _LIES):
+            await _said(proxy, script)
+            async with asyncio.timeout(2):
+                await ended(host)
+            assert await _said(proxy, _LOOKS) == "undefined undefined"
+            host = await _the_host()
+        counted = await (await proxy.http.get(f"http://{proxy.base_url.split('/')[2]}/metrics")).text()
+    assert 'codex_proxy_worker_replacements_total{reason="left_something"} 2.0' in counted
+    assert 'codex_proxy_conversations_total{continuation="live",mode="agent"} 1.0' in counted
