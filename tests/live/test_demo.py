@@ -34,11 +34,14 @@ async def _answer(demo: Proxy, **members: object) -> dict[str, Any]:  # Any: any
     return message
 
 
-async def test_it_looks_into_the_directory_and_shows_what_is_there_line_by_line(demo: Proxy, home: Home) -> None:
-    for name in ("one.txt", "two.txt"):
-        (home.workdir / name).touch()
-    said = (await _answer(demo, prompt="What is in this directory?"))["content"]
+@pytest.mark.parametrize("name", ["gpt-5.5", "gpt-5.6-sol"])  # the second in code mode, as most are
+async def test_it_looks_into_the_directory_and_shows_what_is_there_line_by_line(demo: Proxy, home: Home, name: str) -> None:
+    for file in ("one.txt", "two.txt"):
+        (home.workdir / file).touch()
+    said = (await _answer(demo, prompt="What is in this directory?", model=name))["content"]
     assert "```\none.txt\ntwo.txt\n```" in said
+    assert "failed with exit code 3" in (await _answer(demo, prompt="Run `exit 3`", model=name))["content"]
+    assert "no shell in chat mode" in (await _answer(demo, prompt="Run `exit 3`", model=f"{name} chat"))["content"]
 
 
 async def test_prose_runs_nothing(demo: Proxy) -> None:
