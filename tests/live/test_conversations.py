@@ -15,7 +15,7 @@ from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
 from tests.conftest import Proxy, ProxyStarter
 from tests.live.test_tools import WEATHER
 
-_OF_ITSELF = ("You are Codex, a coding agent", "<permissions instructions>", "<environment_context>")
+_OF_ITSELF = ("You are Codex, a", "<permissions instructions>", "<environment_context>")
 
 
 async def by_the_prompt(request: ModelRequest) -> AsyncIterator[Step]:

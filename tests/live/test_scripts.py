@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Raw, Say, Step, words
 from tests.conftest import Proxy, ProxyStarter, ended, processes_with
+from tests.live.test_conversations import cached_share, told_once
 
 _MODEL = "gpt-5.6-sol"
 _HOST = "codex-code-mode-host"
@@ -63,6 +64,8 @@ async def test_a_script_leaves_nothing_to_other_turns_and_its_worker_is_used_aga
         for pid in processes_with("sleep 300.9"):
             await ended(pid)
         assert await _said(proxy, _RUNS, "42", _RUNS) == "42"
+        assert cached_share(model.requests) == 1.0
+        assert told_once(model.requests)
         assert await _said(proxy, _KEEPS) == "string"
         assert await _said(proxy, _LOOKS) == "undefined undefined"
         assert await _the_host() == host
