@@ -34,12 +34,13 @@ class Scripts:
     def note(self, item: wire.RawItem) -> None:
         """Hear of an item that the model wrote or was given.
 
-        A script can add outputs of any text to its call, but cannot keep the one away that says that it goes on.
+        A script can add outputs of any text to its call, which have a name (0.147.0 to 0.171.0). Only the one without a name says
+        whether it goes on, and a turn that is cut off may have none.
         """
         if item.type == "custom_tool_call" and item.name == "exec":
             self._calls.add(item.call_id)
             self._unanswered.add(item.call_id)
-        elif item.type == "custom_tool_call_output" and item.call_id in self._calls:
+        elif item.type == "custom_tool_call_output" and item.call_id in self._calls and not item.name:
             self._unanswered.discard(item.call_id)
             self._going_on |= not _begins(item.output).startswith(_OVER)
 
