@@ -74,6 +74,7 @@ class Worker:
         connection.hears[methods.LIMITS] = quota.hear
         self.opener = Opener(connection, settings, threads)
         self._last: Recipe | None = None
+        self._hosts: frozenset[int] = frozenset()  # pids of the processes for scripts
         self._turns = 0
         self._exchange: Exchange | None = None  # of the running turn
         self._begun = self._broken_off = False  # what became of the latest turn
@@ -229,7 +230,10 @@ class Worker:
         await self._connection.request("thread/backgroundTerminals/clean", {"threadId": thread.id}, Any, PROMPT_TIMEOUT)
         for _ in range(_LOOKS if ran.over else 0):
             left = (now := self._process.below()) - before
-            if now and left == scripts.hosts(left, before):
+            if scripts.hosts(self._hosts, before) != self._hosts:
+                return False  # one has ended, and with it the values of other conversations
+            if now and left == (hosts := scripts.hosts(left, before)):
+                self._hosts |= hosts
                 return True
             await asyncio.sleep(_BETWEEN_LOOKS)
         return False

@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 
+from codex_proxy.codex import wire
+from codex_proxy.codex.scripts import Scripts
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Raw, Say, Step, words
 from tests.conftest import Proxy, ProxyStarter, ended, processes_with
@@ -75,6 +78,26 @@ async def test_a_script_leaves_nothing_to_other_turns_and_its_worker_is_used_aga
                 await ended(host)
             assert await _said(proxy, _LOOKS) == "undefined undefined"
             host = await _the_host()
+
+        async def without_a_host(request: ModelRequest) -> AsyncIterator[Step]:
+            if request.outputs:
+                os.kill(host, signal.SIGKILL)
+                await ended(host)
+            async for step in _script(request):
+                yield step
+
+        model.script = without_a_host
+        assert await _said(proxy, _LOOKS) == "undefined undefined"
+        model.script = _script
+        assert await _said(proxy, _LOOKS, "undefined undefined", _LOOKS) == "undefined undefined"
         counted = await (await proxy.http.get(f"http://{proxy.base_url.split('/')[2]}/metrics")).text()
-    assert 'codex_proxy_worker_replacements_total{reason="left_something"} 2.0' in counted
+    assert 'codex_proxy_worker_replacements_total{reason="left_something"} 3.0' in counted
     assert 'codex_proxy_conversations_total{continuation="live",mode="agent"} 1.0' in counted
+
+
+def test_what_a_script_says_of_itself_does_not_end_it() -> None:
+    ran = Scripts()
+    ran.note(wire.RawItem("custom_tool_call", name="exec", call_id="call_1"))
+    for name, over in (("exec", False), ("", True)):  # of `notify`, and of the script itself
+        ran.note(wire.RawItem("custom_tool_call_output", name=name, call_id="call_1", output="Script completed\nOutput:\n"))
+        assert ran.over is over
