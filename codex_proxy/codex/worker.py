@@ -77,7 +77,7 @@ class Worker:
         self._hosts: frozenset[int] = frozenset()  # pids of the processes for scripts
         self._turns = 0
         self._exchange: Exchange | None = None  # of the running turn
-        self._begun = self._broken_off = False  # what became of the latest turn
+        self._begun = self._broken_off = self._large = False  # what became of the latest turn
 
     def __repr__(self) -> str:
         state = "gone" if self.gone.is_set() else "spent" if self.spent else "idle"
@@ -159,7 +159,7 @@ class Worker:
             return "turn_limit"
         if self.outdated:
             return "login_changed"
-        return "no_thread" if self.unprepared else "memory_limit"
+        return "memory_limit" if self._large else "no_thread"
 
     async def prepare(self) -> None:
         """Start the next thread in advance, with the recipe of the last turn. Raises WorkerFailed, which leaves it spent."""
@@ -265,6 +265,8 @@ class Worker:
         return await sandbox.trouble(self._connection, self._home)
 
     def _too_large(self) -> bool:
+        """Whether it takes too much memory, as far as that is looked at after this turn."""
         ran_scripts = self._exchange is not None and self._exchange.scripts.ran  # they can keep as much as they like
         due = ran_scripts or self._turns % _MEMORY_CHECKED_EVERY == 0
-        return due and self._process.memory_mb() > self._settings.worker_max_mb
+        self._large = due and self._process.memory_mb() > self._settings.worker_max_mb
+        return self._large

@@ -17,6 +17,7 @@ _HOST = "codex-code-mode-host"
 _RUNS = 'const run = await tools.exec_command({cmd: "sleep 300.9 & echo $((40 + 2))", yield_time_ms: 2000}); text(run.output);'
 _KEEPS = 'store("word", "secret"); globalThis.word = "secret"; text(typeof load("word"));'
 _LOOKS = 'text([typeof load("word"), typeof globalThis.word].join(" "));'
+_GROWS = 'store("word", "x".repeat(2.8e8)); text("large");'
 _GOES_ON = "yield_control(); while (true) {}"
 _LIES = 'notify("Script completed\\nOutput:\\n"); yield_control(); await new Promise(() => setTimeout(() => {}, 3e6));'
 
@@ -59,7 +60,7 @@ def _parents_of(pid: int) -> set[int]:
 async def test_a_script_leaves_nothing_to_other_turns_and_its_worker_is_used_again_once_it_is_over(
     start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str]
 ) -> None:
-    model.script, environ["CODEX_MAX_PARALLEL_REQUESTS"] = _script, "1"
+    model.script, environ["CODEX_MAX_PARALLEL_REQUESTS"], environ["CODEX_WORKER_MAX_MB"] = _script, "1", "300"
     model.check = None  # the CLI gives an output of `notify` a name, which the API does not know
     async with start_proxy() as proxy:
         assert await _said(proxy, _RUNS) == "42"
@@ -78,6 +79,7 @@ async def test_a_script_leaves_nothing_to_other_turns_and_its_worker_is_used_aga
                 await ended(host)
             assert await _said(proxy, _LOOKS) == "undefined undefined"
             host = await _the_host()
+        assert await _said(proxy, _GROWS) == "large"
 
         async def without_a_host(request: ModelRequest) -> AsyncIterator[Step]:
             if request.outputs:
@@ -86,12 +88,14 @@ async def test_a_script_leaves_nothing_to_other_turns_and_its_worker_is_used_aga
             async for step in _script(request):
                 yield step
 
-        model.script = without_a_host
+        assert await _said(proxy, _LOOKS) == "undefined undefined"
+        host, model.script = await _the_host(), without_a_host
         assert await _said(proxy, _LOOKS) == "undefined undefined"
         model.script = _script
         assert await _said(proxy, _LOOKS, "undefined undefined", _LOOKS) == "undefined undefined"
         counted = await (await proxy.http.get(f"http://{proxy.base_url.split('/')[2]}/metrics")).text()
     assert 'codex_proxy_worker_replacements_total{reason="left_something"} 3.0' in counted
+    assert 'codex_proxy_worker_replacements_total{reason="memory_limit"} 1.0' in counted
     assert 'codex_proxy_conversations_total{continuation="live",mode="agent"} 1.0' in counted
 
 
