@@ -197,7 +197,8 @@ class Worker:
                         yield event
                 await self._look_back(opening.thread, before, unguarded=unguarded)
         except (InvalidRequest, ContextTooLong):  # the client's content is refused: by Codex, which is unchanged, or by us
-            ended = self._exchange is None or await self._exchange.wound_up()
+            ran = self._exchange is not None and self._exchange.ran_something  # then the process is not looked at any more
+            ended = self._exchange is None or (not ran and await self._exchange.wound_up())
             self.spent = not ended or self.ending or self._too_large()
             raise
         finally:
