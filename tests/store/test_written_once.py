@@ -47,7 +47,8 @@ async def test_a_background_response_sends_its_input_to_redis_once(
             assert (await items.json())["data"][0]["content"][0]["text"] == "go"
             await ask(proxy, input="more", previous_response_id=made["id"])
             assert f"word{_WORDS - 1} " in str(model.requests[-1].input)
-    assert sent < 2 * _HISTORY + 500_000  # the items as they were asked for, and the conversation; then the words
+    # The items as they were asked for, and the conversation; then the words, with more about them the slower the machine is.
+    assert sent < 4 * _HISTORY  # with each change it would be more than fifty times as much
 
 
 def _written() -> int:
