@@ -7,7 +7,6 @@ after its turn (0.163.0 to 0.171.0).
 
 import os
 from collections.abc import Iterable
-from typing import Any
 
 from codex_proxy.codex import descendants, wire
 
@@ -42,7 +41,7 @@ class Scripts:
             self._unanswered.add(item.call_id)
         elif item.type == "custom_tool_call_output" and item.call_id in self._calls and not item.name:
             self._unanswered.discard(item.call_id)
-            self._going_on |= not _begins(item.output).startswith(_OVER)
+            self._going_on |= not "".join(item.output_texts[:1]).startswith(_OVER)
 
 
 def hosts(pids: Iterable[int], before: frozenset[int]) -> frozenset[int]:
@@ -57,8 +56,3 @@ def _is_host(pid: int, before: frozenset[int]) -> bool:
         return parent in before and os.readlink(f"/proc/{pid}/exe") == os.path.join(directory, _HOST)
     except OSError:
         return False  # it has ended
-
-
-def _begins(output: Any) -> str:  # Any: a string, or a list of parts
-    first = output[0] if isinstance(output, list) and output else output
-    return str(first.get("text", "") if isinstance(first, dict) else first)

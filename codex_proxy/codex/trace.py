@@ -24,8 +24,15 @@ def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trac
     """
     if turn.keep == "nowhere" or not exchange.clean or exchange.reminded or exchange.cut_off:
         return None
-    trace = Trace(thread.id, uuid.uuid4().hex, calls=exchange.calls, documents=thread.documents, service_tier=turn.service_tier)
-    trace = msgspec.structs.replace(trace, added=thread.added, notes=thread.notes)
+    trace = Trace(
+        thread.id,
+        uuid.uuid4().hex,
+        calls=exchange.calls,
+        documents=thread.documents,
+        service_tier=turn.service_tier,
+        added=thread.added,
+        notes=thread.notes,
+    )
     if thread.path is None:
         return msgspec.structs.replace(trace, items=_items(turn, exchange))
     try:

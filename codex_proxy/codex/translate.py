@@ -195,7 +195,7 @@ class Translator:
         if self._calls_told:
             return []  # outputs of work cut off by the interrupt
         if item.type in _OUTPUT_TYPES and item.call_id in self._open_commands:
-            output = _output_text(item.output)
+            output = "".join(item.output_texts)
             code = _EXIT_CODE.search(output)
             done = Command(self._open_commands.pop(item.call_id), output, int(code[1]) if code else None)
             return [WorkCompleted(item.call_id, done)]
@@ -259,9 +259,3 @@ def _shell_command(arguments: str) -> str:
         return msgspec.json.decode(arguments, type=wire.ShellArguments).cmd
     except msgspec.DecodeError:
         return arguments  # not the expected JSON; the CLI will refuse it
-
-
-def _output_text(output: object) -> str:
-    if isinstance(output, list):
-        return "".join(str(part.get("text", "")) for part in output if isinstance(part, dict))
-    return output if isinstance(output, str) else ""

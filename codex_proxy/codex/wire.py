@@ -233,6 +233,13 @@ class RawItem(msgspec.Struct, frozen=True):
         """The namespace of a call, if it has one: some models see all tools without in one of this name."""
         return None if self.namespace == "functions" else self.namespace
 
+    @property
+    def output_texts(self) -> list[str]:
+        """The texts of the output's parts, "" for a part without one."""
+        if isinstance(self.output, list):
+            return [str(part.get("text", "")) if isinstance(part, dict) else "" for part in self.output]
+        return [self.output] if isinstance(self.output, str) else []
+
 
 class SummaryText(msgspec.Struct, frozen=True):
     text: str = ""

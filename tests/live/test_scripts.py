@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 
 from codex_proxy.codex import wire
+from codex_proxy.codex.descendants import below
 from codex_proxy.codex.scripts import Scripts
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Raw, Say, Step, words
@@ -40,21 +41,9 @@ async def _said(proxy: Proxy, *messages: str) -> str:
 async def _the_host() -> int:
     """The pid of the only process for scripts, once the workers of former turns are gone."""
     async with asyncio.timeout(10):
-        while len(pids := [pid for pid in processes_with(_HOST) if _parents_of(pid) & {os.getpid()}]) != 1:
+        while len(pids := [*below(os.getpid()).intersection(processes_with(_HOST))]) != 1:
             await asyncio.sleep(0.01)
     return pids[0]
-
-
-def _parents_of(pid: int) -> set[int]:
-    found = {pid}
-    while pid > 1:
-        try:
-            with open(f"/proc/{pid}/stat") as stat:
-                pid = int(stat.read().rpartition(")")[2].split()[1])
-        except OSError:
-            break
-        found.add(pid)
-    return found
 
 
 async def test_a_script_leaves_nothing_to_other_turns_and_its_worker_is_used_again_once_it_is_over(
