@@ -8,18 +8,23 @@ import math
 
 
 class ProxyError(Exception):
-    """An error reported to the client. `param` is the path of the request member at fault; None if there is none."""
+    """An error reported to the client. `param` is the path of the request member at fault; None if there is none.
+
+    `begun`: the turn, or what else was asked for, had begun: retrying could repeat its work.
+    """
 
     code: str | None = None
 
-    def __init__(self, message: str, *, param: str | None = None, detail: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, detail: str = "", retry_after: float | None = None, begun: bool = False
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.detail = detail
         self.retry_after = retry_after  # seconds
         self.logged = False  # already in the log line of its turn
-        self.begun = False  # the turn had begun: retrying could repeat its work
+        self.begun = begun
 
     @property
     def told(self) -> str:

@@ -7,13 +7,13 @@ what became of the turn: its answer, or the response record that has it. A refus
 import asyncio
 import hashlib
 import re
-import uuid
 
 import msgspec
 
 from codex_proxy.dialects.responses import stored
 from codex_proxy.errors import IdempotencyConflict, InvalidRequest
 from codex_proxy.job import Job
+from codex_proxy.lifecycle.instance import may_live, new_holder
 from codex_proxy.lifecycle.outbox import Outbox
 from codex_proxy.store.base import RUNNING, Claim, Store
 
@@ -50,7 +50,7 @@ class Held:
     """A claim that this request holds: bound before its turn begins, closed when the request ends."""
 
     def __init__(self, store: Store, outbox: Outbox, key: str, instance: str) -> None:
-        self.holder = f"{instance}.{uuid.uuid4().hex}"
+        self.holder = new_holder(instance)
         self.job: Job | None = None  # the job started under the claim
         self.recorded = False  # the record of the response is the answer, also if its client has not heard of it
         self._store = store
@@ -151,7 +151,7 @@ class Claims:
                     late_at = late_at or clock() + _ANSWER_LATE
                     if clock() > late_at:
                         return KeptAnswer(follows=record.id)
-            elif claim.instance not in (None, self._instance) and not await self._store.alive(str(claim.instance)):
+            elif not await may_live(self._store, claim, self._instance):
                 late_at = late_at or clock() + _LEASE  # by then it is free, unless its turn had begun
                 if clock() > late_at:
                     return KeptAnswer(refused=_NO_ANSWER)
@@ -160,6 +160,5 @@ class Claims:
 
 
 def _conflict(message: str) -> IdempotencyConflict:
-    error = IdempotencyConflict(message, param="Idempotency-Key")
-    error.begun = True  # refers to the first request's turn: retrying would change nothing
-    return error
+    # The turn is that of the first request: retrying would change nothing.
+    return IdempotencyConflict(message, param="Idempotency-Key", begun=True)

@@ -151,9 +151,7 @@ class Conversations:
             return await self.append(owner, name, given, tried, bounded=True)
         except StoreUnavailable as error:
             problem = "The store did not say whether the items were added. List the items before you add them again."
-            unknown = StoreUnavailable(problem, detail=error.detail)
-            unknown.begun = True
-            raise unknown from error
+            raise StoreUnavailable(problem, detail=error.detail, begun=True) from error
 
     async def append(
         self, owner: str, name: str, given: bytes, tried: list[StoredEvent], *, bounded: bool = False

@@ -60,11 +60,7 @@ class Ending:
             raise self._failed(f"The record of the response {self._response.id} was ended by another server: {self.lost}.")
 
     def _failed(self, message: str) -> ProxyError:
-        if self._failure is not None:
-            return self._failure
-        error = StoreUnavailable(message)
-        error.begun = True
-        return error
+        return self._failure or StoreUnavailable(message, begun=True)
 
     async def _ended_elsewhere(self) -> bool:
         """Return whether the record has been deleted, or has ended otherwise."""

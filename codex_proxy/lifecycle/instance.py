@@ -16,7 +16,7 @@ from typing import Protocol
 from codex_proxy.dialects.responses import stored
 from codex_proxy.errors import RecordEnded, StorageFull, StoreUnavailable
 from codex_proxy.lifecycle.outbox import Outbox
-from codex_proxy.store.base import UNREADABLE, Change, Record, Store, StoredEvent
+from codex_proxy.store.base import UNREADABLE, Change, Claim, Record, Store, StoredEvent
 from codex_proxy.tasks import see_out, spawn
 
 _log = logging.getLogger(__name__)
@@ -35,6 +35,16 @@ class Live(Protocol):
 
     def stop(self, reason: str) -> None:
         """End the run's turn early."""
+
+
+def new_holder(instance: str) -> str:
+    """Return a name for one request of an instance, as the holder of a claim: `Claim.instance` reads the instance's name in it."""
+    return f"{instance}.{uuid.uuid4().hex}"
+
+
+async def may_live(store: Store, claim: Claim, instance: str) -> bool:
+    """Return False if the holder of a claim has died with its instance; `instance` is the name of the one that asks."""
+    return claim.instance in (None, instance) or await store.alive(str(claim.instance))
 
 
 class Instance:

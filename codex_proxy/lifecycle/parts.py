@@ -6,7 +6,6 @@ response that has ended elsewhere, or whose server has died, locks nobody out.
 
 import functools
 import logging
-import uuid
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +13,7 @@ import msgspec
 from codex_proxy.dialects.responses import conversations as dialect
 from codex_proxy.dialects.responses.objects import Response
 from codex_proxy.errors import ConversationLocked, ConversationNotFound
+from codex_proxy.lifecycle.instance import may_live, new_holder
 from codex_proxy.store.base import Claim, StoredEvent
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ _log = logging.getLogger(__name__)
 
 _LEASE = 60.0  # seconds that a lock lasts until its response begins: fetching images takes up to 30
 _RETRY_AFTER = 3.0  # seconds
-_ENDED_WELL = ("completed", "incomplete")
 
 
 class Part:
@@ -31,7 +30,7 @@ class Part:
 
     def __init__(self, conversations: "Conversations", owner: str, name: str) -> None:
         self.key = f"conversation {name}"
-        self.holder = f"{conversations.instance}.{uuid.uuid4().hex}"
+        self.holder = new_holder(conversations.instance)
         self.given: bytes | None = None  # the input items, for a response that is not stored
         self._conversations = conversations
         self._owner = owner
@@ -57,7 +56,7 @@ class Part:
         if claim.response_id is not None:
             record = await store.get(self._owner, claim.response_id)
             return record is not None and record.running
-        return claim.instance in (None, self._conversations.instance) or await store.alive(str(claim.instance))
+        return await may_live(store, claim, self._conversations.instance)
 
     async def bind(self, response_id: str | None) -> None:
         """Keep the lock for as long as the response, whose record exists, may take. Raises ConversationLocked if it has expired."""
@@ -69,7 +68,7 @@ class Part:
 
         Raises StorageFull and StoreUnavailable.
         """
-        if response.status in _ENDED_WELL and not self._added:
+        if response.ended_well and not self._added:
             await self._add(response)
             self._added = True
 

@@ -106,7 +106,7 @@ class Run:
     @property
     def recorded(self) -> bool:
         """True if a whole response was generated, and its record says so, or will."""
-        return self.asked.store and self.state.ended and self.stream.response.status in ("completed", "incomplete")
+        return self.asked.store and self.state.ended and self.stream.response.ended_well
 
     def given(self) -> tuple[bytes, bytes]:
         """Return the input and the conversation before the answer, as they are stored."""
@@ -175,7 +175,7 @@ class Run:
             if self.stream.enough or self.stream.steered:
                 self.job.interrupt()
             if self.job.read:
-                if self.stream.response.status in ("completed", "incomplete") and not self.asked.compacts:
+                if self.stream.response.ended_well and not self.asked.compacts:
                     whole = self.stream.response.status == "completed" and not self.stream.enough
                     self._remember(self.job, repeated(self.stream.response.output), whole)
                 self._end(f"its turn ended: {self.stream.response.status}")

@@ -79,8 +79,8 @@ class Server:
         self.instance = Instance(store)
         self.backgrounds = Backgrounds(store)
         turn_time = settings.queue_timeout + settings.turn_timeout
-        self.claims = Claims(store, self.instance.outbox, turn_time, self.instance.name)
         outbox, name = self.instance.outbox, self.instance.name
+        self.claims = Claims(store, outbox, turn_time, name)
         self.conversations = Conversations(store, outbox, turn_time + _TO_WRITE, self.decoding, name)
         self.systemd = Systemd(settings.environ)
         self.leaving = False  # still serving, but not ready: clients should go elsewhere

@@ -20,7 +20,6 @@ from codex_proxy.web.gates.bodies import Body
 _PENDING = 8  # inputs per response
 _PENDING_BYTES = 8 * 1024 * 1024  # of all inputs waiting on one socket: they no longer count among the bodies
 _REMEMBERED = 64  # ended responses of a socket
-_CONTINUED = ("completed", "incomplete")
 
 
 Send = Callable[[ServerEvent, str | None], Awaitable[None]]
@@ -125,7 +124,7 @@ class Steering:
         response = run.stream.response
         if not steered:
             return None
-        if response.status not in _CONTINUED:
+        if not response.ended_well:
             await self.fail(steered, "response_not_active", f"The response has ended: {response.status}.", lane, run)
             return None
         if required := messages.required(response.output):

@@ -92,9 +92,7 @@ def kept(history: Iterable[object], name: str) -> tuple[CompactedMessage, ...]:
 
 def without_summary(why: str = "The model wrote no summary.") -> UpstreamFailed:
     """Return the error of a turn that ended without a whole summary. It has begun, so a client must not send it again."""
-    error = UpstreamFailed(why)
-    error.begun = True
-    return error
+    return UpstreamFailed(why, begun=True)
 
 
 def is_triggered(given: str | list[dict[str, Any]] | None) -> bool:

@@ -122,3 +122,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     user: str | msgspec.UnsetType = msgspec.UNSET
     conversation: InConversation | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it has ended with an answer, if only a cut one, so that a conversation goes on from it."""
+        return self.status in ("completed", "incomplete")
