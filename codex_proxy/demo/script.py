@@ -20,6 +20,7 @@ PACE = 0.03  # seconds between words, so that a reader sees them stream
 _SHELLS, _SCRIPTS = ("exec_command", "shell_command"), "exec"  # tools
 _TELL = "text(`Process exited with code ${run.exit_code}\\nOutput:\\n${run.output}`);"  # as exec_command tells of it
 _OF_SCRIPT = "Script completed\n"
+_OWN, _OWN_GROUPS = AGENTS_OWN | {"wait", "request_user_input_async"}, ("clock",)  # tools of Codex's, also in code mode
 _COMMAND_SECONDS = 10
 _BEFORE_OUTPUT = "\nOutput:\n"  # Codex puts the command's output after this
 _EXIT_CODE = re.compile(r"^(?:Process exited with code|Exit code:) ([1-9]\d*)$", re.MULTILINE)
@@ -87,9 +88,11 @@ def _shell(request: ModelRequest) -> str | None:
 def _client_tools(tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The tools that are not Codex's own; those in a namespace get it as a member."""
     for tool in tools:
-        if tool["type"] == "namespace":
-            yield from ({**inner, "namespace": tool["name"]} for inner in tool.get("tools", ()) if inner["type"] == "function")
-        elif tool["type"] == "function" and tool.get("name") not in AGENTS_OWN:
+        if tool["type"] == "namespace" and tool["name"] not in _OWN_GROUPS:
+            own = _OWN if tool["name"] == "functions" else ()
+            inner = (one for one in tool.get("tools", ()) if one["type"] == "function" and one["name"] not in own)
+            yield from ({**one, "namespace": tool["name"]} for one in inner)
+        elif tool["type"] == "function" and tool.get("name") not in _OWN:
             yield tool
 
 

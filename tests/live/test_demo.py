@@ -50,6 +50,14 @@ async def test_prose_runs_nothing(demo: Proxy) -> None:
     assert "tests" not in message.get("reasoning_content", "")
 
 
+@pytest.mark.parametrize("name", ["gpt-5.5", "gpt-5.6-sol"])
+async def test_it_calls_the_tool_that_is_named_or_that_must_be_called(demo: Proxy, name: str) -> None:
+    tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+    for asked in ({"prompt": "Use look_up"}, {"prompt": "How is it?", "tool_choice": "required"}):
+        (call,) = (await _answer(demo, model=name, tools=[tool], **asked))["tool_calls"]
+        assert call["function"]["name"] == "look_up"
+
+
 async def test_it_remembers_fills_a_schema_measures_an_image_and_calls_a_named_tool(demo: Proxy) -> None:
     first = await _answer(demo, prompt="Remember the number 7.")
     messages = [{"role": "user", "content": "Remember the number 7."}, first, {"role": "user", "content": "Which number?"}]
