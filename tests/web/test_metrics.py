@@ -83,14 +83,16 @@ async def play(request: ModelRequest) -> AsyncIterator[Step]:
 async def proxy(one_worker: dict[str, str], start_proxy: ProxyStarter, model: ModelServer) -> AsyncIterator[Proxy]:
     """A server with one worker, and little patience."""
     model.script = play
-    one_worker |= {"CODEX_TIMEOUT": "2", "CODEX_QUEUE_TIMEOUT": "0.5", "CODEX_MAX_QUEUED_REQUESTS": "3"}
+    one_worker |= {"CODEX_TIMEOUT": "4", "CODEX_QUEUE_TIMEOUT": "1", "CODEX_MAX_QUEUED_REQUESTS": "3"}
     async with start_proxy() as started:
         yield started
 
 
 async def test_turns_are_counted_by_how_they_ended(proxy: Proxy) -> None:
     assert (await proxy.chat(prompt="hello")).status == 200
+    await read_when(proxy, "codex_proxy_workers", 1, state="idle")  # not too late for the next, on a slow machine
     assert (await proxy.chat(prompt="wait afterwards", stop="two")).status == 200
+    await read_when(proxy, "codex_proxy_workers", 1, state="idle")
     assert (await proxy.chat(prompt="hello", model="no such model")).status == 404  # no turn
     running = asyncio.ensure_future(proxy.chat(prompt="wait"))
     numbers = await read_when(proxy, "codex_proxy_turns_running", 1)
