@@ -12,16 +12,13 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from codex_proxy.codex.tools import AGENTS_OWN
-from codex_proxy.demo import commands, examples, memory
-from codex_proxy.demo.steps import Call, Count, ModelRequest, Raw, Say, Step, Think, words
+from codex_proxy.demo import commands, examples, memory, shell
+from codex_proxy.demo.steps import Call, Count, ModelRequest, Say, Step, Think, words
 from codex_proxy.dialects import image_header
 
 PACE = 0.03  # seconds between words, so that a reader sees them stream
-_SHELLS, _SCRIPTS = ("exec_command", "shell_command"), "exec"  # tools
-_TELL = "text(`Process exited with code ${run.exit_code}\\nOutput:\\n${run.output}`);"  # as exec_command tells of it
 _OF_SCRIPT = "Script completed\n"
 _OWN, _OWN_GROUPS = AGENTS_OWN | {"wait", "request_user_input_async"}, ("clock",)  # tools of Codex's, also in code mode
-_COMMAND_SECONDS = 10
 _BEFORE_OUTPUT = "\nOutput:\n"  # Codex puts the command's output after this
 _EXIT_CODE = re.compile(r"^(?:Process exited with code|Exit code:) ([1-9]\d*)$", re.MULTILINE)
 _MUST_CALL = "by calling one of the functions"  # in our reminder to a model that must call a tool
@@ -57,32 +54,10 @@ def _calls(request: ModelRequest) -> Iterator[Step]:
     for number, tool in enumerate(named or (theirs[:1] if must_call else [])):
         arguments = json.dumps(examples.fitting(tool.get("parameters") or {"type": "object"}, prompt))
         yield Call(tool["name"], arguments, f"call_demo_{len(request.input) + number}", tool.get("namespace"))
-    if not named and not must_call and (command := commands.wanted(prompt)):
-        yield from _run(command, request)
-
-
-def _run(command: str, request: ModelRequest) -> Iterator[Step]:
-    """Run a command with what there is for it; nothing in chat mode."""
-    shell, call = _shell(request), f"call_demo_{len(request.input)}"
-    if shell is None:
-        return
-    yield Think(("**Running the command**",))
-    if shell == "shell_command":
-        yield Call(shell, json.dumps({"command": command}), call)
-        return
-    arguments = json.dumps({"cmd": command, "yield_time_ms": _COMMAND_SECONDS * 1000})
-    if shell == "exec_command":
-        yield Call(shell, arguments, call)
-    else:
-        text = f"const run = await tools.exec_command({arguments}); {_TELL}"
-        yield Raw({"type": "custom_tool_call", "id": f"ctc_{call}", "call_id": call, "name": shell, "input": text})
-
-
-def _shell(request: ModelRequest) -> str | None:
-    """The tool that runs commands; for a model in code mode, that for scripts if they can call it."""
-    if (name := next((name for name in _SHELLS if name in request.tool_names), None)) is not None:
-        return name
-    return _SCRIPTS if f"tools: {{ {_SHELLS[0]}(" in str(request.tools) and _SCRIPTS in request.tool_names else None
+    command = None if named or must_call else commands.wanted(prompt)
+    if command is not None and shell.tool(request) is not None:
+        yield Think(("**Running the command**",))
+        yield shell.run(command, request, f"call_demo_{len(request.input)}")
 
 
 def _client_tools(tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -122,7 +97,7 @@ def _answer(request: ModelRequest) -> str:
 
 
 def _suggestion(request: ModelRequest) -> str:
-    if _shell(request) is not None:
+    if shell.tool(request) is not None:
         return "Ask me to run `uname -a` and Codex will, in its sandbox."
     return "Ask me to remember a number, or to use a tool of yours by its name; I have no shell in chat mode."
 

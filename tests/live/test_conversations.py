@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from codex_proxy.demo import shell
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
 from tests.conftest import Proxy, ProxyStarter
 from tests.live.test_tools import WEATHER
 
+SCRIPTS, CALLS = "gpt-5.6-sol", "gpt-5.5"  # models: the first in code mode, as nearly all are
 _OF_ITSELF = ("You are Codex, a", "<permissions instructions>", "<environment_context>")
 
 
@@ -22,7 +24,7 @@ async def by_the_prompt(request: ModelRequest) -> AsyncIterator[Step]:
     """Runs a command, calls the client's tool, fills an object or answers, as the prompt says."""
     prompt = request.prompt
     if "run" in prompt and not request.outputs:
-        yield Call("exec_command", '{"cmd": "echo hidden work"}', f"call_{len(request.input)}")
+        yield shell.run("echo hidden work", request)
     elif "tool" in prompt and len(request.outputs) < 2:
         yield Call("get_weather", '{"city": "Rome"}', f"call_{len(request.input)}")
     elif "object" in prompt:
@@ -53,7 +55,7 @@ def one_worker(environ: dict[str, str]) -> None:
 class Chat:
     """A client that keeps its conversation by itself, as chat clients do."""
 
-    def __init__(self, proxy: Proxy, model: str = "gpt-5.5", **members: Any) -> None:
+    def __init__(self, proxy: Proxy, model: str = SCRIPTS, **members: Any) -> None:
         self.messages: list[dict[str, Any]] = []
         self.tokens: list[int] = []
         self.proxy = proxy
@@ -96,24 +98,36 @@ def told_once(requests: list[ModelRequest]) -> bool:
     return sum(told) == len([*takewhile(bool, told)]) <= len(_OF_ITSELF) and "codex-arg0" not in str(requests[-1].body)
 
 
+def shown_to(request: ModelRequest) -> str:
+    """All that the agent's commands have printed in a request, for its model."""
+    return str([item["output"] for item in request.input if item["type"].endswith("_output")])
+
+
 def before_the_input(request: ModelRequest) -> bytes:
     return msgspec.json.encode([request.body.get(name) for name in ("prompt_cache_key", "instructions", "tools", "model")])
 
 
+def work(request: ModelRequest) -> list[str]:
+    """The kinds of the items in a request that are neither messages nor tools."""
+    return [item["type"] for item in request.input if item["type"] not in ("message", "additional_tools")]
+
+
 async def test_a_chat_goes_on_in_its_thread_and_the_agent_remembers_its_work(proxy: Proxy, talking: ModelServer) -> None:
-    chat = Chat(proxy)
-    await chat.say("Please run it.")
-    await chat.say("And then?")
-    await chat.say("At last?")
-    assert chat.tokens == [30, 15, 15]
-    assert cached_share(talking.requests) == 1.0
-    assert told_once(talking.requests)
-    assert "hidden work" in str(talking.requests[-1].input)
-    assert len(talking.requests) == 4
+    for model in (SCRIPTS, CALLS):
+        del talking.requests[:]
+        chat = Chat(proxy, model)
+        await chat.say(f"Please run it as {model}.")
+        await chat.say("And then?")
+        await chat.say("At last?")
+        assert chat.tokens == [30, 15, 15]
+        assert cached_share(talking.requests) == 1.0
+        assert told_once(talking.requests)
+        assert "hidden work" in shown_to(talking.requests[-1])
+        assert len(talking.requests) == 4
 
 
 async def test_a_tool_loop_goes_on_in_its_thread(proxy: Proxy, talking: ModelServer) -> None:
-    for mode in ("gpt-5.5", "gpt-5.5 chat"):
+    for mode in (SCRIPTS, CALLS, f"{SCRIPTS} chat"):
         del talking.requests[:]
         chat = Chat(proxy, mode, tools=[WEATHER])
         await chat.say(f"Use the tool ({mode}).")
@@ -124,10 +138,7 @@ async def test_a_tool_loop_goes_on_in_its_thread(proxy: Proxy, talking: ModelSer
         assert chat.tokens == [15] * 4
         assert cached_share(talking.requests) == 1.0
         assert told_once(talking.requests)
-        assert [item["type"] for item in talking.requests[-1].input if item["type"] != "message"] == [
-            "function_call",
-            "function_call_output",
-        ] * 2
+        assert work(talking.requests[-1]) == ["function_call", "function_call_output"] * 2
         assert len(talking.requests) == 4
 
 
@@ -136,7 +147,7 @@ async def test_every_turn_on_another_worker(
 ) -> None:
     environ |= {"CODEX_WORKER_MAX_TURNS": "1"}
     async with start_proxy() as proxy:
-        for mode in ("gpt-5.5", "gpt-5.5 chat"):
+        for mode in (SCRIPTS, f"{SCRIPTS} chat"):
             del talking.requests[:]
             chat = Chat(proxy, mode)
             for text in ("One.", "Two.", "Three."):
@@ -171,20 +182,20 @@ async def test_a_private_conversation_leaves_nothing_on_disk(proxy: Proxy, talki
     chat = Chat(proxy, store=False)
     await chat.say("Please run it, secretly.")
     await chat.say("And the secret?")
-    assert "hidden work" in str(talking.requests[-1].input)
+    assert "hidden work" in shown_to(talking.requests[-1])
     assert [file for file in home.codex_home.rglob("*") if file.is_file() and b"secret" in file.read_bytes()] == []
 
 
 async def test_a_conversation_that_becomes_private_leaves_nothing_more_on_disk(
     proxy: Proxy, talking: ModelServer, home: Home
 ) -> None:
-    for mode in ("gpt-5.5", "gpt-5.5 chat"):
+    for mode in (SCRIPTS, f"{SCRIPTS} chat"):
         chat, private = Chat(proxy, mode), Chat(proxy, mode, store=False)
         private.messages = chat.messages
-        await chat.say("Please run it." if mode == "gpt-5.5" else "One.")
+        await chat.say("Please run it." if mode == SCRIPTS else "One.")
         for text in ("The secret?", "And the other secret?"):
             await private.say(text)
-        assert ("hidden work" in str(talking.requests[-1].input)) is (mode == "gpt-5.5")
+        assert ("hidden work" in shown_to(talking.requests[-1])) is (mode == SCRIPTS)
     assert [file for file in home.codex_home.rglob("*") if file.is_file() and b"secret" in file.read_bytes()] == []
 
 
@@ -199,7 +210,7 @@ async def test_what_is_kept_in_memory_comes_once_in_every_thread_that_is_given_i
         for text in texts:
             await chat.say(text)
     assert [said for said in reversed(talking.requests[-1].said_by_user) if said in texts] == texts
-    assert [item["type"] for item in talking.requests[-1].input].count("function_call_output") == 1
+    assert work(talking.requests[-1]) == ["custom_tool_call", "custom_tool_call_output"]
     assert str(talking.requests[-1].input).count("Mind the gap.") == 1
 
 
@@ -211,16 +222,16 @@ async def test_the_form_of_an_answer_is_told_for_its_turn_only(proxy: Proxy, tal
         ("One more object.", form, 2),
         ("Thanks.", {}, 0),
     ):
-        chat.members = {"model": "gpt-5.5", **members}
+        chat.members = {"model": SCRIPTS, **members}
         await chat.say(text)
         assert str(talking.requests[-1].input).count("Answer with one JSON value") == told, text
-    assert "hidden work" in str(talking.requests[-1].input)
+    assert "hidden work" in shown_to(talking.requests[-1])
     assert talking.requests[-1].said_by_user[:3] == ["Thanks.", "One more object.", "An object."]
 
 
 async def test_a_service_tier_is_that_of_the_turns_that_name_it(proxy: Proxy, talking: ModelServer) -> None:
     for store in (True, False):
-        for mode in ("gpt-5.5", "gpt-5.5 chat"):
+        for mode in (SCRIPTS, f"{SCRIPTS} chat"):
             usual, paid = Chat(proxy, mode, store=store), Chat(proxy, mode, store=store, service_tier="priority")
             paid.messages = usual.messages
             for chat, tier in ((usual, None), (paid, "priority"), (usual, None), (paid, "priority")):
@@ -232,8 +243,8 @@ async def test_an_answer_that_was_cut_off_is_not_taken_for_the_same_one_of_anoth
     proxy: Proxy, model: ModelServer
 ) -> None:
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
-        if "exec_command" in request.tool_names and not request.outputs:
-            yield Call("exec_command", '{"cmd": "echo hidden work"}', f"call_{len(request.input)}")
+        if shell.tool(request) and not request.outputs:
+            yield shell.run("echo hidden work", request)
         else:
             yield Say(("Yes", ", or no." if "high" in str(request.body.get("text")) else ""))
 
@@ -242,7 +253,7 @@ async def test_an_answer_that_was_cut_off_is_not_taken_for_the_same_one_of_anoth
     await Chat(proxy).say("Well?")
     await cut.say("Well?")
     await cut.say("And?")
-    assert [item["type"] for item in model.requests[-1].input].count("function_call") == 1  # that of the turn itself
+    assert work(model.requests[-1]).count("custom_tool_call") == 1  # that of the turn itself
 
 
 async def test_turns_that_continue_the_same_answer_at_once_go_each_its_own_way(proxy: Proxy, talking: ModelServer) -> None:
@@ -271,7 +282,7 @@ async def test_responses_go_on_in_their_thread(proxy: Proxy, model: ModelServer,
     for text in ("Please run it.", "And then?", "At last?"):
         asked = {"type": "message", "role": "user", "content": text}
         members = {"input": [asked], "previous_response_id": previous} if store else {"input": [*items, asked], "store": False}
-        answer = await (await proxy.http.post(f"{proxy.base_url}/responses", json={"model": "gpt-5.5", **members})).json()
+        answer = await (await proxy.http.post(f"{proxy.base_url}/responses", json={"model": SCRIPTS, **members})).json()
         assert answer["status"] == "completed", answer
         previous = answer["id"]
         items += [asked, *answer["output"]]
@@ -287,7 +298,7 @@ async def test_a_conversation_has_the_sandbox_of_each_turn_and_not_of_the_one_be
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
         command = f"cat {home.codex_home}/config.toml; echo {len(request.input)} > made-by-{len(request.input)}"
         if not request.outputs:
-            yield Call("exec_command", msgspec.json.encode({"cmd": command}).decode(), f"call_{len(request.input)}")
+            yield shell.run(command, request)
         else:
             yield Say(words(f"An answer to: {request.prompt}"))
 

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from codex_proxy.codex import wire
 from codex_proxy.codex.descendants import below
 from codex_proxy.codex.scripts import Scripts
+from codex_proxy.demo import shell
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import ModelRequest, Raw, Say, Step, words
+from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import Proxy, ProxyStarter, ended, processes_with
-from tests.live.test_conversations import cached_share, told_once
+from tests.live.test_conversations import SCRIPTS, cached_share, told_once
 
-_MODEL = "gpt-5.6-sol"
 _HOST = "codex-code-mode-host"
 _RUNS = 'const run = await tools.exec_command({cmd: "sleep 300.9 & echo $((40 + 2))", yield_time_ms: 2000}); text(run.output);'
 _KEEPS = 'store("word", "secret"); globalThis.word = "secret"; text(typeof load("word"));'
@@ -27,13 +27,12 @@ async def _script(request: ModelRequest) -> AsyncIterator[Step]:
     if request.outputs:
         yield Say(words(request.outputs[-1].splitlines()[-1]))
     else:
-        called = {"call_id": f"call_{len(request.input)}", "id": f"ctc_{len(request.input)}"}
-        yield Raw({"type": "custom_tool_call", "name": "exec", "input": request.prompt, **called})
+        yield shell.script(request.prompt, f"call_{len(request.input)}")
 
 
 async def _said(proxy: Proxy, *messages: str) -> str:
     roles = [{"role": ("user", "assistant")[number % 2], "content": text} for number, text in enumerate(messages)]
-    answer = await (await proxy.chat(messages=roles, model=_MODEL)).json()
+    answer = await (await proxy.chat(messages=roles, model=SCRIPTS)).json()
     text: str = answer["choices"][0]["message"]["content"]
     return text
 
