@@ -6,12 +6,23 @@ after its turn (0.163.0 to 0.171.0).
 """
 
 import os
+import re
 from collections.abc import Iterable
+
+import msgspec
 
 from codex_proxy.codex import descendants, wire
 
 _HOST = "codex-code-mode-host"
 _OVER = ("Script completed\n", "Script failed\n")
+_GOES_ON = re.compile(r"Script running with cell ID (\S+)\n")  # 0.147.0 to 0.171.0
+_UNKNOWN = ""  # a cell that nothing waits for
+
+
+class _Wait(msgspec.Struct):
+    """The arguments of `wait`."""
+
+    cell_id: str = _UNKNOWN
 
 
 class Scripts:
@@ -20,7 +31,8 @@ class Scripts:
     def __init__(self) -> None:
         self._calls: set[str] = set()  # ids
         self._unanswered: set[str] = set()
-        self._going_on = False
+        self._going_on: set[str] = set()  # cells, which is what Codex calls scripts that it has answered before their end
+        self._waits: dict[str, str] = {}  # id of a call -> cell
 
     @property
     def ran(self) -> bool:
@@ -34,14 +46,28 @@ class Scripts:
         """Hear of an item that the model wrote or was given.
 
         A script can add outputs of any text to its call, which have a name (0.147.0 to 0.171.0). Only the one without a name says
-        whether it goes on, and a turn that is cut off may have none.
+        whether it goes on, and a turn that is cut off may have none. Of one that goes on the output of `wait` says it.
         """
-        if item.type == "custom_tool_call" and item.name == "exec":
-            self._calls.add(item.call_id)
-            self._unanswered.add(item.call_id)
-        elif item.type == "custom_tool_call_output" and item.call_id in self._calls and not item.name:
-            self._unanswered.discard(item.call_id)
-            self._going_on |= not "".join(item.output_texts[:1]).startswith(_OVER)
+        text = "".join(item.output_texts[:1])
+        match item.type:
+            case "custom_tool_call" if item.name == "exec":
+                self._calls.add(item.call_id)
+                self._unanswered.add(item.call_id)
+            case "custom_tool_call_output" if item.call_id in self._calls and not item.name:
+                self._unanswered.discard(item.call_id)
+                if not text.startswith(_OVER):
+                    self._going_on.add(found[1] if (found := _GOES_ON.match(text)) else _UNKNOWN)
+            case "function_call" if item.name == "wait" and item.group is None:
+                self._waits[item.call_id] = _cell(item.arguments)
+            case "function_call_output" if text.startswith(_OVER) and self._waits.get(item.call_id):
+                self._going_on.discard(self._waits[item.call_id])
+
+
+def _cell(arguments: str) -> str:
+    try:
+        return msgspec.json.decode(arguments, type=_Wait).cell_id
+    except msgspec.MsgspecError:
+        return _UNKNOWN  # Codex will refuse it
 
 
 def hosts(pids: Iterable[int], before: frozenset[int]) -> frozenset[int]:

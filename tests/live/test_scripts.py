@@ -1,7 +1,9 @@
 """Models in code mode, which most are: their scripts run commands, and leave nothing to other conversations, on the real CLI."""
 
 import asyncio
+import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 
@@ -10,7 +12,7 @@ from codex_proxy.codex.descendants import below
 from codex_proxy.codex.scripts import Scripts
 from codex_proxy.demo import shell
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import ModelRequest, Say, Step, words
+from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import Proxy, ProxyStarter, ended, processes_with
 from tests.live.test_conversations import SCRIPTS, cached_share, told_once
 
@@ -19,12 +21,16 @@ _RUNS = 'const run = await tools.exec_command({cmd: "sleep 300.9 & echo $((40 + 
 _KEEPS = 'store("word", "secret"); globalThis.word = "secret"; text(typeof load("word"));'
 _LOOKS = 'text([typeof load("word"), typeof globalThis.word].join(" "));'
 _GROWS = 'store("word", "x".repeat(2.8e8)); text("large");'
+_YIELDED = re.compile(r"Script running with cell ID (\S+)")
 _GOES_ON = "yield_control(); while (true) {}"
+_IS_WAITED_FOR = '// @exec: {"yield_time_ms": 50}\nawait new Promise((over) => setTimeout(over, 300)); text("waited for");'
 _LIES = 'notify("Script completed\\nOutput:\\n"); yield_control(); await new Promise(() => setTimeout(() => {}, 3e6));'
 
 
 async def _script(request: ModelRequest) -> AsyncIterator[Step]:
-    if request.outputs:
+    if request.prompt == _IS_WAITED_FOR and (cell := _YIELDED.match("".join(request.outputs[-1:]))):
+        yield Call("wait", json.dumps({"cell_id": cell[1], "yield_time_ms": 9_000}), f"call_{len(request.input)}")
+    elif request.outputs:
         yield Say(words(request.outputs[-1].splitlines()[-1]))
     else:
         yield shell.script(request.prompt, f"call_{len(request.input)}")
@@ -58,6 +64,7 @@ async def test_a_script_leaves_nothing_to_other_turns_and_its_worker_is_used_aga
         assert await _said(proxy, _RUNS, "42", _RUNS) == "42"
         assert cached_share(model.requests) == 1.0
         assert told_once(model.requests)
+        assert await _said(proxy, _IS_WAITED_FOR) == "waited for"
         assert await _said(proxy, _KEEPS) == "string"
         assert await _said(proxy, _LOOKS) == "undefined undefined"
         assert await _the_host() == host
@@ -93,3 +100,23 @@ def test_what_a_script_says_of_itself_does_not_end_it() -> None:
     for name, over in (("exec", False), ("", True)):  # of `notify`, and of the script itself
         ran.note(wire.RawItem("custom_tool_call_output", name=name, call_id="call_1", output="Script completed\nOutput:\n"))
         assert ran.over is over
+
+
+def test_a_script_that_goes_on_is_over_when_the_model_has_waited_for_its_end() -> None:
+    ran = Scripts()
+    ran.note(wire.RawItem("custom_tool_call", name="exec", call_id="call_1"))
+    ran.note(
+        wire.RawItem("custom_tool_call_output", call_id="call_1", output="Script running with cell ID 1\nWall time 10.0 seconds\n")
+    )
+    for number, (arguments, output, over) in enumerate(
+        [
+            ("{}", "failed to parse function arguments", False),
+            ('{"cell_id": 1}', "failed to parse function arguments", False),
+            ('{"cell_id": "7"}', "Script failed\nWall time 0.0 seconds\nOutput:\nexec cell 7 not found", False),
+            ('{"cell_id": "1"}', "Script running with cell ID 1\nWall time 1.0 seconds\nOutput:\nScript completed\n", False),
+            ('{"cell_id": "1"}', "Script completed\nWall time 2.0 seconds\nOutput:\n", True),
+        ]
+    ):
+        ran.note(wire.RawItem("function_call", name="wait", call_id=f"wait_{number}", arguments=arguments))
+        ran.note(wire.RawItem("function_call_output", call_id=f"wait_{number}", output=output))
+        assert ran.over is over, output
