@@ -23,7 +23,7 @@ from codex_proxy.demo.model import ModelServer
 from codex_proxy.settings import Settings
 from codex_proxy.turns import Trace
 from tests.conftest import Proxy, ProxyStarter, children_of, ended
-from tests.live.test_conversations import Chat, by_the_prompt, one_worker
+from tests.live.test_conversations import SCRIPTS, Chat, by_the_prompt, one_worker, shown_to
 from tests.live.test_workers import leads_a_group
 from tests.support.machine import small_disk_in
 
@@ -108,7 +108,7 @@ async def test_a_worker_is_killed_after_something_happened_to_the_rollout(
         await say(chat, text)
         assert holds_it_all(talking, TEXTS[: TEXTS.index(text) + 1])
     assert +(await outcomes(proxy)) == {"new": 1, "live": 2, again: 1}
-    assert "hidden work" in str(talking.requests[-1].input)
+    assert "hidden work" in shown_to(talking.requests[-1])
 
 
 async def test_a_rollout_that_another_process_has_loaded(
@@ -128,7 +128,7 @@ async def test_a_rollout_that_another_process_has_loaded(
         await ask("thread/resume", {"threadId": rollout.stem[-36:], "path": str(rollout), "approvalPolicy": "never"})
         await say(chat, TEXTS[1])
         assert holds_it_all(talking, TEXTS[:2])
-        assert "hidden work" in str(talking.requests[-1].input)
+        assert "hidden work" in shown_to(talking.requests[-1])
         before, after = ([item | {"id": ""} for item in request.input] for request in talking.requests[-2:])
         assert again == "rebuilt" or after[: len(before)] == before  # but for ids that Codex makes from the thread's
         assert +(await outcomes(proxy)) == {"new": 1, again: 1}
@@ -226,7 +226,7 @@ async def test_the_cli_is_another_version_than_before(
     async with start_proxy() as chat.proxy:
         await say(chat, TEXTS[1])
         assert holds_it_all(talking, TEXTS[:2])
-        assert ("hidden work" in str(talking.requests[-1].input)) is (form is not of_another_form)
+        assert ("hidden work" in shown_to(talking.requests[-1])) is (form is not of_another_form)
         expected = again if form in (of_another_version, of_a_newer_one) else "rebuilt"
         assert +(await outcomes(chat.proxy)) == {expected: 1}
 
@@ -264,7 +264,7 @@ async def test_an_answer_that_comes_back_with_one_character_changed(proxy: Proxy
 
 async def test_two_requests_that_continue_one_response_at_the_same_moment(proxy: Proxy, talking: ModelServer) -> None:
     async def respond(text: str, previous: str | None = None) -> str:
-        body = {"model": "gpt-5.5", "input": text, "previous_response_id": previous}
+        body = {"model": SCRIPTS, "input": text, "previous_response_id": previous}
         async with asyncio.timeout(SOON):
             answer = await (await proxy.http.post(f"{proxy.base_url}/responses", json=body)).json()
         assert answer["output"][-1]["content"][0]["text"] == f"An answer to: {text}", answer
@@ -278,5 +278,5 @@ async def test_two_requests_that_continue_one_response_at_the_same_moment(proxy:
     for request in talking.requests[-2:]:
         side = "Left." if "left" in request.prompt else "Right."
         assert [text for text in request.said_by_user if text in ("Left.", "Right.")] == [side]
-        assert "hidden work" in str(request.input)
+        assert "hidden work" in shown_to(request)
     assert (await outcomes(proxy)).total() == 5

@@ -15,7 +15,7 @@ from codex_proxy.demo.steps import ModelRequest, Say, Step
 from codex_proxy.web.server import Server
 from tests.conftest import Proxy, ProxyStarter
 from tests.e2e.test_two_instances import StartCommand
-from tests.live.test_conversations import Chat, by_the_prompt, cached_share, told_once
+from tests.live.test_conversations import SCRIPTS, Chat, by_the_prompt, cached_share, shown_to, told_once
 from tests.support.redis_server import redis_server
 from tests.support.sessions import http_session
 
@@ -35,7 +35,7 @@ def file(environ: dict[str, str], tmp_path: Path) -> Path:
     return tmp_path / "store.sqlite"
 
 
-@pytest.mark.parametrize("mode", ["gpt-5.5", "gpt-5.5 chat"])
+@pytest.mark.parametrize("mode", [SCRIPTS, f"{SCRIPTS} chat"])
 async def test_a_restart_between_any_two_turns(start_proxy: ProxyStarter, talking: ModelServer, file: Path, mode: str) -> None:
     messages: list[dict[str, Any]] = []
     for text in TEXTS:
@@ -73,7 +73,7 @@ async def test_two_instances_with_one_redis_take_turns(
             await chats[number % 2].say(text)
     assert cached_share(talking.requests) > 0.99
     assert told_once(talking.requests)
-    assert "hidden work" in str(talking.requests[-1].input)
+    assert "hidden work" in shown_to(talking.requests[-1])
 
 
 async def test_a_history_that_fits_conversations_of_two_instances_belongs_to_neither(

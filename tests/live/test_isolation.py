@@ -12,15 +12,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from codex_proxy.demo import shell
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
+from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import ProxyStarter
 from tests.support.key_file import write_keys
 
 CONVERSATIONS = int(os.environ.get("ISOLATION_CONVERSATIONS", "15"))
 KEYS = [f"key-{number}" for number in range(5)]
 TURNS, AT_ONCE = 3, 8
-MODELS = ("gpt-5.5", "gpt-5.5 chat")
+MODELS = ("gpt-5.6-sol", "gpt-5.6-sol chat", "gpt-5.5")
 _SEEN = re.compile(r"conversation (\d+)")
 _WORK = re.compile(r"echo work (\d+)")
 
@@ -36,9 +37,9 @@ class Watch:
     async def script(self, request: ModelRequest) -> AsyncIterator[Step]:
         body = str(request.input)
         self.seen.append((set(_SEEN.findall(body)), set(_WORK.findall(body))))
-        if "exec_command" in request.tool_names and not request.outputs:
+        if shell.tool(request) and not request.outputs:
             self.work += 1
-            yield Call("exec_command", f'{{"cmd": "echo work {self.work}"}}', f"call_{self.work}_{len(request.input)}")
+            yield shell.run(f"echo work {self.work}", request, f"call_{self.work}_{len(request.input)}")
         else:
             yield Say(words(self.chance.choice(("Yes.", "No."))))
 
@@ -56,7 +57,7 @@ async def test_no_item_of_a_conversation_reaches_another(
 
         async def converse(number: int) -> None:
             messages: list[dict[str, Any]] = []
-            members = {"model": MODELS[number % 7 == 0], "store": number % 3 > 0}
+            members = {"model": MODELS[(0, 1, 0, 0, 2, 0, 0)[number % 7]], "store": number % 3 > 0}
             for turn in range(TURNS):
                 text = chance.choice(("Hi.", "Go on."))
                 messages.append({"role": "user", "content": f"{text} This is conversation {number}." if turn else text})
