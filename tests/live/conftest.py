@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from codex_proxy.demo.home import Home
+from tests.support.agents_tools import use_model
 
 
 @pytest.fixture
@@ -32,6 +33,12 @@ def _with_setpriv(environ: dict[str, str], directory: Path, flags: str) -> None:
         if shutil.which("setpriv") is None:
             pytest.skip("setpriv is not installed")
         wrap(environ, directory, f"exec setpriv {flags}")
+
+
+@pytest.fixture
+def in_code_mode(home: Home) -> None:
+    """Requests that name no model get one in code mode, as nearly all are."""
+    use_model(home, "gpt-5.6-sol")
 
 
 @pytest.fixture

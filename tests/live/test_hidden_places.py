@@ -13,7 +13,9 @@ import pytest
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from tests.conftest import ProxyStarter, children_of
+from tests.live.test_conversations import CALLS, SCRIPTS
 from tests.live.test_no_way_out import outputs, runs
+from tests.support.agents_tools import use_model
 
 # Where programs keep what opens doors, in the home directory.
 _USUAL = [
@@ -111,10 +113,11 @@ def full_home(home: Home) -> Home:
     return home
 
 
-@pytest.mark.parametrize("sandbox", ["read-only", "workspace-write"])
+@pytest.mark.parametrize(("sandbox", "model_name"), [("read-only", SCRIPTS), ("workspace-write", CALLS)])
 async def test_of_the_home_directory_commands_see_what_tools_need_and_nothing_else_that_is_hidden(
-    start_proxy: ProxyStarter, model: ModelServer, full_home: Home, environ: dict[str, str], sandbox: str
+    start_proxy: ProxyStarter, model: ModelServer, full_home: Home, environ: dict[str, str], sandbox: str, model_name: str
 ) -> None:
+    use_model(full_home, model_name)
     environ |= {"PROXY_STORE": "memory", "CODEX_ALLOW_READ": f"{full_home.root}/.config/pip:{full_home.root}/.ssh/config"}
     look = f"cd {full_home.root}; cat {' '.join(_USUAL)} {' '.join(_TOOLS)} 2>/dev/null; find . -name '.*' -maxdepth 1"
     async with start_proxy() as proxy:
@@ -154,7 +157,7 @@ def _command_lines() -> list[tuple[str, ...]]:
 
 
 async def test_a_secret_that_appears_or_is_replaced_while_a_command_runs_is_not_seen_by_it(
-    start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str]
+    in_code_mode: None, start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str]
 ) -> None:
     environ["CODEX_SANDBOX_MODE"] = "workspace-write"
     env_file = home.root / ".env"
@@ -183,7 +186,7 @@ async def test_a_secret_that_appears_or_is_replaced_while_a_command_runs_is_not_
 
 
 async def test_with_network_a_command_reaches_ports_and_none_of_the_usual_sockets(
-    start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str], tmp_path: Path
+    in_code_mode: None, start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str], tmp_path: Path
 ) -> None:
     (home.root / ".agent").mkdir()
     places = [tmp_path / "socket", home.root / ".agent" / "socket"]

@@ -8,15 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from codex_proxy.demo import shell
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
+from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import ProxyStarter
+from tests.live.test_conversations import CALLS, SCRIPTS
 from tests.live.test_no_way_out import outputs, runs
+from tests.support.agents_tools import use_model
 from tests.support.long_run import LONG
 
-_SANDBOXES = [("read-only", "0"), ("workspace-write", "0"), ("workspace-write", "1"), ("danger-full-access", "0")]
-_UNTRUSTED = _SANDBOXES if LONG else [("workspace-write", "1")]  # then the CLI itself is careful
+_SANDBOXES = [
+    *(("read-only", "0", SCRIPTS), ("workspace-write", "0", SCRIPTS)),
+    *(("workspace-write", "1", SCRIPTS), ("danger-full-access", "0", CALLS)),
+]
+_UNTRUSTED = _SANDBOXES if LONG else [("workspace-write", "1", CALLS)]  # then the CLI itself is careful
 _RUNS = [*((*sandbox, True) for sandbox in _SANDBOXES), *((*sandbox, False) for sandbox in _UNTRUSTED)]
 _EVENTS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop")
 
@@ -80,7 +86,7 @@ def _make_hostile(repository: Path, canaries: Canaries, elsewhere: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sandbox", "network", "trusted"), _RUNS)
+@pytest.mark.parametrize(("sandbox", "network", "model_name", "trusted"), _RUNS)
 async def test_no_program_that_a_repository_names_is_run_and_codexs_configuration_stays_as_it_is(
     start_proxy: ProxyStarter,
     model: ModelServer,
@@ -88,14 +94,17 @@ async def test_no_program_that_a_repository_names_is_run_and_codexs_configuratio
     environ: dict[str, str],
     sandbox: str,
     network: str,
+    model_name: str,
     trusted: bool,
 ) -> None:
+    use_model(home, model_name)
+
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
-        if request.outputs or "exec_command" not in request.tool_names:
+        if request.outputs or shell.tool(request) is None:
             yield Say(words("done"))
         else:
             cmd = f"touch inside && echo wrote; echo changed > {outside}; touch {outside}-new; echo tried"
-            yield Call("exec_command", json.dumps({"cmd": cmd}), "call_1")
+            yield shell.run(cmd, request)
 
     model.script = script
     outside = home.root / "outside"  # what a command writes there may go to memory, but never to the disk
@@ -130,14 +139,14 @@ async def test_no_program_that_a_repository_names_is_run_and_codexs_configuratio
                 changed = outside.read_text() == "changed\n", outside.with_name("outside-new").exists()
                 assert changed == ((True, True) if sandbox == "danger-full-access" else (False, False))
                 outside.with_name("outside-new").unlink(missing_ok=True)
-            assert (await proxy.chat(prompt="go", model="gpt-5.5 chat", x_codex={"cwd": cwds[1]})).status == 200
+            assert (await proxy.chat(prompt="go", model=f"{model_name} chat", x_codex={"cwd": cwds[1]})).status == 200
     assert canaries.run == []
     assert configuration.read_bytes() == before
 
 
 @pytest.mark.parametrize("sandbox", ["read-only", "workspace-write", "danger-full-access"])
 async def test_git_as_codex_itself_runs_it_runs_no_filter_of_a_repository_and_the_git_of_commands_works(
-    start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str], sandbox: str
+    in_code_mode: None, start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str], sandbox: str
 ) -> None:
     """Codex wants to know whether the directory has changes: that is asked outside of the sandbox, with every turn."""
     if shutil.which("git") is None:

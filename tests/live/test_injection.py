@@ -5,6 +5,7 @@ Nothing of a request becomes a word of the CLI's command line or a line of its c
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -16,10 +17,12 @@ from urllib.parse import quote, urlsplit
 import pytest
 from yarl import URL
 
+from codex_proxy.demo import shell
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
+from codex_proxy.demo.steps import ModelRequest, Say, Step, words
 from tests.conftest import Proxy, ProxyStarter, children_of
+from tests.live.test_conversations import CALLS, SCRIPTS
 from tests.support.refusals import CHAT, GOOD_BODY, RESPONSES, post, refusal
 
 _TEXTS = (
@@ -240,20 +243,20 @@ async def test_a_directory_of_a_hostile_name_is_a_directory_and_is_not_trusted(
         if request.outputs:
             yield Say(words("done"))
         else:
-            yield Call("exec_command", json.dumps({"cmd": f"touch inside && echo wrote; touch {outside}; echo tried"}), "call_1")
+            yield shell.run(f"touch inside && echo wrote; touch {outside}; echo tried", request)
 
     model.script = script
     outside = "../../outside"  # of the workspace: what a command makes there may be in memory, but never on the disk
     config = (home.codex_home / "config.toml").read_bytes()
     environ["CODEX_SANDBOX_MODE"] = "workspace-write"  # in which Codex by itself would trust a directory
     async with start_proxy() as proxy:
-        for name in _DIRECTORIES:
+        for name, model_name in zip(_DIRECTORIES, itertools.cycle((SCRIPTS, CALLS)), strict=False):
             directory = home.workdir / name
             (directory / ".codex").mkdir(parents=True)
             (directory / ".codex" / "config.toml").write_text(
                 f'[mcp_servers.canary]\ncommand = "touch"\nargs = ["{home.root}/canary"]\n'
             )
-            answer = await proxy.chat(prompt="go", x_codex={"cwd": str(directory)})
+            answer = await proxy.chat(prompt="go", model=model_name, x_codex={"cwd": str(directory)})
             assert answer.status == 200, (name, await answer.text())
             output = model.requests[-1].outputs[-1]
             assert ("wrote" in output, "tried" in output) == (True, True), (name, output)

@@ -1,6 +1,7 @@
 """No item of a conversation reaches another: many that are alike, under several keys, interleaved over four workers.
 
-A turn's hidden work has a number that only its conversation may know. ISOLATION_CONVERSATIONS=1000 runs as many.
+A turn's hidden work has a number that only its conversation may know; a model in code mode also stores it for its next script.
+ISOLATION_CONVERSATIONS=1000 runs as many.
 """
 
 import asyncio
@@ -23,7 +24,8 @@ KEYS = [f"key-{number}" for number in range(5)]
 TURNS, AT_ONCE = 3, 8
 MODELS = ("gpt-5.6-sol", "gpt-5.6-sol chat", "gpt-5.5")
 _SEEN = re.compile(r"conversation (\d+)")
-_WORK = re.compile(r"echo work (\d+)")
+_WORK = re.compile(r"work (\d+)")
+_STORES = 'text([load("work"), globalThis.work].join(" ")); globalThis.work = "{0}"; store("work", "{0}");'
 
 
 class Watch:
@@ -37,9 +39,13 @@ class Watch:
     async def script(self, request: ModelRequest) -> AsyncIterator[Step]:
         body = str(request.input)
         self.seen.append((set(_SEEN.findall(body)), set(_WORK.findall(body))))
-        if shell.tool(request) and not request.outputs:
+        if not request.outputs and (shell.tool(request) or "exec" in request.tool_names):
             self.work += 1
-            yield shell.run(f"echo work {self.work}", request, f"call_{self.work}_{len(request.input)}")
+            call = f"call_{self.work}_{len(request.input)}"
+            if shell.tool(request) == "exec_command":
+                yield shell.run(f"echo work {self.work}", request, call)
+            else:
+                yield shell.script(_STORES.format(f"work {self.work}"), call)
         else:
             yield Say(words(self.chance.choice(("Yes.", "No."))))
 

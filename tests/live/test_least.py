@@ -6,7 +6,6 @@ three has settled it. What is to be expected stands in tables here; nothing of i
 
 import asyncio
 import itertools
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,11 +14,13 @@ import msgspec
 import pytest
 
 from codex_proxy.codex.command import Command
+from codex_proxy.demo import shell
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import Call, ModelRequest, Say, Script, Step, words
+from codex_proxy.demo.steps import ModelRequest, Say, Script, Step, words
 from tests.conftest import Proxy, ProxyStarter
 from tests.live.recording import Recording, Said
+from tests.live.test_conversations import CALLS, SCRIPTS
 from tests.support.key_file import Bearer, write_keys
 from tests.support.long_run import LONG
 from tests.support.refusals import post, refusal
@@ -141,10 +142,10 @@ def _bearer(name: str, network: bool) -> str:
     return f"{name}-{'online' if network else 'offline'}"
 
 
-async def _answer(proxy: Proxy, case: _Case, bearers: dict[str, Bearer]) -> str | tuple[int, str | None]:
+async def _answer(proxy: Proxy, case: _Case, bearers: dict[str, Bearer], **members: str) -> str | tuple[int, str | None]:
     """The mode that the answer names, or its refusal."""
     wanted = {"sandbox": case.asked, "network_access": case.asked_network}
-    body = {"messages": [{"role": "user", "content": case.prompt}], "x_codex": wanted}
+    body = {"messages": [{"role": "user", "content": case.prompt}], "x_codex": wanted, **members}
     answer = await post(proxy, body, bearers[case.bearer])
     if answer.status == 200:
         return answer.headers["x-codex-sandbox"]
@@ -207,7 +208,8 @@ async def test_a_command_can_do_what_its_mode_says_and_no_more(
     environ |= server.environ
     async with _listener() as (port, heard), start_proxy() as proxy:
         model.script = _probe([case.prompt for case in cases], port, home, tmp_path)
-        said = await asyncio.gather(*(_answer(proxy, case, bearers) for case in cases))
+        by_turns = zip(cases, itertools.cycle((SCRIPTS, CALLS)), strict=False)  # so that most modes see both kinds of model
+        said = await asyncio.gather(*(_answer(proxy, case, bearers, model=name) for case, name in by_turns))
     assert said == [case.expected(server) for case in cases]
     outputs = {request.prompt: request.outputs[-1] for request in model.requests if request.outputs}
     for number, (case, mode) in enumerate(zip(cases, map(str, said), strict=True)):
@@ -249,7 +251,7 @@ def _probe(prompts: list[str], port: int, home: Home, temporary: Path) -> Script
             "connected": f"bash -c 'echo {number} >/dev/tcp/127.0.0.1/{port}'",
         }
         command = "; ".join(f"{attempt} 2>/dev/null && echo {word} {number}" for word, attempt in tries.items())
-        yield Call("exec_command", json.dumps({"cmd": command}), f"call_{number}")
+        yield shell.run(command, request)
 
     return script
 

@@ -12,24 +12,28 @@ import pytest
 from codex_proxy import settings as settings_module
 from codex_proxy.codex import command
 from codex_proxy.codex.command import Command
+from codex_proxy.demo import shell
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Script, Step
+from codex_proxy.demo.steps import ModelRequest, Say, Script, Step
 from codex_proxy.web import serving
 from tests.conftest import Proxy, ProxyStarter, RunningCommand
+from tests.live.test_conversations import CALLS, SCRIPTS
+from tests.support.agents_tools import patch, use_model
 from tests.support.sessions import http_session
 
 
-def runs(*commands: str, more: tuple[Step, ...] = ()) -> Script:
-    """A model that runs these one after the other, whatever comes of them, and ends."""
-    calls: list[Step] = [
-        Call("exec_command", json.dumps({"cmd": command, "yield_time_ms": 20_000}), f"call_{number}")
-        for number, command in enumerate(commands)
-    ]
-    calls += more
+def runs(*commands: str, patches: tuple[str, ...] = ()) -> Script:
+    """A model that runs these one after the other, whatever comes of them, then patches, and ends."""
 
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
-        yield calls[len(request.outputs)] if len(request.outputs) < len(calls) else Say(("done",))
+        done = len(request.outputs)
+        if done < len(commands):
+            yield shell.run(commands[done], request, yield_time_ms=20_000)
+        elif patches[done - len(commands) :]:
+            yield patch(patches[done - len(commands)], request)
+        else:
+            yield Say(("done",))
 
     return script
 
@@ -56,14 +60,14 @@ def private(home: Home, environ: dict[str, str]) -> Path:
 
 
 _PATCH = "*** Begin Patch\n*** Add File: patched\n+x\n*** End Patch"
-_PATCH_STEP = Raw({"type": "custom_tool_call", "name": "apply_patch", "input": _PATCH, "id": "ctc_1", "call_id": "call_patch"})
 
 
-@pytest.mark.parametrize("network", [False, True])
+@pytest.mark.parametrize(("network", "model_name"), [(False, SCRIPTS), (True, CALLS)])
 @pytest.mark.parametrize("target", [".", ".ssh", "codex_home"])
 async def test_a_cwd_that_becomes_a_link_gives_no_right_to_where_it_leads(
-    private: Path, start_proxy: ProxyStarter, model: ModelServer, home: Home, target: str, network: bool
+    private: Path, start_proxy: ProxyStarter, model: ModelServer, home: Home, target: str, network: bool, model_name: str
 ) -> None:
+    use_model(home, model_name)
     cwd, elsewhere = home.workdir / "p", private / target
     cwd.mkdir()
     files = f"{private}/.ssh/id_x {home.codex_home}/auth.json"
@@ -72,7 +76,7 @@ async def test_a_cwd_that_becomes_a_link_gives_no_right_to_where_it_leads(
     tries = f"pwd -P; cat {files} id_x auth.json .ssh/id_x; for f in .bashrc id_x config.toml new; do echo x >> $f; done"
     inside = f"touch {home.workdir}/still-mine && echo wrote"
     async with start_proxy() as proxy:
-        said = await outputs(proxy, model, runs(swap, tries, inside, more=(_PATCH_STEP,)), cwd=str(cwd), network_access=network)
+        said = await outputs(proxy, model, runs(swap, tries, inside, patches=(_PATCH,)), cwd=str(cwd), network_access=network)
     assert "swapped" in said[0]
     assert "CANARY" not in "".join(said)
     assert (private / ".bashrc").read_text() == "# mine\n"
@@ -83,7 +87,7 @@ async def test_a_cwd_that_becomes_a_link_gives_no_right_to_where_it_leads(
 
 
 async def test_a_turn_writes_in_the_whole_workspace_around_its_directory_and_nowhere_else(
-    private: Path, start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str]
+    private: Path, in_code_mode: None, start_proxy: ProxyStarter, model: ModelServer, home: Home, environ: dict[str, str]
 ) -> None:
     other = home.root / "other"
     other.mkdir()

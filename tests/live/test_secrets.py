@@ -7,21 +7,26 @@ import platform
 import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from codex_proxy.demo import shell
 from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Step
+from codex_proxy.demo.steps import ModelRequest, Say, Step
 from tests.conftest import RunningCommand
 from tests.live.conftest import wrap
+from tests.live.test_conversations import CALLS, SCRIPTS
+from tests.support.agents_tools import patch, view
 from tests.support.pictures import PIXEL
 from tests.support.sessions import http_session
 
 StartCommand = Callable[..., Awaitable[RunningCommand]]
+_Try = Callable[[ModelRequest], Step]
 
 _CANARY = "canary-{}-7f3a"  # never in a prompt of the hunt, hence anywhere only if it was found
 _PATTERN = "canary-[a-z]*-7f3[a]"  # finds them all, and not itself
@@ -138,22 +143,24 @@ def _hunts(secrets: Secrets, home: Home) -> list[str]:
     ]
 
 
-def _calls(hunts: list[str], secrets: Secrets, home: Home) -> list[Step]:
-    commands = [
-        {"cmd": f"( {hunt} ) 2>/dev/null; echo hunted", "yield_time_ms": 20_000, "max_output_tokens": 50_000} for hunt in hunts
-    ]
-    calls: list[Step] = [Call("exec_command", json.dumps(command), f"call_{n}") for n, command in enumerate(commands)]
+def _calls(hunts: list[str], secrets: Secrets, home: Home) -> list[_Try]:
     pictures = (secrets.picture, home.workdir / "link.png", secrets.files[0])
-    calls += [Call("view_image", json.dumps({"path": str(path)}), f"call_view_{n}") for n, path in enumerate(pictures)]
     steal = f"*** Begin Patch\n*** Update File: {secrets.files[0]}\n*** Move to: stolen\n@@\n+x\n*** End Patch"
-    patch = {"type": "custom_tool_call", "name": "apply_patch", "input": steal, "id": "ctc_1", "call_id": "call_patch"}
-    return [*calls, Raw(patch), Call("exec_command", json.dumps({"cmd": "cat stolen"}), "call_stolen")]
+    return [
+        *(_runs(f"( {hunt} ) 2>/dev/null; echo hunted") for hunt in hunts),
+        *(partial(view, path) for path in pictures),
+        *(partial(patch, steal), _runs("cat stolen")),
+    ]
 
 
-def _hunter(calls: list[Step]) -> Callable[[ModelRequest], AsyncIterator[Step]]:
+def _runs(command: str) -> _Try:
+    return partial(shell.run, command, yield_time_ms=20_000, max_output_tokens=50_000)
+
+
+def _hunter(calls: list[_Try]) -> Callable[[ModelRequest], AsyncIterator[Step]]:
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
         if "hunt" in request.prompt and len(request.outputs) < len(calls):
-            yield calls[len(request.outputs)]
+            yield calls[len(request.outputs)](request)
         else:
             yield Say(("That is all.",))
 
@@ -170,8 +177,8 @@ def _conversation(model: ModelServer) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sandbox", "network", "dialect"),
-    [("read-only", "0", "chat"), ("workspace-write", "0", "responses"), ("workspace-write", "1", "chat")],
+    ("sandbox", "network", "dialect", "model_name"),
+    [("read-only", "0", "chat", SCRIPTS), ("workspace-write", "0", "responses", CALLS), ("workspace-write", "1", "chat", SCRIPTS)],
 )
 async def test_in_the_sandbox_a_hunting_agent_finds_no_secret(
     secrets: Secrets,
@@ -183,6 +190,7 @@ async def test_in_the_sandbox_a_hunting_agent_finds_no_secret(
     sandbox: str,
     network: str,
     dialect: str,
+    model_name: str,
 ) -> None:
     hunts = _hunts(secrets, home)
     calls = _calls(hunts, secrets, home)
@@ -194,7 +202,7 @@ async def test_in_the_sandbox_a_hunting_agent_finds_no_secret(
         kept = await http.post(f"{running.base_url}/responses", json={"input": _CANARY.format("prompt")})
         assert kept.status == 200, await kept.text()
         model.requests = []
-        body: dict[str, Any] = {"stream": True, "model": "gpt-5.5"}
+        body: dict[str, Any] = {"stream": True, "model": model_name}
         if dialect == "chat":
             body["messages"] = [{"role": "user", "content": "hunt"}]
             answer = await http.post(f"{running.base_url}/chat/completions", json=body)
@@ -223,11 +231,10 @@ def writing_for_a_group(environ: dict[str, str], tmp_path: Path) -> None:
 
 
 async def test_in_danger_mode_the_servers_environment_stays_closed(
-    as_anybody: None, start_command: StartCommand, model: ModelServer, environ: dict[str, str]
+    as_anybody: None, in_code_mode: None, start_command: StartCommand, model: ModelServer, environ: dict[str, str]
 ) -> None:
     hunt = f"cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -a '{_PATTERN}'; env"
-    calls: list[Step] = [Call("exec_command", json.dumps({"cmd": hunt, "yield_time_ms": 20_000}), "call_1")]
-    model.script = _hunter(calls)
+    model.script = _hunter([_runs(hunt)])
     environ |= {
         "PROXY_API_KEY": _CANARY.format("env"),
         "AWS_SECRET_ACCESS_KEY": _CANARY.format("cloud"),
@@ -249,7 +256,7 @@ async def test_in_danger_mode_the_servers_environment_stays_closed(
 async def test_what_we_write_is_private_and_what_commands_write_has_the_users_modes(
     writing_for_a_group: None, start_command: StartCommand, model: ModelServer, home: Home, environ: dict[str, str]
 ) -> None:
-    model.script = _hunter([Call("exec_command", json.dumps({"cmd": "touch made; mkdir below"}), "call_1")])
+    model.script = _hunter([_runs("touch made; mkdir below")])
     environ["CODEX_SANDBOX_MODE"] = "workspace-write"
     running = await start_command()
     async with http_session() as http:

@@ -1,5 +1,6 @@
 """Skills of a project, on the real CLI, which looks for them outside of its sandbox: it shows none of them to the model."""
 
+import itertools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import ModelRequest, Say, Step
 from tests.conftest import ProxyStarter
+from tests.live.test_conversations import CALLS, SCRIPTS
 
 _SKILL = "---\nname: {0}\ndescription: CANARY described {0}.\n---\nCANARY in {0}\n"
 _PROMPTS = (
@@ -38,8 +40,9 @@ async def test_no_prompt_has_the_cli_read_a_file_that_a_project_calls_a_skill(
 
     model.script = script
     async with start_proxy() as proxy:
-        for prompt in (one.format(project / ".agents" / "skills") for one in _PROMPTS):
-            answer = await proxy.chat(prompt=prompt, x_codex={"cwd": str(project)})
+        prompts = (one.format(project / ".agents" / "skills") for one in _PROMPTS)
+        for prompt, model_name in zip(prompts, itertools.cycle((SCRIPTS, CALLS)), strict=False):
+            answer = await proxy.chat(prompt=prompt, model=model_name, x_codex={"cwd": str(project)})
             assert answer.status == 200, await answer.text()
             request = model.requests[-1]
             assert "CANARY" not in json.dumps(request.body), prompt
