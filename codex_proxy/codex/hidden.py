@@ -1,8 +1,9 @@
 """Paths hidden from commands, whether they exist yet or not.
 
 Hidden are the server's own secrets, everything in the home directory whose name begins with a dot, other users' home
-directories, and directories where programs keep their sockets. `_TOOLCHAINS` and CODEX_ALLOW_READ open some of these again;
-the closest matching ancestor of a path decides. Nothing opens a secret of the server or a path in CODEX_DENY_READ.
+directories, directories where programs keep their sockets, and the checkout that this package runs from. `_TOOLCHAINS` and
+CODEX_ALLOW_READ open some of these again; the closest matching ancestor of a path decides. Nothing opens a secret of the server
+or a path in CODEX_DENY_READ.
 """
 
 import os
@@ -12,6 +13,7 @@ from typing import Self
 
 import msgspec
 
+import codex_proxy
 from codex_proxy.codex import home, profile
 from codex_proxy.roots import root_of
 from codex_proxy.settings import Settings
@@ -55,7 +57,7 @@ class Hidden(msgspec.Struct, frozen=True):
         own_home = os.path.realpath(home.user_home(settings))
         wanted = [own_home, *(os.path.join(own_home, name) for name in _TOOLCHAINS), *_OPEN_ELSEWHERE]
         wanted += [os.path.realpath(_RESOLVER), *map(str, settings.allow_read), *programs]
-        always = (*_SOCKETS, *_OF_BUBBLEWRAP, *_HOMES, *(_SOCKETS_TOO if network else ()))
+        always = (*_SOCKETS, *_OF_BUBBLEWRAP, *_HOMES, *(_SOCKETS_TOO if network else ()), *_checkout(settings))
         shut = cls(secret | (frozenset(always) - {own_home}), frozenset(), own_home)
         opened = (place for place in wanted if shut.hides(place) and not any(step in secret for step in _upwards(place)))
         return cls(shut.places, frozenset(opened), own_home)
@@ -84,6 +86,13 @@ def secrets(settings: Settings) -> list[Path]:
             form for place in places for form in (Path(os.path.realpath(place.parent)) / place.name, Path(os.path.realpath(place)))
         )
     )
+
+
+def _checkout(settings: Settings) -> Iterable[str]:
+    """The checkout of this package, if it runs from one: with an env file in it, each of its entries would be a mount."""
+    place = Path(os.path.realpath(codex_proxy.__file__)).parent.parent
+    if (place / "setup.py").exists() and root_of(place, (*settings.roots, *settings.allow_read)) is None:
+        yield str(place)
 
 
 def _upwards(place: str) -> Iterable[str]:

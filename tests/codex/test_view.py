@@ -5,8 +5,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import codex_proxy
 from codex_proxy.codex.view import Views
 from codex_proxy.settings import Settings, load
 
@@ -82,6 +84,27 @@ def test_no_place_is_named_twice(home: Path) -> None:
     shown = _shown(Views(_settings(home), ()))
     assert not [place for place in shown if place in ("/bin", "/lib", "/lib64", "/sbin") and os.path.islink(place)]
     assert len(set(shown)) == len(shown)
+
+
+@pytest.mark.parametrize("ceiling", ["read-only", "workspace-write"])
+def test_the_checkout_of_the_server_is_hidden_and_a_workspace_in_it_is_not(
+    home: Path, monkeypatch: pytest.MonkeyPatch, ceiling: str
+) -> None:
+    checkout = home / "src" / "proxy"
+    for name in ("codex_proxy", "workspace/file", "docs"):
+        (checkout / name).mkdir(parents=True)
+    (checkout / "setup.py").write_text("")
+    (checkout / ".env").write_text("")
+    monkeypatch.setattr(codex_proxy, "__file__", str(checkout / "codex_proxy" / "__init__.py"))
+    around = (
+        set() if ceiling == "workspace-write" else {checkout / name for name in ("codex_proxy", "docs", "setup.py", "workspace")}
+    )
+    for workspace, seen in ((checkout / "workspace", {checkout / "workspace"}), (home / "src", around)):
+        changes = {"env_file": checkout / ".env", "workdir": workspace, "sandbox": ceiling, "sandbox_ceiling": ceiling}
+        shown = _shown(Views(msgspec.structs.replace(_settings(home), **changes), ()))
+        assert {one for one in shown if one.startswith(f"{home / 'src'}/")} == set(map(str, seen))
+    opened = msgspec.structs.replace(_settings(home), allow_read=(checkout,))
+    assert str(checkout) in _shown(Views(opened, ()))
 
 
 def test_only_a_changed_directory_is_read_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
