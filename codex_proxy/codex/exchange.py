@@ -23,7 +23,7 @@ from codex_proxy.codex.running_turn import RunningTurn
 from codex_proxy.codex.scripts import Scripts
 from codex_proxy.codex.tail import InOrder, Tail
 from codex_proxy.codex.thread import history_items, turn_params
-from codex_proxy.codex.translate import Translator
+from codex_proxy.codex.translate import COMPACTION, Translator
 from codex_proxy.errors import UpstreamFailed, WorkerFailed
 from codex_proxy.history import History, Text
 from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
@@ -38,6 +38,7 @@ _MOMENT = 0.05  # seconds
 _WOUND_UP_WITHIN = 2.0  # seconds; it takes 30 ms
 _NOTHING = msgspec.Raw(b"{}")
 _NO_LINE = wire.Line()
+_NO_ITEM = wire.ItemKind("")
 _SWALLOWED = "The model's answer is not one that Codex passes on: the model may have refused. Ask in another way."
 
 
@@ -235,10 +236,12 @@ class Exchange:
                 continue
             call = wire.decode(line.params, wire.ToolCallNews).call_id if line.method == methods.CLIENTS_TOOL else None
             await self._look_at(self._opening.thread.tail, until_whole=call)
-            self._ready.extend(self._written.due(everything=line.method in _BEHIND_ALL_ITEMS))
+            item = wire.decode(line.params, wire.ItemKindNews).item if line.method == "item/completed" else _NO_ITEM
+            behind_all = line.method in _BEHIND_ALL_ITEMS or item.type == COMPACTION  # whose items are not sent at all
+            self._ready.extend(self._written.due(everything=behind_all))
             self._ready.append((line.method, line.params))
-            if line.method == "item/completed":
-                self._written.completed(wire.decode(line.params, wire.ItemKindNews).item.id or "")
+            if item is not _NO_ITEM:
+                self._written.completed(item.id or "")
                 self._ready.extend(self._written.due(everything=False))
         return self._ready.popleft()
 

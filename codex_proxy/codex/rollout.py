@@ -12,6 +12,7 @@ import msgspec
 from codex_proxy.codex import wire
 
 _OF_CODEX = ("permissions.", "environments.")  # how the kinds of its own messages begin
+_TURN_BEGINS = "task_started"
 CALLS = frozenset(("function_call", "custom_tool_call", "local_shell_call"))
 
 
@@ -103,19 +104,28 @@ def renamed(rollout: bytes, thread: str, name: str) -> bytes:
 def model_items(rollout: bytes) -> list[dict[str, Any]]:
     """The raw items that the model has seen, without Codex's own context, which a new thread gives anew.
 
-    It precedes the first turn_context, and comes again within a thread when the sandbox changes.
+    It precedes the first turn_context, and comes again within a thread when the sandbox changes. Nor with the summaries that a
+    model has written for itself when Codex compacted the conversation: the items that they stand for are all here.
     """
     items: list[dict[str, Any]] = []
     in_turn = False
+    not_summed_up = 0  # items that no summary can be behind
     for raw in rollout.splitlines():
-        match _decode(raw).type:
+        line = _decode(raw)
+        match line.type:
             case "turn_context":
                 in_turn = True
-            case "response_item" if in_turn:
+            case "response_item" if in_turn and line.payload.type != wire.TOOLS:
                 item = _item.decode(raw).payload
                 kinds = (item.pop(wire.PRIVATE, None) or {}).get("content_item_kinds", ())
                 if not any(kind.startswith(_OF_CODEX) for kind in kinds):
                     items.append(item)
+                    if line.payload.role != "assistant" and line.payload.type != "reasoning":
+                        not_summed_up = len(items)
+            case "event_msg" if line.payload.type == _TURN_BEGINS:
+                not_summed_up = len(items)
+            case "compacted":
+                del items[not_summed_up:]
     return items
 
 

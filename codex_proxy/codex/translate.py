@@ -45,6 +45,7 @@ _EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
 # Calls by the model that leave nothing behind in the process. Any other may leave a shell, a changed file or a running MCP server.
 _HARMLESS_CALLS = frozenset(("update_plan",))
 _CALL_TYPES = frozenset(("function_call", "custom_tool_call", "local_shell_call", "mcp_call"))
+COMPACTION = "contextCompaction"  # an item that is under way while Codex has the model sum up the conversation
 _NONE_YET = wire.Tokens()
 _OUTPUT_TYPES = frozenset(("function_call_output", "custom_tool_call_output"))
 
@@ -67,6 +68,7 @@ class Translator:
         self.own_calls = OwnCalls()
         self.scripts = Scripts()
         self._calls_told = False
+        self._compacting = False  # the model's response is a summary for itself: neither the client's nor part of the conversation
         self._left_out = 0  # texts substituted for images
         self.latest = wire.Tokens()  # of the latest model response that reported tokens
         self._turn = turn
@@ -98,6 +100,7 @@ class Translator:
 
     def _item_started(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _item.decode(params).item
+        self._compacting |= item.type == COMPACTION
         if item.type == "agentMessage":
             self._passed_on[item.id] = 0
             return [MessageStarted(item.id, _PHASES.get(item.phase))]
@@ -113,6 +116,7 @@ class Translator:
 
     def _item_completed(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _item.decode(params).item
+        self._compacting &= item.type != COMPACTION
         if self._calls_told and item.type in work.TYPES:
             return []  # cut off by the interrupt: it stays open, and is reported as incomplete
         if item.type == "agentMessage":
@@ -169,12 +173,12 @@ class Translator:
         item = _raw.decode(params).item
         if item.type == "message" and item.role == "user":
             self.check_images(params)
-        return [*self._recorded(item, params), *self._told(item)]
+        return [] if self._compacting else [*self._recorded(item, params), *self._told(item)]
 
     def _recorded(self, item: wire.RawItem, params: msgspec.Raw) -> list[TurnEvent]:
         """The item itself if the turn is recorded and the model wrote or was given it; not what Codex put before the turn."""
         said_before = item.type == "message" and item.role != "assistant"
-        if not self._turn.record or said_before or self._calls_told:
+        if not self._turn.record or said_before or item.type == wire.TOOLS or self._calls_told:
             return []
         whole = _whole_item.decode(params).item
         whole.pop(wire.PRIVATE, None)
@@ -233,7 +237,7 @@ class Translator:
     def _response_tokens(self, params: msgspec.Raw) -> list[TurnEvent]:
         """Count a model response when it ends: if the turn is interrupted then, the totals may never be reported (0.163.0)."""
         used = msgspec.json.decode(params, type=wire.ResponseNews).usage
-        return [] if used is None else self._count(self.totals.plus(used))
+        return [] if used is None or self._compacting else self._count(self.totals.plus(used))
 
     def _tokens(self, params: msgspec.Raw) -> list[TurnEvent]:
         return self._count(msgspec.json.decode(params, type=wire.TokenNews).token_usage.total)

@@ -13,6 +13,7 @@ from codex_proxy.errors import WorkerFailed
 _T = TypeVar("_T")
 
 PRIVATE = "internal_chat_message_metadata_passthrough"  # Codex's own member of a raw item
+TOOLS = "additional_tools"  # a raw item in which Codex gives some models its tools; in the rollout too since 0.169.0
 
 
 def decode(raw: msgspec.Raw, type_: type[_T]) -> _T:

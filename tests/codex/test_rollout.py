@@ -50,9 +50,23 @@ def test_items_are_appended_with_the_next_numbers() -> None:
 def test_what_codex_tells_of_itself_is_left_out_of_what_the_model_has_seen() -> None:
     kinds = ("permissions.instructions", "environments.environment_context", "user.text", "unknown")
     marked = ({wire.PRIVATE: {"turn_id": "t1", "content_item_kinds": [kind]}, "role": kind} for kind in kinds)
-    items = rollout.model_items(HEAD + CALL_A + CUT_OFF + b"".join(item(6, "message", **one) for one in marked))
+    tools = item(3, "additional_tools", role="developer")
+    items = rollout.model_items(HEAD + tools + CALL_A + CUT_OFF + b"".join(item(6, "message", **one) for one in marked))
     assert [one["type"] for one in items] == ["function_call", "function_call_output", "message", "message"]
     assert [one["role"] for one in items[2:]] == ["user.text", "unknown"]
+
+
+def test_what_a_model_wrote_to_sum_up_the_conversation_is_left_out_of_what_it_has_seen() -> None:
+    def said(text: str, role: str = "assistant") -> bytes:
+        return item(6, "message", role=role, content=text)
+
+    begins, compacted = line(6, "event_msg", type="task_started"), line(6, "compacted", message="summary")
+    summed_up = item(6, "reasoning") + said("summary") + compacted
+    before_a_turn = said("1") + begins + summed_up + said("2", "user") + said("2")
+    within_a_turn = said("3") + CALL_A + CUT_OFF + summed_up + said("3")
+    by_the_provider = begins + compacted + said("4", "user") + said("4")
+    items = rollout.model_items(HEAD + before_a_turn + within_a_turn + by_the_provider)
+    assert "".join(one.get("content", "-") for one in items) == "1223--344"
 
 
 def test_the_totals_are_those_of_the_last_count() -> None:

@@ -15,13 +15,14 @@ from codex_proxy.turns import (
     ReasoningCompleted,
     ReasoningDelta,
     ReasoningStarted,
+    Recorded,
     Search,
     TurnEvent,
     Usage,
     WorkCompleted,
     WorkStarted,
 )
-from tests.codex.lines import TURN, item_completed, item_started, line, recorded, translate, translated
+from tests.codex.lines import TURN, Line, item_completed, item_started, line, recorded, translate, translated
 
 _NOON = '{"content":[{"type":"text","text":"12:00"}],"structuredContent":null,"_meta":null}'
 _NOWHERE = '{"content":[{"type":"text","text":"no such city"}],"structuredContent":null,"_meta":null}'
@@ -159,6 +160,27 @@ def test_a_model_response_counts_at_its_end_and_once() -> None:
         translate(translator, [told])
         assert translator.usage == usage
     assert translator.latest.output_tokens == 3
+
+
+def test_neither_the_tools_that_codex_gives_nor_a_summary_for_the_model_itself_are_recorded() -> None:
+    def raw(kind: str, name: str, **members: object) -> Line:
+        return line("rawResponseItem/completed", item={"type": kind, "id": name, **members})
+
+    translator = Translator(msgspec.structs.replace(TURN, record=True))
+    compaction = {"type": "contextCompaction", "id": "c1"}
+    lines = [
+        raw("additional_tools", "at1", role="developer", tools=[]),
+        item_started(**compaction),
+        raw("reasoning", "rs1", summary=[{"type": "summary_text", "text": "to sum up"}]),
+        raw("message", "m1", role="assistant", content=[]),
+        line("rawResponse/completed", usage={"inputTokens": 10, "outputTokens": 5}),
+        item_completed(**compaction),
+        raw("message", "m2", role="assistant", content=[]),
+    ]
+    [event] = translate(translator, lines)
+    assert isinstance(event, Recorded)
+    assert '"m2"' in event.item.item
+    assert translator.usage is None  # the totals of the thread are told before, and have it
 
 
 def test_what_is_unknown_is_no_event() -> None:

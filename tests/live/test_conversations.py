@@ -93,7 +93,10 @@ def cached_share(requests: list[ModelRequest]) -> float:
 
 def told_once(requests: list[ModelRequest]) -> bool:
     """Whether the last request has what Codex tells of itself once, at its head, and no place that only one process has."""
-    items = [item for item in requests[-1].input if item["type"] != "additional_tools"]
+    first, *others = requests[-1].input
+    if "additional_tools" in (item["type"] for item in others):
+        return False
+    items = others if first["type"] == "additional_tools" else [first, *others]
     told = [any(mark in str(item) for mark in _OF_ITSELF) for item in items]
     return sum(told) == len([*takewhile(bool, told)]) <= len(_OF_ITSELF) and "codex-arg0" not in str(requests[-1].body)
 
@@ -210,6 +213,7 @@ async def test_what_is_kept_in_memory_comes_once_in_every_thread_that_is_given_i
         for text in texts:
             await chat.say(text)
     assert [said for said in reversed(talking.requests[-1].said_by_user) if said in texts] == texts
+    assert told_once(talking.requests)
     assert work(talking.requests[-1]) == ["custom_tool_call", "custom_tool_call_output"]
     assert str(talking.requests[-1].input).count("Mind the gap.") == 1
 
