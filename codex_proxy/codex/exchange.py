@@ -6,39 +6,29 @@ breaks off in the middle of an answer, the turn fails instead of starting the an
 """
 
 import asyncio
-import contextlib
-from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
-from codex_proxy.codex import counted, demands, methods, wire, work
+from codex_proxy.codex import counted, demands, wire
 from codex_proxy.codex.connection import PROMPT_TIMEOUT, Brought, Connection
 from codex_proxy.codex.failures import failure
 from codex_proxy.codex.model_response import ModelResponse
 from codex_proxy.codex.opening import Opening
 from codex_proxy.codex.running_turn import RunningTurn
 from codex_proxy.codex.scripts import Scripts
-from codex_proxy.codex.tail import InOrder, Tail
 from codex_proxy.codex.thread import history_items, turn_params
-from codex_proxy.codex.translate import COMPACTION, Translator
+from codex_proxy.codex.translate import Translator
+from codex_proxy.codex.turn_news import TurnNews
 from codex_proxy.errors import UpstreamFailed, WorkerFailed
 from codex_proxy.history import History, Text
 from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
 
 _ITEMS_A_SECOND = 1000  # history items Codex accepts per second on a loaded machine; an idle one is ten times as fast
 _TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged, which takes milliseconds; then a fresh worker gets the turn
-_DELTAS = ("Delta", "/delta", "/progress")
-_BEHIND_ALL_ITEMS = (methods.CLIENTS_TOOL, "turn/completed")  # sent when the items before them are completed, or never will be
-_LOOKS, _BETWEEN_LOOKS = 500, 0.002  # seconds; the end of the response is written before its calls are reported
 _BEGINS_WITHIN = 1.0  # seconds, or a call of the agent's waits for one of the client's
-_MOMENT = 0.05  # seconds
-_WOUND_UP_WITHIN = 2.0  # seconds; it takes 30 ms
-_NOTHING = msgspec.Raw(b"{}")
-_NO_LINE = wire.Line()
-_NO_ITEM = wire.ItemKind("")
 _SWALLOWED = "The model's answer is not one that Codex passes on: the model may have refused. Ask in another way."
 
 
@@ -63,11 +53,10 @@ class Exchange:
         self._turn = turn
         self._whole = whole
         self._translator = Translator(turn, opening.thread.totals)
-        self._ready: deque[tuple[str, msgspec.Raw]] = deque()  # notifications already read
-        self._written = InOrder()  # what a resumed thread has written to its rollout
         self._last: ModelResponse | None = None  # the latest complete response
         self._response = ModelResponse()
         self._running = RunningTurn(connection, opening.thread.id)
+        self._news = TurnNews(connection, opening.thread, self._running, self._translator.check_images)
         self._calls_since: float | None = None  # when a model response was complete whose calls are not told of yet
         self._asks_again = False  # the provider has failed during the current model response
 
@@ -131,19 +120,7 @@ class Exchange:
 
     async def wound_up(self) -> bool:
         """Interrupt the turn if Codex runs it, and wait for its end. False if that is late, or the agent has begun any work."""
-        ended = self._running.id is None or any(method == "turn/completed" for method, _ in self._ready)
-        with contextlib.suppress(TimeoutError, WorkerFailed):
-            async with asyncio.timeout(_WOUND_UP_WITHIN):
-                while not ended:
-                    await self.interrupt()
-                    line = await self._line(patient=False) or _NO_LINE
-                    addressed = wire.decode(line.params, wire.Addressed)
-                    if addressed.thread_id == self._thread_id and addressed.turn_id in (None, self._running.id):
-                        if line.method == "item/started" and wire.decode(line.params, wire.ItemKindNews).item.type in work.TYPES:
-                            return False
-                        await self._running.tell()
-                        ended = line.method == "turn/completed"
-        return ended
+        return await self._news.wound_up()
 
     async def _start(self, turn: Turn) -> None:
         thread = self._opening.thread
@@ -157,7 +134,7 @@ class Exchange:
 
     async def _until_end(self) -> AsyncGenerator[TurnEvent, None]:
         while True:
-            method, params = await self._news()
+            method, params = await self._news.next(patient=self._calls_since is None)
             match method:
                 case "turn/completed":
                     end = self._end(wire.decode(params, wire.TurnNews).turn)
@@ -207,72 +184,6 @@ class Exchange:
         own = self._translator.own_calls
         late = asyncio.get_running_loop().time() - since > _BEGINS_WITHIN
         return not own.under_way or (late and not own.all_begun)
-
-    async def _news(self) -> tuple[str, msgspec.Raw]:
-        """The next notification for this turn, excluding those of other threads and of the history that this one was given.
-
-        While calls wait to be reported, it may be "": nothing for a moment.
-        """
-        while not self._ready:
-            line = await self._line(patient=self._calls_since is None)
-            if line is None:
-                if self._opening.thread.tail is not None:
-                    await self._look_at(self._opening.thread.tail, until_whole=None)
-                    self._ready.extend(self._written.due(everything=True))
-                return self._ready.popleft() if self._ready else ("", _NOTHING)
-            if line.method is None:
-                continue
-            addressed = wire.decode(line.params, wire.Addressed)
-            if addressed.thread_id != self._thread_id:
-                continue
-            if addressed.turn_id not in (None, self._running.id):
-                if line.method == "rawResponseItem/completed":
-                    self._translator.check_images(line.params)
-                continue
-            if addressed.turn_id is not None:
-                await self._running.tell()
-            if self._opening.thread.tail is None or line.method.endswith(_DELTAS):
-                self._ready.append((line.method, line.params))
-                continue
-            call = wire.decode(line.params, wire.ToolCallNews).call_id if line.method == methods.CLIENTS_TOOL else None
-            await self._look_at(self._opening.thread.tail, until_whole=call)
-            item = wire.decode(line.params, wire.ItemKindNews).item if line.method == "item/completed" else _NO_ITEM
-            behind_all = line.method in _BEHIND_ALL_ITEMS or item.type == COMPACTION  # whose items are not sent at all
-            self._ready.extend(self._written.due(everything=behind_all))
-            self._ready.append((line.method, line.params))
-            if item is not _NO_ITEM:
-                self._written.completed(item.id or "")
-                self._ready.extend(self._written.due(everything=False))
-        return self._ready.popleft()
-
-    async def _line(self, *, patient: bool) -> wire.Line | None:
-        """The next of the connection; None: nothing for a moment."""
-        if patient:
-            return await self._connection.notification()
-        try:
-            async with asyncio.timeout(_MOMENT):
-                return await self._connection.notification()
-        except TimeoutError:
-            return None
-
-    async def _look_at(self, tail: Tail, *, until_whole: str | None) -> None:
-        """Read what a resumed thread writes to its rollout instead of sending it, ahead of its next notification.
-
-        `until_whole`: a call whose model response must be read to its end, which an earlier look may have done.
-        """
-        for _ in range(_LOOKS):
-            try:
-                found = tail.read(self._running.id)
-            except (OSError, msgspec.MsgspecError) as error:
-                raise WorkerFailed("The Codex CLI wrote an unknown form.", detail=str(error)) from error
-            for method, params in found:
-                if method:
-                    self._written.add(method, params)
-                else:
-                    self._translator.check_images(params)
-            if until_whole is None or self._written.is_whole(until_whole):
-                return
-            await asyncio.sleep(_BETWEEN_LOOKS)
 
     def _end(self, state: wire.TurnState) -> TurnEvent:
         self._running.id = None
