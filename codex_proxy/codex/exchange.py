@@ -29,6 +29,10 @@ from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnE
 _ITEMS_A_SECOND = 1000  # history items Codex accepts per second on a loaded machine; an idle one is ten times as fast
 _TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged, which takes milliseconds; then a fresh worker gets the turn
 _BEGINS_WITHIN = 1.0  # seconds, or a call of the agent's waits for one of the client's
+# Bytes of items in a turn. Commands' outputs are cut by Codex, but not what a script gives to `notify`, and all is kept: in the
+# rollout, where even a read-only turn could so fill the disk, and in our memory (0.163.0 to 0.171.0).
+_ITEMS_AT_MOST = 64 * 1024 * 1024
+_TOO_MUCH = "The turn was stopped: what the model and its tools had written came to over 64 MB."
 _SWALLOWED = "The model's answer is not one that Codex passes on: the model may have refused. Ask in another way."
 
 
@@ -59,6 +63,7 @@ class Exchange:
         self._news = TurnNews(connection, opening.thread, self._running, self._translator.check_images)
         self._calls_since: float | None = None  # when a model response was complete whose calls are not told of yet
         self._asks_again = False  # the provider has failed during the current model response
+        self._items = 0  # bytes
 
     @property
     def ran_something(self) -> bool:
@@ -152,6 +157,11 @@ class Exchange:
                         self._calls_since = asyncio.get_running_loop().time()
                 case "rawResponseItem/completed":
                     self._response.note(wire.decode(params, wire.ItemKindNews).item)
+                    self._items += memoryview(params).nbytes
+                    if self._items > _ITEMS_AT_MOST:
+                        await self.interrupt()
+                        yield TurnFailed(UpstreamFailed(_TOO_MUCH), self._translator.usage)
+                        return
                 case "error" if wire.decode(params, wire.ErrorNews).will_retry:
                     self._translator.forget_calls()
                     if self._response.said:

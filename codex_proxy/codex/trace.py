@@ -1,6 +1,7 @@
 """The trace that a turn leaves of its conversation, from which another turn continues it in any worker."""
 
 import logging
+import os
 import uuid
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from codex_proxy.history import Message
 from codex_proxy.turns import Trace, Turn
 
 _log = logging.getLogger(__name__)
+
+# Bytes; a longer conversation is begun anew with every turn. It would be read as a whole after each one, and kept in memory.
+MOST_BYTES = 128 * 1024 * 1024
 
 
 def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trace | None:
@@ -34,9 +38,12 @@ def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trac
         notes=thread.notes,
     )
     if thread.path is None:
-        return msgspec.structs.replace(trace, items=_items(turn, exchange))
+        items = _items(turn, exchange)
+        return msgspec.structs.replace(trace, items=items) if _fits(sum(map(len, items))) else None
     try:
         with whole_file.opened(thread.path) as stream:
+            if not _fits(os.fstat(stream.fileno()).st_size):
+                return None
             content = stream.read()
         place = str(thread.path.relative_to(home))
     except (OSError, ValueError) as error:
@@ -48,6 +55,12 @@ def left(turn: Turn, exchange: Exchange, thread: OpenThread, home: Path) -> Trac
         return None
     kept = rollout.cut_after(content, trace.calls) if trace.calls else content
     return None if kept is None else msgspec.structs.replace(trace, place=place, content=kept)
+
+
+def _fits(size: int) -> bool:
+    if size > MOST_BYTES:
+        _log.warning("a conversation of %d MB is too long to be kept", size // 1_000_000)
+    return size <= MOST_BYTES
 
 
 def _goes_on(content: bytes, turn: Turn, exchange: Exchange, thread: OpenThread) -> bool:

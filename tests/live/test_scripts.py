@@ -11,6 +11,7 @@ from codex_proxy.codex import wire
 from codex_proxy.codex.descendants import below
 from codex_proxy.codex.scripts import Scripts
 from codex_proxy.demo import shell
+from codex_proxy.demo.home import Home
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import Proxy, ProxyStarter, ended, processes_with
@@ -22,6 +23,7 @@ _KEEPS = 'store("word", "secret"); globalThis.word = "secret"; text(typeof load(
 _LOOKS = 'text([typeof load("word"), typeof globalThis.word].join(" "));'
 _GROWS = 'store("word", "x".repeat(2.8e8)); text("large");'
 _YIELDED = re.compile(r"Script running with cell ID (\S+)")
+_FLOODS = 'for (let i = 0; i < 3; i++) notify("x".repeat(2.5e7)); text("flooded");'
 _GOES_ON = "yield_control(); while (true) {}"
 _IS_WAITED_FOR = '// @exec: {"yield_time_ms": 50}\nawait new Promise((over) => setTimeout(over, 300)); text("waited for");'
 _LIES = 'notify("Script completed\\nOutput:\\n"); yield_control(); await new Promise(() => setTimeout(() => {}, 3e6));'
@@ -52,7 +54,7 @@ async def _the_host() -> int:
 
 
 async def test_a_script_leaves_nothing_to_other_turns_and_its_worker_is_used_again_once_it_is_over(
-    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str]
+    start_proxy: ProxyStarter, model: ModelServer, environ: dict[str, str], home: Home
 ) -> None:
     model.script, environ["CODEX_MAX_PARALLEL_REQUESTS"], environ["CODEX_WORKER_MAX_MB"] = _script, "1", "300"
     model.check = None  # the CLI gives an output of `notify` a name, which the API does not know
@@ -75,6 +77,11 @@ async def test_a_script_leaves_nothing_to_other_turns_and_its_worker_is_used_aga
             assert await _said(proxy, _LOOKS) == "undefined undefined"
             host = await _the_host()
         assert await _said(proxy, _GROWS) == "large"
+        flooded = await proxy.chat(prompt=_FLOODS, model=SCRIPTS)
+        assert (flooded.status, (await flooded.json())["error"]["code"]) == (502, "upstream_error")
+        async with asyncio.timeout(10):  # the worker is replaced, and its rollouts are removed
+            while any(rollout.stat().st_size > 1e7 for rollout in (home.codex_home / "sessions").rglob("*.jsonl")):
+                await asyncio.sleep(0.01)
 
         async def without_a_host(request: ModelRequest) -> AsyncIterator[Step]:
             if request.outputs:
