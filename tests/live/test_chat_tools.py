@@ -40,14 +40,14 @@ async def test_a_custom_tool_is_called_with_a_text_and_its_call_is_understood(
     messages: list[Any] = [{"role": "user", "content": "note it"}]  # Any: the SDK's own types
     tools: Any = [_NOTE]
     async with client:
-        answer = await client.chat.completions.create(model="gpt-5.5 chat", messages=messages, tools=tools)
+        answer = await client.chat.completions.create(model="gpt-5.6-sol chat", messages=messages, tools=tools)
         message = answer.choices[0].message
         [call] = message.tool_calls or []
         assert isinstance(call, ChatCompletionMessageCustomToolCall)
         assert (call.id, call.custom.name, call.custom.input) == ("call_n", "note", "buy milk")
         assert answer.choices[0].finish_reason == "tool_calls"
         messages += [message.model_dump(exclude_none=True), {"role": "tool", "tool_call_id": "call_n", "content": "noted"}]
-        answer = await client.chat.completions.create(model="gpt-5.5 chat", messages=messages, tools=tools)
+        answer = await client.chat.completions.create(model="gpt-5.6-sol chat", messages=messages, tools=tools)
     assert answer.choices[0].message.content == "Done."
     called, output = told(noting.requests[-1], "function_call", "function_call_output")[1:]
     assert (called["name"], called["arguments"], output["output"]) == ("note", '{"input":"buy milk"}', "noted")

@@ -14,7 +14,7 @@ from tests.live.test_conversations import CALLS, SCRIPTS, one_worker, reasoned, 
 
 __all__ = ["one_worker"]  # a fixture
 
-_MUCH = 390_000  # tokens, more than any model takes
+_MUCH = 3_900_000  # tokens, more than any model takes
 _SUMMARY, _ASKED_FOR = "Another language model started", "CONTEXT CHECKPOINT"  # Codex's own words
 
 

@@ -1,15 +1,16 @@
 """What a cut answer has cost: Codex reports no usage of a model response that is told to stop, so the server counts and says so."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
 
+from codex_proxy.demo import shell
 from codex_proxy.demo.model import ModelServer
-from codex_proxy.demo.steps import Call, Count, ModelRequest, Say, Step, Think
+from codex_proxy.demo.steps import Count, ModelRequest, Say, Step, Think
 from tests.conftest import Proxy
+from tests.live.test_conversations import SCRIPTS
 from tests.support.refusals import post
 from tests.support.streams import chunks_of
 
@@ -24,8 +25,8 @@ _ASKED: dict[str, dict[str, Any]] = {  # Any: JSON
 
 async def _talk(request: ModelRequest) -> AsyncIterator[Step]:
     yield Count(input=1000, cached=600, output=7, reasoning=2)
-    if "exec_command" in request.tool_names and not request.outputs:
-        yield Call("exec_command", json.dumps({"cmd": "true"}), "call_1")
+    if shell.tool(request) and not request.outputs:
+        yield shell.run("true", request)
         return
     yield Think(("so",))
     yield Say(_ENDLESS, pace=_PACE)
@@ -64,10 +65,10 @@ async def test_a_cut_answer_has_usage_that_is_marked_as_counted(
     proxy: Proxy, model: ModelServer, route: str, members: dict[str, Any]
 ) -> None:
     model.script = _talk
-    chat = await _usage(proxy, route, {"model": "gpt-5.5 chat"} | members)
+    chat = await _usage(proxy, route, {"model": f"{SCRIPTS} chat"} | members)
     assert (chat["counted"], chat["sum"], chat["reasoning"], chat["input"]) == (True, True, 1, 100)
     assert 10 <= chat["output"] < len(_ENDLESS)
-    agent = await _usage(proxy, route, {"model": "gpt-5.5"} | members)  # its first model response is reported
+    agent = await _usage(proxy, route, {"model": SCRIPTS} | members)  # its first model response is reported
     assert (agent["counted"], agent["sum"], agent["reasoning"], agent["input"]) == (True, True, 3, 1100)
     assert 17 <= agent["output"] < len(_ENDLESS)
 

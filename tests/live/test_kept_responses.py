@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import pytest
 
+from codex_proxy.demo import shell
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, Think, words
 from tests.conftest import Proxy, ProxyStarter
+from tests.live.test_conversations import CALLS, SCRIPTS, shown_to
 
 
 async def ask(proxy: Proxy, **members: Any) -> dict[str, Any]:
@@ -59,31 +62,33 @@ def said(item: dict[str, Any]) -> str:
 async def remember(request: ModelRequest) -> AsyncIterator[Step]:
     if "run" in request.prompt and not request.outputs:
         yield Think(("**Hm**",), "SECRET-THOUGHT")
-        yield Call("exec_command", json.dumps({"cmd": "echo from the shell"}), "call_1")
+        yield shell.run("echo from the shell", request)
     else:
         yield Say((f"Answer to {request.prompt}.",))
 
 
-async def test_a_continuation_gives_the_model_exactly_what_it_had(proxy: Proxy, model: ModelServer) -> None:
+@pytest.mark.parametrize("name", [SCRIPTS, CALLS])
+async def test_a_continuation_gives_the_model_exactly_what_it_had(proxy: Proxy, model: ModelServer, name: str) -> None:
     model.script = remember
-    first = await ask(proxy, input="run it", instructions="Only this once.")
+    first = await ask(proxy, model=name, input="run it", instructions="Only this once.")
     assert first["store"] is True
-    second = await ask(proxy, input="and now?", previous_response_id=first["id"])
+    second = await ask(proxy, model=name, input="and now?", previous_response_id=first["id"])
     assert second["previous_response_id"] == first["id"]
     items = model.requests[-1].input
     kinds = [item["type"] for item in items]
     begin = kinds.index("reasoning") - 1
     assert said(items[begin]) == "run it"
-    assert kinds[begin + 1 :] == ["reasoning", "function_call", "function_call_output", "message", "message"]
+    called = "custom_tool_call" if name == SCRIPTS else "function_call"
+    assert kinds[begin + 1 :] == ["reasoning", called, f"{called}_output", "message", "message"]
     assert items[begin + 1]["encrypted_content"] == "SECRET-THOUGHT"
-    assert items[begin + 2]["name"] == "exec_command"
-    assert "from the shell" in items[begin + 3]["output"]
+    assert items[begin + 2]["name"] == ("exec" if name == SCRIPTS else "exec_command")
+    assert "from the shell" in shown_to(model.requests[-1])
     assert [said(item) for item in items[-2:]] == ["Answer to run it.", "and now?"]
     assert "Only this once." not in json.dumps(items)
-    await ask(proxy, previous_response_id=second["id"])  # without an input, the model goes on
+    await ask(proxy, model=name, previous_response_id=second["id"])  # without an input, the model goes on
     assert said(model.requests[-1].input[-1]) == "Answer to and now?."
     made = await proxy.http.post(f"{proxy.base_url}/conversations", json={"items": [{"role": "user", "content": "Hello"}]})
-    await ask(proxy, conversation=(await made.json())["id"], input=[])
+    await ask(proxy, model=name, conversation=(await made.json())["id"], input=[])
     assert said(model.requests[-1].input[-1]) == "Hello"
 
 

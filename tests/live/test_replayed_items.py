@@ -230,7 +230,7 @@ def test_there_is_a_decision_on_every_kind_of_the_official_sdk() -> None:
 
 async def test_what_carries_a_result_is_told_and_a_mere_record_is_left_out(proxy: Proxy, model: ModelServer) -> None:
     for kind, (items, wanted) in _TOLD.items():
-        answer = await post(proxy, {"model": "gpt-5.5 chat", "input": [*items, _HI]}, route=RESPONSES)
+        answer = await post(proxy, {"model": "gpt-5.6-sol chat", "input": [*items, _HI]}, route=RESPONSES)
         assert answer.status == 200, (kind, await answer.text())
         got = told(model.requests[-1], "reasoning", "function_call", "function_call_output")
         assert len(got) == len(wanted) + 1, (kind, got)

@@ -1,15 +1,16 @@
 """JSON that is not asked for strictly, on the real CLI: what the provider is sent, and what the client gets of the answer."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
 
+from codex_proxy.demo import shell
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step
 from tests.conftest import Proxy
+from tests.live.test_conversations import SCRIPTS
 from tests.support.refusals import post
 from tests.support.streams import chunks_of, content_of
 
@@ -22,7 +23,7 @@ _STRICT = {
     "additionalProperties": False,
 }
 _OPEN = {"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1}
-_MODELS = ("gpt-5.5 chat", "gpt-5.5")
+_MODELS = ("gpt-5.5 chat", SCRIPTS)
 
 
 def _asked(route: str, schema: dict[str, Any] | None, model: str, **more: object) -> dict[str, Any]:
@@ -59,9 +60,9 @@ def _says(*answers: str) -> Any:  # Any: a script
     left = list(answers)
 
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
-        if "exec_command" in request.tool_names and not request.outputs and len(left) == len(answers):
+        if shell.tool(request) and not request.outputs and len(left) == len(answers):
             yield Say(("I ", "look."), phase="commentary")
-            yield Call("exec_command", json.dumps({"cmd": "true"}), "call_1")
+            yield shell.run("true", request)
             return
         yield Say(tuple(left.pop(0)))
 
@@ -101,7 +102,7 @@ async def test_json_that_is_asked_for_in_words_is_checked_and_asked_for_once_mor
             before, model.script = model.calls, _says(*answers)
             assert await _answer(proxy, route, _asked(route, schema, mode, stream=stream)) == shown
             assert "format" not in model.requests[-1].body.get("text", {})
-            assert model.calls - before == len(answers) + (mode == "gpt-5.5")
+            assert model.calls - before == len(answers) + (mode == SCRIPTS)
             last = model.requests[-1].prompt
             assert last == "JSON?" if told is None else told in last
 

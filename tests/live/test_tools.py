@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from codex_proxy.demo import shell
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Raw, Say, Step, words
 from tests.conftest import Proxy
@@ -32,7 +33,7 @@ async def two_calls(request: ModelRequest) -> AsyncIterator[Step]:
 async def test_two_calls_come_at_once_and_the_results_continue_the_conversation(proxy: Proxy, model: ModelServer) -> None:
     model.script = two_calls
     messages: list[dict[str, Any]] = [{"role": "user", "content": "Rome?"}]
-    answer = await (await proxy.chat(messages=messages, tools=[WEATHER, TIME])).json()
+    answer = await (await proxy.chat(messages=messages, model="gpt-5.6-sol", tools=[WEATHER, TIME])).json()
     choice = answer["choices"][0]
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["content"] is None
@@ -50,7 +51,7 @@ async def test_two_calls_come_at_once_and_the_results_continue_the_conversation(
         {"role": "tool", "tool_call_id": "call_t", "content": parts},
         {"role": "tool", "tool_call_id": "call_w", "content": "sunny"},
     ]
-    answer = await (await proxy.chat(messages=messages, tools=[WEATHER, TIME])).json()
+    answer = await (await proxy.chat(messages=messages, model="gpt-5.6-sol", tools=[WEATHER, TIME])).json()
     assert answer["choices"][0]["message"]["content"] == "It is sunny at noon."
     assert answer["choices"][0]["finish_reason"] == "stop"
     calls = [item for item in model.requests[-1].input if item["type"] == "function_call"]
@@ -141,14 +142,15 @@ async def test_names_that_codex_keeps_are_refused_for_an_agent_and_work_in_chat_
 async def test_the_agents_own_commands_run_before_a_clients_tool_is_called(proxy: Proxy, model: ModelServer) -> None:
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
         if not request.outputs:
-            yield Call("exec_command", json.dumps({"cmd": "echo own work"}), "call_x")
+            yield shell.run("echo own work", request)
         else:
             yield Call("get_weather", '{"city":"Rome"}', "call_w")
 
     model.script = script
-    message = (await (await proxy.chat(prompt="go", tools=[WEATHER])).json())["choices"][0]["message"]
-    assert message["reasoning_content"] == "$ echo own work"
-    assert [call["id"] for call in message["tool_calls"]] == ["call_w"]
+    for name in ("gpt-5.6-sol", "gpt-5.5"):
+        message = (await (await proxy.chat(prompt="go", model=name, tools=[WEATHER])).json())["choices"][0]["message"]
+        assert message["reasoning_content"] == "$ echo own work"
+        assert [call["id"] for call in message["tool_calls"]] == ["call_w"]
 
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
@@ -174,13 +176,13 @@ async def test_what_the_agent_says_on_the_way_does_not_mix_with_json(proxy: Prox
     async def script(request: ModelRequest) -> AsyncIterator[Step]:
         if not request.outputs:
             yield Say(("I will look.",))
-            yield Call("exec_command", json.dumps({"cmd": "echo hi"}), "call_x")
+            yield shell.run("echo hi", request)
         else:
             yield Say(words('{"n": 3}'))
 
     model.script = script
     strict = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": SCHEMA}}
-    chunks, _ = await chunks_of(await proxy.chat(prompt="three", response_format=strict, stream=True))
+    chunks, _ = await chunks_of(await proxy.chat(prompt="three", model="gpt-5.6-sol", response_format=strict, stream=True))
     assert json.loads(content_of(chunks)) == {"n": 3}
 
 
