@@ -122,23 +122,9 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
     Raises ResponseNotFound if the record disappears before then, and StoreUnavailable if the store fails for too long, or has lost
     or damaged events.
     """
-    failing_since: float | None = None
     ended: Record | None = None  # as read before the last events were
-    clock = asyncio.get_running_loop().time
     while True:
-        try:
-            events = await store.events(owner, response_id, after)
-            record = None if events else ended or await store.get(owner, response_id)
-            whole = not events and ended is not None and await _is_whole(store, ended, after)
-        except (StorageFull, StoreUnavailable):
-            failing_since = failing_since or clock()
-            if clock() - failing_since > FOLLOW_PATIENCE:
-                raise
-            await asyncio.sleep(_PAUSE)
-            continue
-        except UNREADABLE as error:
-            raise _damaged(response_id, error) from error
-        failing_since = None
+        events, record, whole = await _read_on(store, owner, response_id, after, ended)
         if events:
             ends = events[-1].type in _TERMINAL
             events.reverse()
@@ -159,6 +145,31 @@ async def follow(store: Store, owner: str, response_id: str, after: int) -> Asyn
             continue
         with contextlib.suppress(StorageFull, StoreUnavailable):
             await store.changed(response_id, _FOLLOW_WAIT)
+
+
+async def _read_on(
+    store: Store, owner: str, response_id: str, after: int, ended: Record | None
+) -> tuple[list[StoredEvent], Record | None, bool]:
+    """The next events; if there are none, the record, `ended` once that is known, and whether all its events have been read.
+
+    Waits for a store that fails, but not for too long.
+    """
+    failing_since: float | None = None
+    clock = asyncio.get_running_loop().time
+    while True:
+        try:
+            if events := await store.events(owner, response_id, after):
+                return events, None, False
+            if ended is None:
+                return [], await store.get(owner, response_id), False
+            return [], ended, await _is_whole(store, ended, after)
+        except (StorageFull, StoreUnavailable):
+            failing_since = failing_since or clock()
+            if clock() - failing_since > FOLLOW_PATIENCE:
+                raise
+        except UNREADABLE as error:
+            raise _damaged(response_id, error) from error
+        await asyncio.sleep(_PAUSE)
 
 
 async def _is_whole(store: Store, record: Record, after: int) -> bool:
