@@ -22,6 +22,7 @@ from codex_proxy.codex.scripts import Scripts
 from codex_proxy.codex.thread import history_items, turn_params
 from codex_proxy.codex.translate import Translator
 from codex_proxy.codex.turn_news import TurnNews
+from codex_proxy.codex.volume import Volume
 from codex_proxy.errors import UpstreamFailed, WorkerFailed
 from codex_proxy.history import History, Text
 from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
@@ -29,10 +30,9 @@ from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnE
 _ITEMS_A_SECOND = 1000  # history items Codex accepts per second on a loaded machine; an idle one is ten times as fast
 _TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged, which takes milliseconds; then a fresh worker gets the turn
 _BEGINS_WITHIN = 1.0  # seconds, or a call of the agent's waits for one of the client's
-# Bytes of items in a turn. Commands' outputs are cut by Codex, but not what a script gives to `notify`, and all is kept: in the
-# rollout, where even a read-only turn could so fill the disk, and in our memory (0.163.0 to 0.171.0).
-_ITEMS_AT_MOST = 64 * 1024 * 1024
-_TOO_MUCH = "The turn was stopped: what the model and its tools had written came to over 64 MB."
+_TOO_MUCH = (
+    "The turn was stopped, because the model and its tools wrote too much: over 64 MB to be read by the model, or 128 MB in all."
+)
 _SWALLOWED = "The model's answer is not one that Codex passes on: the model may have refused. Ask in another way."
 
 
@@ -63,7 +63,7 @@ class Exchange:
         self._news = TurnNews(connection, opening.thread, self._running, self._translator.check_images)
         self._calls_since: float | None = None  # when a model response was complete whose calls are not told of yet
         self._asks_again = False  # the provider has failed during the current model response
-        self._items = 0  # bytes
+        self._volume = Volume()
 
     @property
     def ran_something(self) -> bool:
@@ -140,6 +140,10 @@ class Exchange:
     async def _until_end(self) -> AsyncGenerator[TurnEvent, None]:
         while True:
             method, params = await self._news.next(patient=self._calls_since is None)
+            if not self._volume.add(method, params):
+                await self.interrupt()
+                yield TurnFailed(UpstreamFailed(_TOO_MUCH), self._translator.usage)
+                return
             match method:
                 case "turn/completed":
                     end = self._end(wire.decode(params, wire.TurnNews).turn)
@@ -157,11 +161,6 @@ class Exchange:
                         self._calls_since = asyncio.get_running_loop().time()
                 case "rawResponseItem/completed":
                     self._response.note(wire.decode(params, wire.ItemKindNews).item)
-                    self._items += memoryview(params).nbytes
-                    if self._items > _ITEMS_AT_MOST:
-                        await self.interrupt()
-                        yield TurnFailed(UpstreamFailed(_TOO_MUCH), self._translator.usage)
-                        return
                 case "error" if wire.decode(params, wire.ErrorNews).will_retry:
                     self._translator.forget_calls()
                     if self._response.said:
