@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from codex_proxy.codex import wire
@@ -145,19 +145,29 @@ class OpenThreads:
         for thread in [thread for thread in self._all.values() if thread.used < limit and thread.idle.is_set()]:
             await self._closed(thread.id)
 
-    async def close_all(self, connection: Connection) -> None:
-        """Delete all threads of a process that is about to end, and remove what is left of them on disk."""
+    async def close_all(self, connection: Connection, after: ExitStack) -> None:
+        """Delete all threads of a process that is about to end, and remove what is left of them on disk.
+
+        `after` is left once the process has ended. Until then a slow one may still delete a rollout, also one that was written
+        again, so its threads are held back for as long.
+        """
         own = [thread for thread in self._all.values() if thread.connection is connection]
         paths = [thread.path for thread in own if thread.path is not None]
-        with self._let_go(own):
-            with contextlib.suppress(WorkerFailed):
-                for thread in own:
-                    if thread.path is not None:
-                        await connection.post("thread/delete", {"threadId": thread.id})
-                await _gone(paths, _LOOKS_AT_THE_END)
-            for path in paths:
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
+        over = after.enter_context(ExitStack())
+        over.enter_context(self._let_go(own))
+        over.callback(_remove, paths)
+        with contextlib.suppress(WorkerFailed):
+            for thread in own:
+                if thread.path is not None:
+                    await connection.post("thread/delete", {"threadId": thread.id})
+            if await _gone(paths, _LOOKS_AT_THE_END):
+                over.close()
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 async def _gone(paths: Sequence[Path], looks: int) -> bool:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -105,13 +105,14 @@ class Worker:
         environ = command.environment(settings)
         login = home.login_versions(settings)  # before the process can read the files
         async with AsyncExitStack() as stack:
+            after = stack.enter_context(ExitStack())  # left once the process has ended
             async with starting:
                 argv, directory = cli.argv(mode, local_only=settings.local_only), str(home.codex_home(settings))
                 process = await stack.enter_async_context(
                     CodexProcess.started(argv, environ, directory, may_gain=settings.allow_danger)
                 )
                 connection = Connection(process)
-                stack.push_async_callback(threads.close_all, connection)
+                stack.push_async_callback(threads.close_all, connection, after)
                 await shake_hands(connection, timeout)
             try:
                 async with asyncio.timeout(timeout):
