@@ -192,7 +192,7 @@ class Exchange:
         """Whether nothing of the agent's stands before its calls of the client's tools, or only what does not begin."""
         own = self._translator.own_calls
         late = asyncio.get_running_loop().time() - since > _BEGINS_WITHIN
-        return not own.under_way or (late and not own.all_begun)
+        return not own.under_way or (late and own.may_wait_for(self.calls))
 
     def _end(self, state: wire.TurnState) -> TurnEvent:
         self._running.id = None

@@ -14,7 +14,7 @@ import msgspec
 from codex_proxy.codex import descendants, wire
 
 _HOST = "codex-code-mode-host"
-_OVER = ("Script completed\n", "Script failed\n")
+_OVER = ("Script completed\n", "Script failed\n", "Script terminated\n")  # the last because the model wanted it
 _GOES_ON = re.compile(r"Script running with cell ID (\S+)\n")  # 0.147.0 to 0.171.0
 _UNKNOWN = ""  # a cell that nothing waits for
 
