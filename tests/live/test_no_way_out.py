@@ -22,6 +22,8 @@ from tests.live.test_conversations import CALLS, SCRIPTS
 from tests.support.agents_tools import patch, use_model
 from tests.support.sessions import http_session
 
+_LEFT = (".agents", ".aws", ".codex")  # empty directories of the CLI's own, which a busy machine may not have removed yet
+
 
 def runs(*commands: str, patches: tuple[str, ...] = ()) -> Script:
     """A model that runs these one after the other, whatever comes of them, then patches, and ends."""
@@ -112,7 +114,8 @@ async def test_no_command_writes_in_a_workspaces_own_git_from_wherever_it_starts
         for cwd in (repository, repository / "deep"):
             said = await outputs(proxy, model, runs(f"cd {repository}; {tries}", f"cd {repository}; {tries}"), cwd=str(cwd))
             assert ["tried" in one for one in said] == [True, True]
-    assert sorted(str(path.relative_to(repository.parent)) for path in repository.parent.rglob("*")) == [
+    found = [path for path in repository.parent.rglob("*") if path.name not in _LEFT or any(path.iterdir())]
+    assert sorted(str(path.relative_to(repository.parent)) for path in found) == [
         *("a", "a/.git", "a/.git/hooks", "a/deep", "b", "b/.git", "b/.git/hooks", "b/deep"),
     ]
 
