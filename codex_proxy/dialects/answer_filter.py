@@ -6,10 +6,14 @@ from codex_proxy.turns import Mode, TurnEvent
 
 
 class AnswerFilter:
-    """Filters the events of one turn. `optional` names the properties for which null means absent."""
+    """Filters the events of one turn. `optional` names the properties for which null means absent.
 
-    def __init__(self, mode: Mode, *, json: bool, optional: frozenset[str]) -> None:
-        self._final_only = FinalOnly() if json and mode == "agent" else None
+    Without commands too a model in code mode runs scripts, and may say something before one. Where the JSON is `held` back until
+    it is complete, that is kept out of it; where the provider enforces it, all that the model says is such JSON.
+    """
+
+    def __init__(self, mode: Mode, *, json: bool, held: bool, optional: frozenset[str]) -> None:
+        self._final_only = FinalOnly() if json and (held or mode == "agent") else None
         self._without_nulls = WithoutNulls(optional) if optional else None
 
     def feed(self, event: TurnEvent) -> list[TurnEvent]:

@@ -82,7 +82,8 @@ class Run:
         self._jobs = jobs
         self._remember = remember
         self._part = part
-        self._filter = AnswerFilter(turn.mode, json=asked.json, optional=asked.form.optional)
+        form = asked.form
+        self._filter = AnswerFilter(turn.mode, json=asked.json, held=form.checked is not None, optional=form.optional)
         self._steered = self._behind_work = False
         self._stopped: str | None = None  # why it should end early
         self._ready: list[StreamEvent] = []

@@ -85,7 +85,8 @@ class _Exchange:
         self._asked = asked
         self._job = job
         self._head = (f"{form.prefix}-{uuid.uuid4().hex}", unix_now(), asked.wish.model or job.turn.model)
-        self._filter = AnswerFilter(job.turn.mode, json=asked.json, optional=asked.optional)
+        held = asked.wish.checked_schema is not None
+        self._filter = AnswerFilter(job.turn.mode, json=asked.json, held=held, optional=asked.optional)
         self._deltas = ChatDeltas(
             stop=asked.stop,
             max_tokens=asked.max_tokens,

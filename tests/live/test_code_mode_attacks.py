@@ -11,7 +11,7 @@ from codex_proxy.demo import shell
 from codex_proxy.demo.model import ModelServer
 from codex_proxy.demo.steps import Call, ModelRequest, Say, Step, words
 from tests.conftest import Proxy, ProxyStarter, ended, processes_with
-from tests.live.test_conversations import Chat, shown_to
+from tests.live.test_conversations import SCRIPTS, Chat, shown_to
 from tests.live.test_tools import WEATHER
 
 _SLOW = "await new Promise((over) => setTimeout(over, 400)); text('slow work');"
@@ -53,6 +53,23 @@ async def test_a_script_before_a_clients_call_runs_to_its_end_however_long_it_ta
     assert (await chat.go_on())["content"] == "Done."
     assert "slow work" in shown_to(model.requests[-1])
     assert await _replaced(proxy) == []
+
+
+async def test_what_is_said_before_a_script_is_not_in_json_without_commands_either(proxy: Proxy, model: ModelServer) -> None:
+    async def script(request: ModelRequest) -> AsyncIterator[Step]:
+        if request.outputs:
+            yield Say(words('{"n": 1}'))
+        else:
+            yield Say(words("I will compute."))
+            yield shell.script("text(1)", f"call_{len(request.input)}")
+
+    model.script, name, kind = script, f"{SCRIPTS} chat", {"type": "json_object"}
+    answer = await (await proxy.chat(prompt="one", model=name, response_format=kind)).json()
+    message = answer["choices"][0]["message"]
+    assert (message["content"], message["reasoning_content"]) == ('{"n": 1}', "I will compute.")
+    asked = {"model": name, "input": "one", "text": {"format": kind}}
+    response = await (await proxy.http.post(f"{proxy.base_url}/responses", json=asked)).json()
+    assert [item["content"][0]["text"] for item in response["output"] if item["type"] == "message"] == ['{"n": 1}']
 
 
 async def test_a_worker_is_kept_after_a_script_that_its_model_has_ended(proxy: Proxy, model: ModelServer) -> None:
