@@ -37,6 +37,7 @@ from codex_proxy.turns import (
 _PLAN_STATUS = {"inProgress": "in_progress"}
 
 _PHASES: dict[str | None, Phase] = {"commentary": "commentary", "final_answer": "final_answer"}
+_AT_ONCE = "async"  # how a message is delivered that the model has a tool send while it works on
 # Start of the text that Codex substitutes for an image that it cannot decode or finds too large (0.147.0 to 0.169.0).
 _LEFT_OUT = b"image content omitted because"
 _SHELL = "exec_command"
@@ -103,7 +104,7 @@ class Translator:
         self._compacting |= item.type == COMPACTION
         if item.type == "agentMessage":
             self._passed_on[item.id] = 0
-            return [MessageStarted(item.id, _PHASES.get(item.phase))]
+            return [MessageStarted(item.id, None if item.delivery == _AT_ONCE else _PHASES.get(item.phase))]
         if item.type == "reasoning":
             return [ReasoningStarted(item.id)]
         self._open_commands.pop(item.id, None)

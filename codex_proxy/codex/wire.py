@@ -190,6 +190,7 @@ class Item(msgspec.Struct, frozen=True, rename="camel"):
     id: str
     text: str = ""  # agentMessage
     phase: str | None = None
+    delivery: str | None = None  # "async" for one that is not the final answer, though its phase says so (0.163.0 to 0.171.0)
     summary: tuple[str, ...] = ()  # reasoning
     command: str = ""  # commandExecution
     aggregated_output: str | None = None

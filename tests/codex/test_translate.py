@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from codex_proxy.codex.translate import Translator
+from codex_proxy.dialects.answer_filter import AnswerFilter
 from codex_proxy.history import Phase
 from codex_proxy.turns import (
     Command,
@@ -17,6 +18,7 @@ from codex_proxy.turns import (
     ReasoningStarted,
     Recorded,
     Search,
+    TurnCompleted,
     TurnEvent,
     Usage,
     WorkCompleted,
@@ -55,6 +57,23 @@ def test_a_recorded_turn_with_reasoning_commands_a_patch_and_a_search(version: s
     ]
     assert translator.usage == Usage(input=130, cached=40, output=35, reasoning=7)
     assert translator.ran_something
+
+
+def test_a_message_that_is_sent_on_the_way_is_not_the_final_answer_of_which_it_has_the_phase() -> None:
+    """As request_user_input_async sends one (0.163.0 to 0.171.0); it would take the place of an answer that must be JSON."""
+    item = {"type": "agentMessage", "id": "call_1", "text": "Which?", "phase": "final_answer", "delivery": "async"}
+    asked, answer = "Which?", '{"n":1}'
+    events = translated(
+        item_started(**item),
+        item_completed(**item),
+        item_started(type="agentMessage", id="msg_1", text="", phase=None, delivery=None),
+        item_completed(type="agentMessage", id="msg_1", text=answer, phase=None, delivery=None),
+    )
+    assert events[0] == MessageStarted("call_1", None)
+    json = AnswerFilter("agent", json=True, held=False, optional=frozenset())
+    shown = [told for event in (*events, TurnCompleted(None)) for told in json.feed(event)]
+    assert [event.text for event in shown if isinstance(event, MessageCompleted)] == [answer]
+    assert [event.summary for event in shown if isinstance(event, ReasoningCompleted)] == [(asked,)]
 
 
 def test_a_recorded_turn_with_calls_of_an_mcp_server() -> None:
