@@ -15,6 +15,7 @@ from codex_proxy.codex import descendants, wire
 
 _HOST = "codex-code-mode-host"
 _OVER = ("Script completed\n", "Script failed\n", "Script terminated\n")  # the last because the model wanted it
+_NOT_RUN = ("exec expects ", "exec pragma ")  # it is empty, or its first line has options of a wrong form (0.147.0 to 0.171.0)
 _GOES_ON = re.compile(r"Script running with cell ID (\S+)\n")  # 0.147.0 to 0.171.0
 _UNKNOWN = ""  # a cell that nothing waits for
 
@@ -55,7 +56,7 @@ class Scripts:
                 self._unanswered.add(item.call_id)
             case "custom_tool_call_output" if item.call_id in self._calls and not item.name:
                 self._unanswered.discard(item.call_id)
-                if not text.startswith(_OVER):
+                if not text.startswith((*_OVER, *_NOT_RUN)):
                     self._going_on.add(found[1] if (found := _GOES_ON.match(text)) else _UNKNOWN)
             case "function_call" if item.name == "wait" and item.group is None:
                 self._waits[item.call_id] = _cell(item.arguments)

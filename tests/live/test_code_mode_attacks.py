@@ -15,7 +15,7 @@ from tests.live.test_conversations import SCRIPTS, Chat, shown_to
 from tests.live.test_tools import WEATHER
 
 _SLOW = "await new Promise((over) => setTimeout(over, 400)); text('slow work');"
-_NEVER_ENDS = 'yield_control(); await tools.exec_command({cmd: "sleep 300.8", yield_time_ms: 20000}); while (true) {}'
+_NEVER_ENDS = 'yield_control(); await tools.exec_command({cmd: "sleep 300.85", yield_time_ms: 20000}); while (true) {}'
 _CELL = re.compile(r"Script running with cell ID (\S+)")
 
 
@@ -72,10 +72,15 @@ async def test_what_is_said_before_a_script_is_not_in_json_without_commands_eith
     assert [item["content"][0]["text"] for item in response["output"] if item["type"] == "message"] == ['{"n": 1}']
 
 
-async def test_a_worker_is_kept_after_a_script_that_its_model_has_ended(proxy: Proxy, model: ModelServer) -> None:
+async def test_a_worker_is_kept_after_a_script_that_its_model_has_ended_or_that_codex_does_not_run(
+    proxy: Proxy, model: ModelServer
+) -> None:
     assert (await Chat(proxy).say(_NEVER_ENDS))["content"] == "Done."
     assert "Script terminated" in shown_to(model.requests[-1])
+    for refused in ('// @exec: {"timeout": 1}\ntext(1)', '// @exec: {"yield_time_ms": 1}'):
+        await Chat(proxy).say(refused)
+        assert "exec pragma" in shown_to(model.requests[-1])
     assert (await Chat(proxy).say("text('hi')"))["content"] == "Done."
     assert await _replaced(proxy) == []
-    for pid in processes_with("sleep 300.8"):
+    for pid in processes_with("sleep 300.85"):
         await ended(pid)
