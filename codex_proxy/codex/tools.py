@@ -31,12 +31,13 @@ _TAKEN = frozenset(  # in pure-model mode too
     (
         *("exec_command", "shell_command", "request_user_input", "apply_patch", "mcp"),
         *("exec", "wait", "list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource"),  # of code mode
+        *("request_user_input_async", "send_message_to_user_async"),  # of gpt-6 models, as is the group `clock`
     )
 )
 _TAKEN_GROUPS = frozenset(
     (
         *("mcp", "functions", "multi_tool_use", "web", "browser", "python", "computer", "container", "file_search"),
-        *("image_gen", "terminal", "api_tool", "tool_search", "submodel_delegator", "python_user_visible"),
+        *("clock", "image_gen", "terminal", "api_tool", "tool_search", "submodel_delegator", "python_user_visible"),
     )
 )
 _TAKEN_PREFIX = "mcp__"

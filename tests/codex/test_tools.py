@@ -78,6 +78,8 @@ def test_a_name_over_64_characters_is_shortened_and_stays_apart_from_others(leng
         ("look", "look"),
         ("exec_command", "client_exec_command"),
         ("request_user_input", "client_request_user_input"),
+        ("request_user_input_async", "client_request_user_input_async"),
+        ("send_message_to_user_async", "client_send_message_to_user_async"),
         ("client_exec_command", "client_client_exec_command"),
         ("mcp", "client_mcp"),
         ("apply_patch", "client_apply_patch"),
@@ -94,7 +96,14 @@ def test_a_name_that_codex_keeps_for_itself_is_marked(name: str, seen: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "seen"), [("web", "client_web"), ("mcp", "client_mcp"), ("mcp__a", "client_mcp__a"), ("shop", "shop")]
+    ("name", "seen"),
+    [
+        ("web", "client_web"),
+        ("clock", "client_clock"),
+        ("mcp", "client_mcp"),
+        ("mcp__a", "client_mcp__a"),
+        ("shop", "shop"),
+    ],
 )
 def test_the_name_of_a_group_that_codex_or_the_api_keeps_is_marked(name: str, seen: str) -> None:
     assert group_to_model(name) == seen
