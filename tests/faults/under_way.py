@@ -86,7 +86,7 @@ class UnderWay:
         if answer.status != 200:
             return self._refused(str(body["input"]), answer, await answer.text())
         events = [json.loads(line[6:]) async for line in answer.content if line.startswith(b"data: {")]
-        self.ids += [event["response"]["id"] for event in events[:1]]
+        self.ids += [event["response"]["id"] for event in events[:1] if event["type"] != "error"]  # the store may fail before it
         ends = [event for event in events if event["type"] in (*_TERMINAL, "error")]
         if len(ends) != 1 or ends[0] is not events[-1]:
             self.wrong.append(f"{body['input']}: ends with {[event['type'] for event in events[-3:]]}")
