@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from codex_proxy.codex import counted, demands, wire
+from codex_proxy.codex import counted, demands, volume, wire
 from codex_proxy.codex.connection import PROMPT_TIMEOUT, Brought, Connection
 from codex_proxy.codex.failures import failure
 from codex_proxy.codex.model_response import ModelResponse
@@ -22,7 +22,6 @@ from codex_proxy.codex.scripts import Scripts
 from codex_proxy.codex.thread import history_items, turn_params
 from codex_proxy.codex.translate import Translator
 from codex_proxy.codex.turn_news import TurnNews
-from codex_proxy.codex.volume import Volume
 from codex_proxy.errors import UpstreamFailed, WorkerFailed
 from codex_proxy.history import History, Text
 from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnEvent, TurnFailed, TurnStarted, Waiting
@@ -30,9 +29,6 @@ from codex_proxy.turns import Continuation, Recorded, Turn, TurnCompleted, TurnE
 _ITEMS_A_SECOND = 1000  # history items Codex accepts per second on a loaded machine; an idle one is ten times as fast
 _TAKEN_TIMEOUT = 5.0  # seconds for turn/start to be acknowledged, which takes milliseconds; then a fresh worker gets the turn
 _BEGINS_WITHIN = 1.0  # seconds, or a call of the agent's waits for one of the client's
-_TOO_MUCH = (
-    "The turn was stopped, because the model and its tools wrote too much: over 64 MB to be read by the model, or 128 MB in all."
-)
 _SWALLOWED = "The model's answer is not one that Codex passes on: the model may have refused. Ask in another way."
 
 
@@ -63,7 +59,7 @@ class Exchange:
         self._news = TurnNews(connection, opening.thread, self._running, self._translator.check_images)
         self._calls_since: float | None = None  # when a model response was complete whose calls are not told of yet
         self._asks_again = False  # the provider has failed during the current model response
-        self._volume = Volume()
+        self._volume = volume.Volume()
 
     @property
     def ran_something(self) -> bool:
@@ -142,7 +138,7 @@ class Exchange:
             method, params = await self._news.next(patient=self._calls_since is None)
             if not self._volume.add(method, params):
                 await self.interrupt()
-                yield TurnFailed(UpstreamFailed(_TOO_MUCH), self._translator.usage)
+                yield TurnFailed(UpstreamFailed(volume.TOO_MUCH), self._translator.usage)
                 return
             match method:
                 case "turn/completed":

@@ -104,8 +104,8 @@ def renamed(rollout: bytes, thread: str, name: str) -> bytes:
 def model_items(rollout: bytes) -> list[dict[str, Any]]:
     """The raw items that the model has seen, without Codex's own context, which a new thread gives anew.
 
-    It precedes the first turn_context, and comes again within a thread when the sandbox changes. Nor with the summaries that a
-    model has written for itself when Codex compacted the conversation: the items that they stand for are all here.
+    It precedes the first turn_context, and comes again within a thread when the sandbox changes. The summaries that a model has
+    written for itself when Codex compacted the conversation are left out too: the items that they stand for are all here.
     """
     items: list[dict[str, Any]] = []
     in_turn = False

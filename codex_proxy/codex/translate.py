@@ -46,7 +46,6 @@ _EXIT_CODE = re.compile(r"^Process exited with code (\d+)$", re.MULTILINE)
 # Calls by the model that leave nothing behind in the process. Any other may leave a shell, a changed file or a running MCP server.
 _HARMLESS_CALLS = frozenset(("update_plan",))
 _CALL_TYPES = frozenset(("function_call", "custom_tool_call", "local_shell_call", "mcp_call"))
-COMPACTION = "contextCompaction"  # an item that is under way while Codex has the model sum up the conversation
 _NONE_YET = wire.Tokens()
 _OUTPUT_TYPES = frozenset(("function_call_output", "custom_tool_call_output"))
 
@@ -101,7 +100,7 @@ class Translator:
 
     def _item_started(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _item.decode(params).item
-        self._compacting |= item.type == COMPACTION
+        self._compacting |= item.type == wire.COMPACTION
         if item.type == "agentMessage":
             self._passed_on[item.id] = 0
             return [MessageStarted(item.id, None if item.delivery == _AT_ONCE else _PHASES.get(item.phase))]
@@ -117,7 +116,7 @@ class Translator:
 
     def _item_completed(self, params: msgspec.Raw) -> list[TurnEvent]:
         item = _item.decode(params).item
-        self._compacting &= item.type != COMPACTION
+        self._compacting &= item.type != wire.COMPACTION
         if self._calls_told and item.type in work.TYPES:
             return []  # cut off by the interrupt: it stays open, and is reported as incomplete
         if item.type == "agentMessage":

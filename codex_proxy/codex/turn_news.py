@@ -12,7 +12,6 @@ from codex_proxy.codex.connection import Connection
 from codex_proxy.codex.open_threads import OpenThread
 from codex_proxy.codex.running_turn import RunningTurn
 from codex_proxy.codex.tail import InOrder, Tail
-from codex_proxy.codex.translate import COMPACTION
 from codex_proxy.errors import WorkerFailed
 
 _DELTAS = ("Delta", "/delta", "/progress")
@@ -22,7 +21,6 @@ _MOMENT = 0.05  # seconds
 _WOUND_UP_WITHIN = 2.0  # seconds; it takes 30 ms
 _RAW_ITEM = "rawResponseItem/completed"
 _NOTHING = msgspec.Raw(b"{}")
-_NO_LINE = wire.Line()
 _NO_ITEM = wire.ItemKind("")
 
 News = tuple[str, msgspec.Raw]  # method and params
@@ -68,9 +66,10 @@ class TurnNews:
             async with asyncio.timeout(_WOUND_UP_WITHIN):
                 while not ended:
                     await self._running.want_interrupt()
-                    line = await self._line(patient=False) or _NO_LINE
-                    addressed = self._of_thread(line)
-                    if addressed is None or addressed.turn_id not in (None, self._running.id):
+                    line = await self._line(patient=False)
+                    if line is None or (addressed := self._of_thread(line)) is None:
+                        continue
+                    if addressed.turn_id not in (None, self._running.id):
                         continue
                     if line.method == "item/started" and _item(line.params).type in work.TYPES:
                         return False
@@ -103,7 +102,7 @@ class TurnNews:
         call = wire.decode(params, wire.ToolCallNews).call_id if method == methods.CLIENTS_TOOL else None
         await self._look_at(self._thread.tail, until_whole=call)
         item = _item(params) if method == "item/completed" else _NO_ITEM
-        behind_all = method in _BEHIND_ALL_ITEMS or item.type == COMPACTION  # whose items are not sent at all
+        behind_all = method in _BEHIND_ALL_ITEMS or item.type == wire.COMPACTION  # whose items are not sent at all
         self._ready.extend(self._written.due(everything=behind_all))
         self._ready.append((method, params))
         if item is not _NO_ITEM:

@@ -10,6 +10,9 @@ import msgspec
 _MB = 1024 * 1024
 _ITEMS_AT_MOST = 64 * _MB  # of the conversation: the model's, and what it was given
 _WORK_AT_MOST = 128 * _MB  # calls of tools and what came of them, most of which the model has not seen
+TOO_MUCH = (
+    "The turn was stopped, because the model and its tools wrote too much: over 64 MB to be read by the model, or 128 MB in all."
+)
 _MOST = {"rawResponseItem/completed": _ITEMS_AT_MOST, "item/started": _WORK_AT_MOST, "item/completed": _WORK_AT_MOST}
 
 

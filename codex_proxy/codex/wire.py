@@ -14,6 +14,7 @@ _T = TypeVar("_T")
 
 PRIVATE = "internal_chat_message_metadata_passthrough"  # Codex's own member of a raw item
 TOOLS = "additional_tools"  # a raw item in which Codex gives some models its tools; in the rollout too since 0.169.0
+COMPACTION = "contextCompaction"  # an item that is under way while Codex has the model sum up the conversation
 
 
 def decode(raw: msgspec.Raw, type_: type[_T]) -> _T:
